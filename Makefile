@@ -1,0 +1,44 @@
+# Thin names over the commands a person would type. `make` alone lists them.
+EDGESEC := .venv/bin/edgesec
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export TF_ENABLE_ONEDNN_OPTS ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book serve labs generate test lint bench lock clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv from the hashed lock (the other commands do this by themselves)
+	@./scripts/setup.sh
+
+book: setup ## build the book with its executed figures and labs into build/book/html
+	@$(EDGESEC) book build
+
+serve: setup ## show the built book on this machine
+	@$(EDGESEC) book serve
+
+labs: setup ## run every learner notebook; executed copies and a summary go to build/labs
+	@$(EDGESEC) labs run --profile full
+
+generate: setup ## write labs/*.ipynb, the README table and CITATION.cff from their sources
+	@$(EDGESEC) labs generate
+
+test: ## lint, type-check and run every test
+	@./scripts/setup.sh --browser
+	@$(MAKE) --no-print-directory lint
+	@.venv/bin/python -m pytest
+
+lint: setup ## ruff (format and rules) and mypy
+	@.venv/bin/ruff format --check helpers solutions tests benchmarks scripts _ext
+	@.venv/bin/ruff check helpers solutions tests benchmarks scripts _ext
+	@.venv/bin/mypy
+
+bench: setup ## run every benchmark and write benchmarks/results
+	@for script in benchmarks/*.py; do .venv/bin/python $$script || exit 1; done
+
+lock: ## regenerate requirements.txt and labs/requirements.txt (needs uv)
+	@./scripts/lock.sh
+
+clean: ## remove what the other commands built, except .venv
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache

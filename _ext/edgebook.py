@@ -1,0 +1,251 @@
+"""What this book asks of Sphinx beyond stock Jupyter Book.
+
+- ``{repo}`` and ``{colab}``: links derived from the repository address in ``_config.yml``
+- ``{inline-svg}``: a drawing inside the page, so that it follows the light or dark theme
+- ``{room}``: the API reference of one room of ``helpers``
+- Colab buttons on labs only; a lab's download button gives the clean learner notebook
+- the theme's accessibility defects, put right in the finished pages
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bs4 import BeautifulSoup
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.ext.autodoc.mock import mock
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.nodes import nested_parse_with_titles
+
+from helpers.course import address
+
+LOGGER = logging.getLogger(__name__)
+MENDED = "<!-- mended -->"
+
+
+class RepoLink(SphinxRole):
+    """``{repo}`text <path>` `` links to a file of the repository; an empty path to its front."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the link."""
+        text, path = _text_and_target(self.text)
+        repository = address.repository(Path(self.env.srcdir))
+        url = f"{repository.url}/blob/{repository.branch}/{path}" if path else repository.url
+        return [nodes.reference(self.rawtext, text, refuri=url)], []
+
+
+class ColabLink(SphinxRole):
+    """``{colab}`text <labs/NN-name.ipynb>` `` opens that notebook in Colab."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the link."""
+        text, path = _text_and_target(self.text)
+        url = address.colab_url(Path(self.env.srcdir), path)
+        return [nodes.reference(self.rawtext, text, refuri=url)], []
+
+
+def _text_and_target(raw: str) -> tuple[str, str]:
+    """Split ``text <target>``."""
+    found = re.fullmatch(r"(.+?)\s*<([^<>]*)>", raw, flags=re.DOTALL)
+    return (found[1], found[2]) if found else (raw, "")
+
+
+class InlineSvg(SphinxDirective):
+    """Put an SVG file into the page itself, where it takes the colours of the theme."""
+
+    required_arguments = 1
+    has_content = False
+
+    def run(self) -> list[nodes.Node]:
+        """Return the drawing as raw HTML."""
+        path = Path(self.env.srcdir, self.arguments[0])
+        self.env.note_dependency(str(path))
+        svg = path.read_text(encoding="utf-8")
+        return [nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")]
+
+
+class Room(SphinxDirective):
+    """The reference of one room: what it exports, and the modules where those names live."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the room's reference, built by autodoc."""
+        room = f"helpers.{self.arguments[0]}"
+        try:
+            with mock(self.config.autodoc_mock_imports):
+                package = importlib.import_module(room)
+                homes = _homes(package)
+        except Exception as error:  # whatever a broken module raises, name the module
+            where = (self.env.docname, self.lineno)
+            LOGGER.warning("room %s cannot be imported: %r", room, error, location=where)
+            return []
+        lines = [f".. automodule:: {room}", *([] if homes else ["   :members:"]), ""]
+        if homes:
+            links = [_link(name, home) for home, names in homes.items() for name in names]
+            lines += [f"From ``{room}`` import: {', '.join(links)}.", ""]
+        for home in homes:
+            if home.count(".") > room.count(".") + 1:
+                continue  # a room inside this one, which has a reference of its own
+            lines += [home, "-" * len(home), "", f".. automodule:: {home}", "   :members:", ""]
+        container = nodes.section()
+        container.document = self.state.document
+        nested_parse_with_titles(self.state, StringList(lines, source=room), container)
+        return container.children
+
+
+def _homes(package: ModuleType) -> dict[str, list[str]]:
+    """Return the modules that a package exports or takes its exports from, with those names.
+
+    A package without modules of its own that exports nothing has no entries: it is its own home.
+    """
+    homes: dict[str, list[str]] = {}
+    for name in getattr(package, "__all__", []):
+        value = getattr(package, name)
+        home = value.__name__ if isinstance(value, ModuleType) else _home_of(package, name)
+        homes.setdefault(home, []).append(name)
+    homes.pop(package.__name__, None)
+    return dict(sorted(homes.items()))
+
+
+def _home_of(package: ModuleType, name: str) -> str:
+    """Return the module that defines an exported name; a constant carries no note of its own."""
+    home = getattr(getattr(package, name), "__module__", None)
+    if isinstance(home, str) and home.startswith("helpers."):
+        return home
+    loaded = [key for key in sys.modules if key.startswith(f"{package.__name__}.")]
+    return next(key for key in loaded if hasattr(sys.modules[key], name))
+
+
+def _link(name: str, home: str) -> str:
+    """Return a reference to an exported name."""
+    return (
+        f":py:mod:`{name} <{home}>`"
+        if home.endswith(f".{name}")
+        else f":py:obj:`{name} <{home}.{name}>`"
+    )
+
+
+def resolve_reference(
+    app: Sphinx, env: BuildEnvironment, node: nodes.Element, contnode: nodes.Element
+) -> nodes.Node | None:
+    """Link ``helpers.data.load`` to where its module defines it; leave inner names as plain text.
+
+    A name that does not exist stays unresolved, and so fails the build.
+    """
+    target = str(node.get("reftarget", ""))
+    if node.get("refdomain") != "py" or not target.startswith("helpers."):
+        return None
+    with mock(app.config.autodoc_mock_imports):
+        try:
+            value = pkgutil.resolve_name(target)
+        except (ImportError, AttributeError):
+            return None
+    home = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    found = env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], home, node, contnode
+    )
+    return found or contnode
+
+
+def choose_buttons(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Keep the Colab button where the repository holds a notebook: on the labs."""
+    if not pagename.startswith("labs/"):
+        context["header_buttons"] = [
+            button
+            for button in context.get("header_buttons", [])
+            if button.get("label") != "launch-buttons"
+        ]
+
+
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    """Give every page its accessible form, and every lab its clean notebook to download."""
+    if exception is not None or app.builder.name != "html":
+        return
+    out = Path(app.outdir)
+    for page in out.rglob("*.html"):
+        if page.relative_to(out).parts[0] not in {"_static", "_sources"}:
+            _mend(page)
+    for notebook in (Path(app.srcdir) / "_learner").glob("*.ipynb"):
+        target = out / "_sources" / "labs" / notebook.name
+        if target.exists():
+            shutil.copyfile(notebook, target)
+
+
+def _mend(page: Path) -> None:
+    """Put right, in one finished page, what keeps some readers out; do nothing a second time."""
+    text = page.read_text(encoding="utf-8")
+    if MENDED in text:
+        return
+    soup = BeautifulSoup(text, "html.parser")
+    _name_landmarks_and_toggles(soup)
+    _mend_lists(soup)
+    _mend_tables(soup)
+    _drop_thebe(soup)
+    page.write_text(f"{soup}\n{MENDED}\n", encoding="utf-8")
+
+
+def _name_landmarks_and_toggles(soup: BeautifulSoup) -> None:
+    """Put the sidebar's logo inside a landmark and say what each of its toggles opens."""
+    for sidebar in soup.select(".bd-sidebar-primary"):
+        sidebar["role"] = "region"
+        sidebar["aria-label"] = "Book"
+    for summary in soup.select(".toctree-l1 summary, .toctree-l2 summary"):
+        link = summary.find_previous("a")
+        summary["aria-label"] = f"Pages under {link.get_text(strip=True)}" if link else "More pages"
+
+
+def _mend_lists(soup: BeautifulSoup) -> None:
+    """Free signatures from half-made definition lists, and the bibliography from retired roles."""
+    for group in soup.select("dt.sig dl"):
+        group.name, group["class"] = "span", "sig-lines"
+        for line in group.find_all("dd"):
+            line.name, line["class"] = "span", "sig-line"
+    for label in soup.select("dl.field-list > dt"):
+        if label.contents and str(label.contents[0]) == "Variables":  # napoleon's word for them
+            label.contents[0].replace_with("Attributes")
+    for entry in soup.select(".citation-list, .citation"):
+        del entry["role"]
+
+
+def _mend_tables(soup: BeautifulSoup) -> None:
+    """Make empty header cells plain cells, and let a wide table scroll inside its own box."""
+    for cell in soup.select(".bd-article th"):
+        if not cell.get_text(strip=True) and not cell.find("img"):
+            cell.name = "td"
+    for table in soup.select(".bd-article table"):
+        if not table.find_parent(class_=["cell_output", "table-scroll"]):
+            table.wrap(soup.new_tag("div", attrs={"class": "table-scroll"}))
+
+
+def _drop_thebe(soup: BeautifulSoup) -> None:
+    """Take out the scripts of sphinx-thebe, which Jupyter Book adds (even twice) when it is off."""
+    for script in soup.find_all("script"):
+        if "THEBE_JS_URL" in script.text or "thebe" in script.get("src", ""):
+            script.decompose()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register all of it."""
+    app.add_config_value("edgebook_code", "", "env")  # a change re-reads every page
+    app.add_role("repo", RepoLink())
+    app.add_role("colab", ColabLink())
+    app.add_directive("inline-svg", InlineSvg)
+    app.add_directive("room", Room)
+    app.connect("missing-reference", resolve_reference)
+    app.connect("html-page-context", choose_buttons, priority=502)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

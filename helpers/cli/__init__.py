@@ -1,0 +1,52 @@
+"""The console script ``edgesec``: one module a subcommand, loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from helpers import __version__
+from helpers.errors import EdgesecError
+
+# subcommand -> (module that defines it as `command`, one line of help)
+COMMANDS = {
+    "labs": ("helpers.cli.labs", "List, generate, run and check the labs."),
+    "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
+    "book": ("helpers.cli.book", "Build the book and open it."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose help costs no import: the module of a subcommand loads when it runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgesec")
+def _group() -> None:
+    """Securing machine learning at the edge: the course's labs, book and tools."""
+
+
+def main(**kwargs: Any) -> None:
+    """Run ``edgesec``; an :class:`EdgesecError` becomes one line on stderr and exit code 1."""
+    try:
+        _group(**kwargs)
+    except EdgesecError as error:
+        click.secho(f"edgesec: {error}", fg="red", err=True)
+        sys.exit(1)

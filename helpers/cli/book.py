@@ -1,0 +1,65 @@
+"""``edgesec book``: build the book and read it."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import click
+
+from helpers.errors import CourseError
+
+
+@click.group(name="book", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Build the book and open it."""
+
+
+@command.command("build")
+@click.option(
+    "--profile",
+    type=click.Choice(["full", "fast"]),
+    default="full",
+    show_default=True,
+    help="Profile the labs run with; the published book shows full.",
+)
+@click.option("--progress/--no-progress", default=True, help="Show progress bars.")
+def build_command(profile: Literal["full", "fast"], progress: bool) -> None:
+    """Build the book, labs and chapters executed, into build/book/html."""
+    from helpers.course import address, book
+
+    index = book.build(address.find_root(), profile=profile, progress=progress)
+    click.echo(f"The book is built: {index}")
+    click.echo(f"Open {index.as_uri()}  or serve it:  edgesec book serve")
+
+
+@command.command()
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+def links(progress: bool) -> None:
+    """Check every external link of the built book (needs the network)."""
+    from helpers.course import address, book
+
+    broken = book.broken_links(address.find_root(), progress=progress)
+    for line in broken:
+        click.secho(line, fg="red", err=True)
+    if broken:
+        raise CourseError(f"{len(broken)} external links lead nowhere, see above")
+    click.echo("every external link leads somewhere")
+
+
+@command.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 takes a free one.")
+def serve(port: int) -> None:
+    """Serve the built book on this machine until Ctrl-C."""
+    from helpers.course import address, book
+
+    html = book.Layout(address.find_root() / "build" / "book").html
+    if not (html / "index.html").is_file():
+        raise CourseError(f"{html} holds no book yet. Build it:  edgesec book build")
+    with book.serving(html, port) as url:
+        click.echo(f"The book is at {url}  (Ctrl-C ends)")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            click.echo("")

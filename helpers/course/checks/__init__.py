@@ -1,0 +1,38 @@
+"""The checks of every lab: ``train_across_devices.py`` defines ``LAB`` for the lab of that name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+
+from helpers.course.tasks import LabSpec
+from helpers.errors import CourseError
+
+
+def names() -> list[str]:
+    """Return the names of all labs that have checks, sorted."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+
+
+def load(lab_name: str) -> LabSpec:
+    """Return the specification of a lab.
+
+    Raises
+    ------
+    CourseError
+        If there is no such lab, or its module does not define ``LAB`` as it must.
+    """
+    module_name = f"{__name__}.{lab_name.replace('-', '_')}"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name:
+            raise
+        near = difflib.get_close_matches(lab_name, names(), n=1, cutoff=0.4)
+        meant = f"; did you mean {near[0]!r}?" if near else f"; labs: {', '.join(names())}"
+        raise CourseError(f"there are no checks for a lab called {lab_name!r}{meant}") from None
+    spec = getattr(module, "LAB", None)
+    if not isinstance(spec, LabSpec) or spec.name != lab_name:
+        raise CourseError(f"{module_name} must define LAB = LabSpec({lab_name!r}, ...)")
+    return spec

@@ -1,0 +1,158 @@
+"""Comparisons of a learner's result with what was expected.
+
+A comparison is a function ``(got, expected, args) -> str | None`` over plain data: ``None`` when
+the result is right, else one sentence that says where it is not. Comparisons compose with
+:func:`all_of`; a task without one right answer is judged by a property, :func:`satisfies`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from helpers.course import describe
+
+Comparison = Callable[[Any, Any, tuple[Any, ...]], str | None]
+
+
+def close(rtol: float = 1e-5, atol: float = 1e-6, parts: Sequence[str] = ()) -> Comparison:
+    """Accept equal structure and numbers with ``|got - expected| <= atol + rtol * |expected|``.
+
+    Lists and tuples are interchangeable, and so are numbers and arrays of shape ``()``. Shapes
+    must agree; dtypes need only be of a kind that can hold the expected numbers. NaN is accepted
+    only where NaN is expected. Messages call the items of a list or tuple by the names in
+    `parts`, where there are any, else ``[0]``, ``[1]``.
+    """
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        return _difference(got, expected, rtol, atol, names=parts)
+
+    return compare
+
+
+def equal() -> Comparison:
+    """Accept equal structure and exactly equal values."""
+    return close(rtol=0.0, atol=0.0)
+
+
+def same_partition() -> Comparison:
+    """Accept the expected groups of indices in any order, with any order inside a group."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        if not isinstance(got, list | tuple):
+            return f"a list of groups of indices was expected, got {describe.kind(got)}"
+        for number, part in enumerate(got):
+            if np.ndim(np.asarray(part)) != 1 or np.asarray(part).dtype.kind not in "iu":
+                return f"group {number} is {describe.kind(part)}, not a list of whole numbers"
+        if len(got) != len(expected):
+            return f"{len(expected)} groups were expected, got {len(got)}"
+        missing = _groups(expected) - _groups(got)
+        if missing:
+            return f"no group holds exactly these indices: {list(min(missing))[:10]}"
+        return None if sorted(map(len, got)) == sorted(map(len, expected)) else "a group repeats"
+
+    return compare
+
+
+def satisfies(explain: Callable[[tuple[Any, ...], Any], str | None]) -> Comparison:
+    """Judge a result by a property: ``explain(args, got)`` says what is wrong, or ``None``."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        return explain(args, got)
+
+    return compare
+
+
+def all_of(*comparisons: Comparison) -> Comparison:
+    """Accept what every comparison accepts; the first objection is the explanation."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        objections = (comparison(got, expected, args) for comparison in comparisons)
+        return next((objection for objection in objections if objection), None)
+
+    return compare
+
+
+def kind_problem(got: Any, expected: Any) -> str | None:
+    """Say how `got` differs from `expected` in type, length or shape, revealing no value."""
+    if _is_number(expected) and _is_number(got):
+        return None
+    if isinstance(expected, list | tuple) and isinstance(got, list | tuple):
+        same = len(expected) == len(got)
+    elif isinstance(expected, np.ndarray) and isinstance(got, np.ndarray):
+        same = expected.shape == got.shape
+    elif isinstance(expected, dict) and isinstance(got, dict):
+        same = expected.keys() == got.keys()
+        if not same:
+            return f"the keys {list(expected)} were expected, got {list(got)}"
+    else:
+        same = type(expected) is type(got)
+    return None if same else f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
+
+
+def _groups(parts: Any) -> set[tuple[int, ...]]:
+    return {tuple(sorted(np.asarray(part).tolist())) for part in parts}
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.shape == ()
+    return isinstance(value, int | float | complex) and not isinstance(value, bool)
+
+
+def _difference(
+    got: Any, expected: Any, rtol: float, atol: float, where: str = "", names: Sequence[str] = ()
+) -> str | None:
+    problem = kind_problem(got, expected)
+    if problem:
+        return f"{where}: {problem}" if where else problem
+    if isinstance(expected, list | tuple | dict):
+        keys = expected if isinstance(expected, dict) else range(len(expected))
+        places = {key: f"{where}[{key!r}]" for key in keys}
+        if isinstance(expected, list | tuple):
+            places |= dict(enumerate(names[: len(expected)]))
+        problems = (
+            _difference(got[key], expected[key], rtol, atol, place) for key, place in places.items()
+        )
+        return next((problem for problem in problems if problem), None)
+    if type(expected) is int and type(got) is int:  # of any length, so not as arrays
+        far = abs(got - expected) > atol + rtol * abs(expected)
+        problem = f"expected {expected}, got {got}" if far else None
+    elif _is_number(expected) or isinstance(expected, np.ndarray):
+        problem = _number_difference(np.asarray(got), np.asarray(expected), rtol, atol)
+    elif got != expected:
+        problem = f"{describe.summary(expected)} was expected"
+    return f"{where}: {problem}" if where and problem else problem
+
+
+def _number_difference(
+    got: np.ndarray, expected: np.ndarray, rtol: float, atol: float
+) -> str | None:
+    got_kind, expected_kind = got.dtype.kind, expected.dtype.kind
+    if (got_kind == "b") != (expected_kind == "b") or (got_kind == "c" != expected_kind):
+        return f"numbers of kind {expected.dtype.name} were expected, got {got.dtype.name}"
+    unexpected_nan = np.isnan(got) & ~np.isnan(expected)
+    if unexpected_nan.any():
+        index = np.argwhere(unexpected_nan)[0].tolist()
+        total = int(unexpected_nan.sum())
+        return "it is NaN" if not index else f"NaN at {index} ({total} of {got.size} values)"
+    if rtol == atol == 0:  # isclose would round large integers
+        wrong = (got != expected) & ~(np.isnan(got) & np.isnan(expected))
+    else:
+        wrong = ~np.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return None
+    # Integers could wrap around in a subtraction; float64 cannot.
+    wide = np.complex128 if expected_kind == "c" else np.float64
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.abs(got.astype(wide) - expected.astype(wide))
+    size = np.where(wrong, np.nan_to_num(size, nan=np.inf, posinf=np.inf), -1.0)
+    worst = np.unravel_index(int(np.argmax(size)), size.shape)
+    place = f" at {[int(i) for i in worst]}" if worst else ""
+    share = f"; {int(wrong.sum())} of {got.size} values differ" if worst else ""
+    return (
+        f"largest difference {size[worst]:.4g}{place}: "
+        f"expected {expected[worst]:.7g}, got {got[worst]:.7g}{share}"
+    )

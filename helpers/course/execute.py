@@ -1,0 +1,161 @@
+"""Execute one notebook in this process's own kernel: ``python -m helpers.course.execute JOB``.
+
+:mod:`helpers.course.run` starts one such process a lab, so that a lab's time and memory are its
+own and nothing of it outlives the run. When the runner dies, however it dies, the system sends
+this process SIGTERM; it then ends its kernel and whatever that has started.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from helpers.course.cards import REPORT_MIME
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to execute. Paths are absolute; `cells_done` grows by one byte a finished cell."""
+
+    notebook: str
+    output: str
+    folder: str
+    cells_done: str
+    outcome: str
+    parameters: dict[str, Any]
+    runner: int  # process id
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it. `cell` counts the cells of the notebook from 1; 0 where none failed."""
+
+    passed: bool
+    cell: int = 0
+    error: str = ""
+    report: dict[str, Any] | None = None
+
+
+def execute(job: Job) -> Outcome:
+    """Run the notebook under papermill and find its report."""
+    import nbformat
+    import papermill
+
+    _register_engine(Path(job.cells_done))
+    cells = nbformat.read(job.notebook, as_version=4).cells
+    try:
+        papermill.execute_notebook(
+            job.notebook,
+            job.output,
+            parameters=job.parameters,
+            engine_name="counting",
+            kernel_name="python3",
+            cwd=job.folder,
+            progress_bar=False,
+            report_mode=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        cell = cell_number(cells, error.cell_index)
+        return Outcome(False, cell, _one_line(f"{error.ename}: {error.evalue}"))
+    except Exception as error:  # the kernel did not start, or died
+        done = Path(job.cells_done).stat().st_size if Path(job.cells_done).exists() else 1
+        cell = cell_number(cells, done - 1)  # the one that failed is counted
+        return Outcome(False, cell, _one_line(f"{type(error).__name__}: {error}"))
+    return Outcome(True, report=_report(nbformat.read(job.output, as_version=4)))
+
+
+def _register_engine(cells_done: Path) -> None:
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class CountingEngine(NBClientEngine):
+        """papermill's engine, which also says how far it is."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, *args: Any, **kwargs: Any) -> Any:
+            complete = nb_man.cell_complete
+
+            def counted(*cell: Any, **how: Any) -> None:
+                complete(*cell, **how)
+                with cells_done.open("ab") as file:
+                    file.write(b".")
+
+            nb_man.cell_complete = counted
+            return super().execute_managed_notebook(nb_man, *args, **kwargs)
+
+    papermill_engines.register("counting", CountingEngine)
+
+
+def cell_number(cells: Sequence[Any], executed_index: int) -> int:
+    """Return which of a notebook's cells, counted from 1, papermill executed at an index.
+
+    papermill adds one cell, the injected parameters, after the one tagged so.
+    """
+    tagged = [i for i, cell in enumerate(cells) if "parameters" in cell["metadata"].get("tags", [])]
+    return executed_index + (0 if tagged and executed_index > tagged[0] else 1)
+
+
+def _report(notebook: Any) -> dict[str, Any] | None:
+    found = None
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            found = output.get("data", {}).get(REPORT_MIME, found)
+    return found
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(lines)[:400]
+
+
+def _die_with(runner: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    signal.signal(signal.SIGTERM, lambda *_: _end(143))
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    # What a kernel leaves behind when it dies becomes our child, so that we can end it.
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    if os.getppid() != runner:  # it died before the line above
+        _end(143)
+
+
+def _end_descendants() -> None:
+    import psutil
+
+    for _ in range(20):
+        running = psutil.Process().children(recursive=True)
+        if not running:
+            return
+        for process in running:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        psutil.wait_procs(running, timeout=1)
+
+
+def _end(code: int) -> None:
+    _end_descendants()
+    os._exit(code)
+
+
+def main(path: str) -> None:
+    """Execute the job described in a JSON file and write its outcome beside it."""
+    job = Job(**json.loads(Path(path).read_text("utf-8")))
+    _die_with(job.runner)
+    outcome = execute(job)
+    temporary = Path(job.outcome + ".part")
+    temporary.write_text(json.dumps(asdict(outcome)), "utf-8")
+    temporary.replace(job.outcome)
+    _end_descendants()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

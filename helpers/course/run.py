@@ -1,0 +1,303 @@
+"""Run labs under papermill, each in a process of its own, at most two at a time.
+
+A finished lab is never lost: its executed notebook and record are in place before the next step,
+and a later run keeps them as long as the notebook, ``helpers``, the lock, profile and seed are the
+same. Ending the runner, even with ``kill -9``, ends every process it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+import helpers
+from helpers.course import generate, results, source
+from helpers.course.catalogue import LabFiles
+from helpers.course.execute import Job, Outcome, cell_number
+from helpers.course.results import LabResult, Variant
+from helpers.errors import CourseError
+
+MAX_JOBS = 2  # one TensorFlow lab takes 600 MB and more
+TIMEOUTS = {"fast": 600.0, "full": 3600.0}  # seconds a lab may take
+_POLL = 0.1  # seconds
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run labs.
+
+    Parameters
+    ----------
+    build : Path
+        Receives ``<variant>/NN-name.ipynb`` and ``.json``, ``summary.json`` and ``summary.md``.
+    profile : {"fast", "full"}
+        Sizes of the labs.
+    seed : int
+        Passed to every lab.
+    jobs : int
+        Labs at a time, 1 or 2.
+    timeout : float, optional
+        Seconds one lab may take; by default that of the profile in :data:`TIMEOUTS`.
+    force : bool
+        Run labs again whose result could be kept.
+    progress : bool
+        Show a progress bar over all cells.
+    """
+
+    build: Path
+    profile: Literal["fast", "full"] = "fast"
+    seed: int = 0
+    jobs: int = MAX_JOBS
+    timeout: float | None = None
+    force: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.jobs <= MAX_JOBS:
+            raise CourseError(f"jobs is {self.jobs}; labs run 1 to {MAX_JOBS} at a time")
+        if self.profile not in TIMEOUTS:
+            raise CourseError(f"profile is {self.profile!r}; choose one of {', '.join(TIMEOUTS)}")
+        if self.timeout is not None and self.timeout <= 0:
+            raise CourseError(f"timeout is {self.timeout} s; give more than 0")
+
+    @property
+    def limit(self) -> float:
+        """Seconds one lab may take."""
+        return self.timeout or TIMEOUTS[self.profile]
+
+
+def run_labs(
+    root: Path, labs: Sequence[LabFiles], variants: Sequence[Variant], settings: Settings
+) -> list[LabResult]:
+    """Run each lab in each variant and return one result for each, in that order.
+
+    A lab that fails is a result like any other; the others go on.
+
+    Raises
+    ------
+    CourseError
+        If another run works in the same build folder.
+    """
+    wanted = [(lab, variant) for lab in labs for variant in variants]
+    found: dict[tuple[str, str], LabResult] = {}
+    waiting: list[_Prepared] = []
+    with _alone_in(settings.build):
+        common = _common_key(root, settings)
+        for lab, variant in wanted:
+            ready = _prepare(root, lab, variant, common, settings)
+            if isinstance(ready, LabResult):
+                found[ready.lab, ready.variant] = ready
+            else:
+                waiting.append(ready)
+        for result in _run_all(waiting, settings):
+            found[result.lab, result.variant] = result
+        ordered = [found[lab.title, variant] for lab, variant in wanted]
+        results.save_summary(settings.build, ordered)
+    return ordered
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    lab: str
+    variant: Variant
+    key: str
+    text: str
+    cells: int
+
+
+@dataclass
+class _Running:
+    prepared: _Prepared
+    process: subprocess.Popen[bytes]
+    work: Path
+    limit: float
+    started: float = field(default_factory=time.monotonic)
+    late: bool = False
+
+    @property
+    def cells_done(self) -> int:
+        with contextlib.suppress(OSError):
+            return (self.work / "cells_done").stat().st_size
+        return 0
+
+
+@contextlib.contextmanager
+def _alone_in(build: Path) -> Iterator[None]:
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        lock = (build / ".lock").open("w")
+    except OSError as error:
+        raise CourseError(f"{build} cannot be written: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CourseError(f"another run works in {build}; wait for it or end it") from None
+        yield
+
+
+def _common_key(root: Path, settings: Settings) -> bytes:
+    digest = hashlib.sha256(f"{settings.profile} {settings.seed}".encode())
+    package = Path(helpers.__file__).parent
+    sources = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in [*sorted(sources), root / "requirements.txt"]:
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.digest()
+
+
+def _prepare(
+    root: Path, lab: LabFiles, variant: Variant, common: bytes, settings: Settings
+) -> _Prepared | LabResult:
+    try:
+        text = _notebook_text(root, lab, variant)
+        cells = len(json.loads(text)["cells"])
+    except (CourseError, ValueError, KeyError) as error:
+        failed = LabResult(lab.title, variant, "", "failed", error=str(error))
+        results.save(settings.build, failed)
+        return failed
+    key = hashlib.sha256(common + text.encode()).hexdigest()
+    kept = None if settings.force else results.load(settings.build, lab.title, variant, key)
+    return kept or _Prepared(lab.title, variant, key, text, cells)
+
+
+def _notebook_text(root: Path, lab: LabFiles, variant: Variant) -> str:
+    if variant == "solution":
+        return generate.dumps(generate.notebook(source.read(lab.solution), root, solved=True))
+    if not lab.notebook.is_file():
+        raise CourseError(f"{lab.notebook} is missing; run: edgesec labs generate")
+    return lab.notebook.read_text("utf-8")
+
+
+def _run_all(waiting: list[_Prepared], settings: Settings) -> Iterator[LabResult]:
+    queue, running = list(waiting), list[_Running]()
+    total = sum(prepared.cells + 1 for prepared in waiting)  # one more for injected parameters
+    bar = tqdm(total=total, unit="cell", disable=not (settings.progress and waiting))
+    finished = 0
+    try:
+        while queue or running:
+            while queue and len(running) < settings.jobs:
+                running.append(_start(queue.pop(0), settings))
+            time.sleep(_POLL)
+            for item in list(running):
+                result = _poll(item, settings)
+                if result:
+                    running.remove(item)
+                    finished += item.prepared.cells + 1
+                    bar.write(f"{result.lab} ({result.variant}): {result.status}")
+                    yield result
+            done = finished + sum(item.cells_done for item in running)
+            if done > bar.n:
+                names = (f"{item.prepared.lab} ({item.prepared.variant})" for item in running)
+                bar.set_description(", ".join(names), refresh=False)
+                bar.update(done - bar.n)
+    finally:
+        for item in running:
+            item.process.terminate()
+            item.process.wait()
+        bar.close()
+
+
+def _start(prepared: _Prepared, settings: Settings) -> _Running:
+    work = settings.build.resolve() / ".work" / f"{prepared.variant}-{prepared.lab}"
+    shutil.rmtree(work, ignore_errors=True)
+    folder = work / "cwd"
+    folder.mkdir(parents=True)
+    (work / "in.ipynb").write_text(prepared.text, "utf-8")
+    job = Job(
+        notebook=str(work / "in.ipynb"),
+        output=str(work / "out.ipynb"),
+        folder=str(folder),
+        cells_done=str(work / "cells_done"),
+        outcome=str(work / "outcome.json"),
+        parameters={"profile": settings.profile, "seed": settings.seed},
+        runner=os.getpid(),
+    )
+    (work / "job.json").write_text(json.dumps(asdict(job)), "utf-8")
+    with (work / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "helpers.course.execute", str(work / "job.json")],
+            cwd=folder, env=_environment(work), stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    return _Running(prepared, process, work, settings.limit)
+
+
+def _environment(work: Path) -> dict[str, str]:
+    """Return the kernel's environment: quiet, inline figures, and nothing written to the home."""
+    package = str(Path(helpers.__file__).parents[1])
+    path = os.environ.get("PYTHONPATH")
+    changed = {
+        "PYTHONPATH": f"{package}{os.pathsep}{path}" if path else package,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's python3, not one of the user's
+        "IPYTHONDIR": str(work / "ipython"),
+        "JUPYTER_RUNTIME_DIR": str(work / "jupyter"),
+    }
+    return {key: value for key, value in os.environ.items() if key != "MPLBACKEND"} | changed
+
+
+def _poll(item: _Running, settings: Settings) -> LabResult | None:
+    if not item.late and time.monotonic() - item.started > item.limit:
+        item.late = True
+        item.process.terminate()
+    pid, status, usage = os.wait4(item.process.pid, os.WNOHANG)
+    if pid == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    item.process.returncode = code
+    outcome = _outcome(item, code)
+    result = LabResult(
+        lab=item.prepared.lab,
+        variant=item.prepared.variant,
+        key=item.prepared.key,
+        status="timeout" if item.late else "passed" if outcome.passed else "failed",
+        seconds=round(time.monotonic() - item.started, 2),
+        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
+        peak_memory_mb=round(usage.ru_maxrss / 1024, 1),
+        cell=outcome.cell,
+        error=outcome.error,
+        report=outcome.report,
+    )
+    _keep(item, result, settings)
+    return result
+
+
+def _outcome(item: _Running, code: int) -> Outcome:
+    at = cell_number(json.loads(item.prepared.text)["cells"], item.cells_done)
+    if item.late:
+        return Outcome(False, at, f"did not end within {item.limit:g} s")
+    try:
+        return Outcome(**json.loads((item.work / "outcome.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        log = (item.work / "log").read_text("utf-8", "replace").strip().splitlines()
+        last = f": {log[-1][:300]}" if log else ""
+        return Outcome(False, at, f"its process ended {how}{last}")
+
+
+def _keep(item: _Running, result: LabResult, settings: Settings) -> None:
+    """Put notebook and record in place, then drop the working folder."""
+    record = results.record_path(settings.build, result.lab, result.variant)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)  # it never describes another notebook than the one beside it
+    executed = item.work / "out.ipynb"
+    if executed.is_file():
+        executed.replace(record.with_suffix(".ipynb"))
+    results.save(settings.build, result)
+    shutil.rmtree(item.work, ignore_errors=True)

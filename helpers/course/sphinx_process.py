@@ -1,0 +1,76 @@
+"""Run Sphinx in a process of its own and show how far it has come."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+_PROGRESS = re.compile(r"(reading sources|writing output)\.\.\. \[\s*(\d+)%\] (\S+)")
+
+
+def run(root: Path, log: Path, arguments: list[str], progress: bool) -> int:
+    """Run ``python -m sphinx`` with some arguments and return its exit code.
+
+    Parameters
+    ----------
+    root : Path
+        The repository, put on the path of the book's own extension.
+    log : Path
+        Receives what Sphinx prints.
+    arguments : list of str
+        The command line of ``sphinx-build``.
+    progress : bool
+        Whether to show a progress bar.
+    """
+    command = [sys.executable, "-m", "sphinx", *arguments]
+    changed = {
+        "NO_COLOR": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's python3, not one of the user's
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+    }
+    # Without MPLBACKEND the kernel shows its figures in the page.
+    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"} | changed
+    # A file and not a pipe: a process that a chapter leaves behind cannot hold the build up.
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            command,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+        try:
+            _follow(process, log, progress)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    return process.returncode
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, progress: bool) -> None:
+    """Show how far Sphinx has come, until it ends."""
+    with (
+        log.open(encoding="utf-8", errors="replace") as lines,
+        tqdm(total=100, disable=not progress, bar_format="{desc} |{bar}| {elapsed}") as bar,
+    ):
+        running = True
+        while running:
+            running = process.poll() is None
+            for line in lines:
+                if found := _PROGRESS.match(line):
+                    phase, percent, page = found.groups()
+                    bar.n = int(percent)
+                    bar.set_description_str(f"{phase.split()[0]} {page}")
+            bar.refresh()
+            if running:
+                time.sleep(0.1)

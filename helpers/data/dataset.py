@@ -1,0 +1,152 @@
+"""A dataset that knows where it came from: arrays, classes, licence, citation."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from helpers.errors import DataError
+
+Origin = Literal["packaged", "synthetic", "local", "downloaded"]
+
+_SOURCE_MEANS = {
+    "packaged": "real data carried by an installed package",
+    "synthetic": "generated from a seed, NOT the real dataset",
+    "local": "real data from a local copy",
+    "downloaded": "the published dataset, fetched and verified",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """One train/test split with its provenance; checked when it is made.
+
+    Parameters
+    ----------
+    name : str
+        The name :func:`helpers.data.load` knows it by.
+    x_train, x_test : numpy.ndarray
+        float32. Images ``(n, height, width, channels)`` with values in [0, 1], or tables
+        ``(n, features)`` in the units of the source.
+    y_train, y_test : numpy.ndarray
+        int32 ``(n,)``, values in ``0 .. len(class_names) - 1``.
+    class_names : tuple of str
+        What each label stands for.
+    feature_names : tuple of str
+        One name a column of a table; empty for images.
+    source : {"packaged", "synthetic", "local", "downloaded"}
+        The kind of copy this is.
+    origin : str
+        Where exactly these arrays came from, in words.
+    licence, citation : str
+        The terms of the data, and whom to cite.
+
+    Raises
+    ------
+    DataError
+        If shapes, dtypes, labels or values do not fit together.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    source: Origin
+    origin: str
+    licence: str
+    citation: str
+    feature_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.source not in get_args(Origin):
+            raise DataError(f"{self.name}: source {self.source!r} is none of {get_args(Origin)}.")
+        for part, x, y in (
+            ("train", self.x_train, self.y_train),
+            ("test", self.x_test, self.y_test),
+        ):
+            self._check_examples(part, x)
+            self._check_labels(part, y, len(x))
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise DataError(
+                f"{self.name}: train examples are {self.x_train.shape[1:]} but test examples are "
+                f"{self.x_test.shape[1:]}; both must have one shape."
+            )
+        if not self.is_image and len(self.feature_names) != self.x_train.shape[1]:
+            raise DataError(
+                f"{self.name}: {self.x_train.shape[1]} columns but "
+                f"{len(self.feature_names)} feature names; give one name a column."
+            )
+
+    def _check_examples(self, part: str, x: np.ndarray) -> None:
+        where = f"{self.name}: x_{part}"
+        if x.dtype != np.float32 or x.ndim not in (2, 4) or x.size == 0:
+            raise DataError(
+                f"{where} is {x.dtype} {x.shape}; it must be non-empty float32, "
+                "(n, height, width, channels) or (n, features)."
+            )
+        low, high = float(x.min()), float(x.max())
+        if not np.isfinite([low, high]).all():
+            raise DataError(f"{where} holds NaN or infinity; remove or impute those values.")
+        if x.ndim == 4 and (low < 0.0 or high > 1.0):
+            raise DataError(f"{where} spans [{low:g}, {high:g}]; scale images to [0, 1].")
+
+    def _check_labels(self, part: str, y: np.ndarray, num_examples: int) -> None:
+        where = f"{self.name}: y_{part}"
+        if y.dtype != np.int32 or y.shape != (num_examples,):
+            raise DataError(
+                f"{where} is {y.dtype} {y.shape}; it must be int32 ({num_examples},), "
+                "one label an example."
+            )
+        if y.min() < 0 or y.max() >= self.num_classes:
+            raise DataError(
+                f"{where} spans {y.min()}..{y.max()}, but {self.num_classes} class names allow "
+                f"0..{self.num_classes - 1}."
+            )
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the labels can name."""
+        return len(self.class_names)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the examples are images rather than rows of a table."""
+        return self.x_train.ndim == 4
+
+    def describe(self) -> str:
+        """Return plain text: what this is, how much, from where, under which terms."""
+        return "\n".join(f"{label + ':':<9} {text}" for label, text in self._facts())
+
+    def _facts(self) -> list[tuple[str, str]]:
+        kind = "images" if self.is_image else "rows"
+        shape = " x ".join(str(side) for side in self.x_train.shape[1:])
+        return [
+            ("Dataset", f"{self.name} ({self.source}: {_SOURCE_MEANS[self.source]})"),
+            ("Origin", self.origin),
+            (
+                "Size",
+                f"{len(self.x_train):,} train + {len(self.x_test):,} test {kind} of {shape}, "
+                f"{self.num_classes} classes: {', '.join(self.class_names)}",
+            ),
+            ("Licence", self.licence),
+            ("Cite", self.citation),
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Dataset {self.name!r}: {self.source}, {len(self.x_train):,} train + "
+            f"{len(self.x_test):,} test>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self._facts()
+        )
+        return f"<table><tbody>{rows}</tbody></table>"

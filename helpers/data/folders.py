@@ -1,0 +1,83 @@
+"""Where datasets live on this machine.
+
+Two environment variables steer it; they are documented here and nowhere else.
+
+``EDGESEC_DATA``
+    A folder of copies you already have. Looked at first, never written to. For a dataset
+    called ``NAME`` it may hold ``NAME.npz``, or ``NAME_subset.npz`` with a part of it. Either
+    holds four arrays: ``x_train`` and ``x_test``, uint8, ``(n, 28, 28)`` (MNIST, Fashion-MNIST)
+    or ``(n, 32, 32, 3)`` (CIFAR-10); ``y_train`` and ``y_test``, integers ``(n,)``.
+``EDGESEC_CACHE``
+    Where fetched datasets are kept. Default: the operating system's cache folder for
+    ``edgesec``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers.errors import DataError
+
+LOCAL_VARIABLE = "EDGESEC_DATA"
+CACHE_VARIABLE = "EDGESEC_CACHE"
+
+
+def local_folder() -> Path | None:
+    """Return the folder that ``EDGESEC_DATA`` names, or None when it is not set.
+
+    Raises
+    ------
+    DataError
+        If it is set to something that is not a folder.
+    """
+    value = os.environ.get(LOCAL_VARIABLE)
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise DataError(
+            f"{LOCAL_VARIABLE} is {value!r}, which is not a folder; correct it or unset it."
+        )
+    return folder
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps fetched datasets; it may not exist yet."""
+    value = os.environ.get(CACHE_VARIABLE)
+    if value:
+        return Path(value).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("edgesec"))
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[Path]:
+    """Turn "cannot write there" inside the block into a :class:`DataError` naming the folder.
+
+    The folder is made and tried before the block runs, so that a download of minutes does not
+    end in a refusal to save it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        yield folder
+    except OSError as error:
+        raise DataError(
+            f"Cannot write to the cache folder {folder}: {error.strerror or error}. "
+            f"Free some space there, or set {CACHE_VARIABLE} to a folder you can write to."
+        ) from error
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`, waiting for another process that holds it."""
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

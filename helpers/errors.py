@@ -1,0 +1,25 @@
+"""The exceptions this package raises. Each message names the value, the limit and what to do."""
+
+
+class EdgesecError(Exception):
+    """Base of every error that a user of this package can act on."""
+
+
+class DataError(EdgesecError):
+    """A dataset cannot be had, is damaged, or does not fit what was asked of it."""
+
+
+class TaskError(EdgesecError):
+    """A federated task, a model or its training settings do not fit together."""
+
+
+class DivergenceError(TaskError):
+    """Training has reached NaN or infinity."""
+
+
+class PrivacyError(EdgesecError):
+    """A privacy measurement or mechanism was asked for something it cannot give."""
+
+
+class CourseError(EdgesecError):
+    """A lab, its source or the course's own machinery is not as it must be."""

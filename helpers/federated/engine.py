@@ -1,0 +1,234 @@
+"""The loop around every engine: sample, train, measure, save, report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from tqdm import tqdm
+
+from helpers.errors import DivergenceError, TaskError
+from helpers.federated.checkpoint import Checkpoint, CheckpointFolder, fingerprint
+from helpers.federated.history import History, RoundRecord
+from helpers.federated.sampling import sample_clients
+from helpers.federated.task import FederatedTask
+from helpers.federated.traffic import bytes_per_round
+from helpers.federated.validation import require_whole
+
+EngineName = Literal["vectorised", "tff"]
+Callback = Callable[[RoundRecord, list[np.ndarray]], Any]
+
+
+class Engine(Protocol):
+    """What the loop needs from an engine."""
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Global weights, float32, in the order of ``model.trainable_weights``."""
+        ...
+
+    def train(self, round_number: int, clients: np.ndarray) -> float:
+        """Run one round with these clients and return the mean training loss."""
+        ...
+
+    def state(self) -> list[np.ndarray]:
+        """Return everything the next round depends on."""
+        ...
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Continue from what :meth:`state` returned."""
+        ...
+
+
+def run(
+    task: FederatedTask,
+    rounds: int,
+    *,
+    engine: EngineName = "vectorised",
+    evaluate_every: int = 1,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a task for a number of rounds.
+
+    The same task and seed give bit-identical weights on one machine. Engines agree on who takes
+    part and on every batch, and therefore on the weights up to the order of float32 sums.
+
+    Parameters
+    ----------
+    task
+        What to train.
+    rounds
+        Number of rounds in total; rounds found in ``checkpoint_dir`` count.
+    engine
+        ``"vectorised"`` (ours) or ``"tff"`` (TensorFlow Federated).
+    evaluate_every
+        Evaluate the global model each so many rounds; the last round always is.
+    callbacks
+        Each is called after a round as ``callback(record, weights)``; one that returns True ends
+        the run after that round.
+    checkpoint_dir
+        Folder in which each round is saved. A later call with the same task and folder resumes
+        there, also after a kill, and ends with the same weights as an uninterrupted run.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    History
+        Records of all rounds, and the final weights.
+
+    Raises
+    ------
+    TaskError
+        If an argument does not fit, training diverges to NaN or infinity, or the checkpoints
+        belong to another task or to a longer run.
+    """
+    require_whole("rounds", rounds, at_least=1)
+    require_whole("evaluate_every", evaluate_every, at_least=1)
+    if not isinstance(task, FederatedTask):
+        raise TaskError(f"task is a {type(task).__name__}; give a FederatedTask.")
+    if engine not in get_args(EngineName):
+        raise TaskError(f"engine={engine!r} is not known: use one of {get_args(EngineName)}.")
+    from helpers.federated.evaluation import Evaluator
+
+    folder, saved = None, None
+    if checkpoint_dir is not None:
+        folder = CheckpointFolder(checkpoint_dir, fingerprint(task, engine))
+        saved = _saved_within(folder, rounds)
+    runner = _make_engine(task, engine)
+    records = []
+    if saved is not None:
+        runner.restore(saved.arrays)
+        records = saved.records
+    evaluate = Evaluator(task)
+    bar = tqdm(total=rounds, initial=len(records), desc="rounds", disable=not progress)
+    with bar:
+        for number in range(len(records) + 1, rounds + 1):
+            scores = evaluate if number % evaluate_every == 0 or number == rounds else None
+            records.append(_round(task, runner, number, scores))
+            if folder is not None:
+                folder.save(Checkpoint(runner.state(), records))
+            _show(bar, records[-1])
+            answers = [callback(records[-1], runner.weights) for callback in callbacks]
+            if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
+                break
+    return History(records, runner.weights)
+
+
+def _make_engine(task: FederatedTask, name: EngineName) -> Engine:
+    if name == "tff":
+        if task.needs_each_update:
+            raise TaskError(
+                'engine="tff" cannot take an aggregator, adversary or worker_momentum: the '
+                "averaging processes of TensorFlow Federated only ever form the weighted sum of "
+                "the updates, and these need each update by itself, some with a memory of the "
+                'client that sent it. Use engine="vectorised".'
+            )
+        from helpers.federated.tff_engine import TffEngine
+
+        return TffEngine(task)
+    from helpers.federated.vectorised import VectorisedEngine
+
+    return VectorisedEngine(task)
+
+
+def local_updates(
+    task: FederatedTask,
+    weights: Sequence[np.ndarray],
+    round_number: int,
+    clients: Sequence[int] | np.ndarray,
+) -> list[list[np.ndarray]]:
+    """Return what each client would send to the server in one round.
+
+    Parameters
+    ----------
+    task
+        The task; its local training settings and seed decide the update.
+    weights
+        Global weights that the clients start from, float32.
+    round_number
+        Number of the round, from 1; it decides the batches.
+    clients
+        Positions of the clients.
+
+    Returns
+    -------
+    list of list of np.ndarray
+        For each client, its trained weights minus ``weights``, float32.
+
+    Raises
+    ------
+    TaskError
+        If there is no such client, or the weights have other shapes than the model's.
+    """
+    for client in clients:
+        if not 0 <= client < len(task.clients):
+            raise TaskError(f"client {client} is not one of 0 to {len(task.clients) - 1}.")
+    shapes = [w.shape for w in task.initial_weights]
+    if [np.shape(w) for w in weights] != shapes:
+        raise TaskError(f"weights have shapes {[np.shape(w) for w in weights]}, not {shapes}.")
+    from helpers.federated.vectorised import LocalTrainer
+
+    trainer = LocalTrainer(task, num_clients=1)
+    return [trainer(weights, round_number, [client])[0] for client in clients]
+
+
+def _saved_within(folder: CheckpointFolder, rounds: int) -> Checkpoint | None:
+    checkpoint = folder.load()
+    if checkpoint is not None and len(checkpoint.records) > rounds:
+        raise TaskError(
+            f"The checkpoints already hold {len(checkpoint.records)} rounds, more than "
+            f"rounds={rounds}: ask for at least as many, or use another checkpoint_dir."
+        )
+    return checkpoint
+
+
+def _round(
+    task: FederatedTask,
+    runner: Engine,
+    number: int,
+    evaluate: Callable[[list[np.ndarray]], Any] | None,
+) -> RoundRecord:
+    clients = sample_clients(task.seed, number, len(task.clients), task.num_sampled)
+    start = time.perf_counter()
+    loss = runner.train(number, clients)
+    seconds = time.perf_counter() - start
+    weights = runner.weights
+    _require_finite(task, number, loss, weights)
+    scores = evaluate(weights) if evaluate is not None else None
+    traffic = bytes_per_round([w.shape for w in weights], len(clients))
+    return RoundRecord(
+        round=number,
+        clients=tuple(int(client) for client in clients),
+        num_examples=int(task.sizes[clients].sum()),
+        train_loss=loss,
+        test_accuracy=scores.test_accuracy if scores else None,
+        test_loss=scores.test_loss if scores else None,
+        client_accuracy=scores.client_accuracy if scores else None,
+        bytes_up=traffic.up,
+        bytes_down=traffic.down,
+        seconds=seconds,
+    )
+
+
+def _require_finite(
+    task: FederatedTask, number: int, loss: float, weights: list[np.ndarray]
+) -> None:
+    if np.isfinite(loss) and all(np.isfinite(w).all() for w in weights):
+        return
+    raise DivergenceError(
+        f"Training diverged in round {number} (mean training loss {loss}): lower the local "
+        f"learning_rate={task.local.learning_rate} or the server's "
+        f"learning_rate={task.server.learning_rate}, or scale the features to [0, 1]."
+    )
+
+
+def _show(bar: tqdm, record: RoundRecord) -> None:
+    if record.test_accuracy is not None:
+        bar.set_postfix(accuracy=f"{record.test_accuracy:.3f}", refresh=False)
+    bar.update()

@@ -1,0 +1,108 @@
+"""Who takes part and in which order examples are seen: pure functions of the seed and the round.
+
+Because nothing here depends on what happened before, every engine sees the same batches and a
+resumed run continues exactly where it stopped.
+"""
+
+import numpy as np
+
+_PARTICIPANTS, _SHUFFLE = 0, 1
+_STREAMS = {"aggregation": 2, "attack": 3, "guess": 4}
+
+
+def sample_clients(
+    seed: int, round_number: int, num_clients: int, clients_per_round: int
+) -> np.ndarray:
+    """Draw the clients of one round, uniformly and without replacement.
+
+    Parameters
+    ----------
+    seed
+        Seed of the task.
+    round_number
+        Number of the round, from 1.
+    num_clients
+        Number of clients to draw from.
+    clients_per_round
+        Number of clients to draw.
+
+    Returns
+    -------
+    np.ndarray
+        Sorted int64 ``(clients_per_round,)``.
+    """
+    if clients_per_round == num_clients:
+        return np.arange(num_clients, dtype=np.int64)
+    rng = _generator(seed, _PARTICIPANTS, round_number)
+    return np.sort(rng.choice(num_clients, clients_per_round, replace=False)).astype(np.int64)
+
+
+def epoch_orders(
+    seed: int, round_number: int, client: int, num_examples: int, epochs: int
+) -> np.ndarray:
+    """Shuffle a client's examples anew for each local epoch.
+
+    Returns
+    -------
+    np.ndarray
+        int64 ``(epochs, num_examples)``; each row is a permutation of ``range(num_examples)``.
+    """
+    rng = _generator(seed, _SHUFFLE, round_number, client)
+    return np.stack([rng.permutation(num_examples) for _ in range(epochs)])
+
+
+def client_batches(
+    seed: int, round_number: int, client: int, num_examples: int, batch_size: int, epochs: int
+) -> list[np.ndarray]:
+    """List the batches on which one client trains in one round.
+
+    Parameters
+    ----------
+    seed
+        Seed of the task.
+    round_number
+        Number of the round, from 1.
+    client
+        Position of the client in the task.
+    num_examples
+        Number of its examples.
+    batch_size
+        Examples a batch; the last of an epoch may be smaller.
+    epochs
+        Number of passes over the data.
+
+    Returns
+    -------
+    list of np.ndarray
+        int64 positions in the client's own data, in the order of training.
+    """
+    orders = epoch_orders(seed, round_number, client, num_examples, epochs)
+    return [
+        order[start : start + batch_size]
+        for order in orders
+        for start in range(0, num_examples, batch_size)
+    ]
+
+
+def round_generator(seed: int, stream: str, round_number: int) -> np.random.Generator:
+    """Return the generator of one round for what is not sampling or shuffling.
+
+    Parameters
+    ----------
+    seed
+        Seed of the task.
+    stream
+        ``"aggregation"`` (the server's coins), ``"attack"`` (the adversary's) or ``"guess"`` (the
+        server's as the adversary imagines them); all are independent.
+    round_number
+        Number of the round, from 1.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    return _generator(seed, _STREAMS[stream], round_number)
+
+
+def _generator(seed: int, stream: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *key)))

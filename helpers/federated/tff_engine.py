@@ -1,0 +1,166 @@
+"""The reference engine: ``tff.learning`` of TensorFlow Federated, fed with our very batches."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_federated as tff
+
+from helpers.federated.model_check import build_model
+from helpers.federated.sampling import epoch_orders
+
+if TYPE_CHECKING:
+    from helpers.federated.task import FederatedTask, ServerOptimizer
+
+
+class ProximalSGD(tff.learning.optimizers.Optimizer):
+    """SGD on the local objective of FedProx: loss + (mu / 2) * ||w - w_global||^2.
+
+    ``tff.learning.algorithms.build_weighted_fed_prox`` of TFF 0.87 adds mu * (w_global - w) to the
+    gradient, the opposite sign, and so pushes clients *away* from the global model (a test holds
+    this against the closed form). The first step of a client starts at the global model, so the
+    optimiser can remember it as the anchor and do it right.
+    """
+
+    def __init__(self, learning_rate: float, proximal_mu: float) -> None:
+        self._rate, self._mu = learning_rate, proximal_mu
+
+    def initialize(self, specs: Any) -> Any:
+        """Start with no anchor."""
+        zeros = tf.nest.map_structure(lambda s: tf.zeros(s.shape, s.dtype), specs)
+        return {"started": tf.constant(False), "anchor": zeros}
+
+    def next(self, state: Any, weights: Any, gradients: Any) -> tuple[Any, Any]:
+        """Take one step; the first one also sets the anchor."""
+        anchor = tf.nest.map_structure(
+            lambda w, a: tf.where(state["started"], a, w), weights, state["anchor"]
+        )
+        moved = tf.nest.map_structure(
+            lambda w, g, a: w - self._rate * (g + self._mu * (w - a)), weights, gradients, anchor
+        )
+        return {"started": tf.constant(True), "anchor": anchor}, moved
+
+
+class TffEngine:
+    """Runs rounds of a task with ``tff.learning.algorithms``."""
+
+    def __init__(self, task: FederatedTask) -> None:
+        stop_worker_at_exit()
+        self._task = task
+        build = (
+            tff.learning.algorithms.build_weighted_fed_avg
+            if task.weighting == "examples"
+            else tff.learning.algorithms.build_unweighted_fed_avg
+        )
+        self._process = build(
+            lambda: _tff_model(task),
+            client_optimizer_fn=_client_optimizer(task),
+            server_optimizer_fn=_server_optimizer(task.server),
+        )
+        start = tff.learning.models.ModelWeights(list(task.initial_weights), [])
+        self._state = self._process.set_model_weights(self._process.initialize(), start)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Global weights, float32."""
+        return [np.asarray(w) for w in self._state.global_model_weights.trainable]
+
+    def train(self, round_number: int, clients: np.ndarray) -> float:
+        """Run one round and return the mean training loss."""
+        data = [_dataset(self._task, round_number, int(client)) for client in clients]
+        output = self._process.next(self._state, data)
+        self._state = output.state
+        return float(output.metrics["client_work"]["train"]["loss"])
+
+    def state(self) -> list[np.ndarray]:
+        """Return everything the next round depends on."""
+        return [np.asarray(leaf) for leaf in tf.nest.flatten(self._state)]
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Continue from what :meth:`state` returned."""
+        self._state = tf.nest.pack_sequence_as(self._state, list(arrays))
+
+
+def _tff_model(task: FederatedTask) -> tff.learning.models.VariableModel:
+    shape = task.clients[0].x.shape[1:]
+    binary = task.loss == "binary_crossentropy"
+    return tff.learning.models.from_keras_model(
+        build_model(task),
+        loss=tf.keras.losses.BinaryCrossentropy(from_logits=True)
+        if binary
+        else tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        input_spec=(
+            tf.TensorSpec((None, *shape), tf.float32),
+            # Keras broadcasts (n,) against (n, 1) to (n, n): binary labels need the column.
+            tf.TensorSpec((None, 1) if binary else (None,), tf.int32),
+        ),
+    )
+
+
+def _client_optimizer(task: FederatedTask) -> tff.learning.optimizers.Optimizer:
+    if task.local.proximal_mu > 0:
+        return ProximalSGD(task.local.learning_rate, task.local.proximal_mu)
+    return tff.learning.optimizers.build_sgdm(task.local.learning_rate)
+
+
+def _server_optimizer(server: ServerOptimizer) -> tff.learning.optimizers.Optimizer:
+    if server.name == "fedadam":
+        return tff.learning.optimizers.build_adam(
+            server.learning_rate, server.beta_1, server.beta_2, server.epsilon
+        )
+    return tff.learning.optimizers.build_sgdm(server.learning_rate, server.momentum or None)
+
+
+def _dataset(task: FederatedTask, round_number: int, client: int) -> tf.data.Dataset:
+    """Return a client's batches of one round, the same as every other engine's."""
+    data = task.clients[client]
+    labels = data.y[:, None] if task.loss == "binary_crossentropy" else data.y
+    orders = epoch_orders(task.seed, round_number, client, len(data), task.local.epochs)
+    epochs = [
+        tf.data.Dataset.from_tensor_slices((data.x[order], labels[order])).batch(
+            task.local.batch_size
+        )
+        for order in orders
+    ]
+    joined = epochs[0]
+    for epoch in epochs[1:]:
+        joined = joined.concatenate(epoch)
+    return joined
+
+
+@functools.cache
+def stop_worker_at_exit() -> None:
+    """Arrange, once a process, that TFF's worker process ends with it.
+
+    TFF stops it in ``__del__``, which at interpreter exit runs too late and fails; the orphan then
+    keeps standard output open, and a pipe that reads it never ends.
+    """
+    atexit.register(_stop_workers, os.getpid())
+
+
+def _stop_workers(owner: int) -> None:
+    if os.getpid() != owner:  # a forked child must not stop its parent's worker
+        return
+    for child in _worker_children(owner):
+        os.kill(child, signal.SIGKILL)
+
+
+def _worker_children(parent: int) -> list[int]:
+    """Return the ids of this process's own children named ``worker_binary``."""
+    ids = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":\t", 1) for line in status.read_text().splitlines())
+        except (OSError, ValueError):
+            continue  # the process ended while we looked
+        if fields["Name"] == "worker_binary" and int(fields["PPid"]) == parent:
+            ids.append(int(status.parent.name))
+    return ids

@@ -1,0 +1,357 @@
+"""Our engine: the local training of all sampled clients in one compiled call a round.
+
+The loop over clients runs *inside* one ``tf.function``, where a step costs its arithmetic and not
+a return to Python. Two measures make it faster still (the part ``design`` of
+``benchmarks/federated_engines.py`` measures each):
+
+* the clients are split over two lanes, each with its own copy of the variables, that run at the
+  same time. The number is fixed, so that the order of every sum, and with it every bit of the
+  result, does not depend on the machine's number of cores;
+* networks of dense layers are compiled with XLA. Convolutions are not: XLA's convolution gradients
+  on a CPU are slower than TensorFlow's own kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from helpers.federated.averaging import initial_server_state, normalised_shares, server_step
+from helpers.federated.model_check import build_model
+from helpers.federated.receiving import Receiver
+from helpers.federated.sampling import epoch_orders
+
+if TYPE_CHECKING:
+    from helpers.federated.task import FederatedTask
+
+LANES = 2
+
+# Layers that XLA compiles to faster code than TensorFlow's kernels on a CPU, and that treat each
+# example by itself, so that padding a batch cannot change the result.
+_XLA_LAYERS = (
+    tf.keras.layers.InputLayer,
+    tf.keras.layers.Dense,
+    tf.keras.layers.Flatten,
+    tf.keras.layers.Reshape,
+    tf.keras.layers.Rescaling,
+    tf.keras.layers.Activation,
+    tf.keras.layers.ReLU,
+    tf.keras.layers.LeakyReLU,
+)
+
+
+class RoundPlan(NamedTuple):
+    """The batches of one round, padded to shapes that never change, so nothing is compiled twice.
+
+    Attributes
+    ----------
+    batches
+        Positions in the task's stacked data, int32 ``(clients, steps, batch_size)``.
+    batch_sizes
+        Number of those that count, int32 ``(clients, steps)``.
+    steps
+        Number of steps that count, int32 ``(clients,)``.
+    shares
+        Weight of each client's update, float32 ``(clients,)``.
+    """
+
+    batches: np.ndarray
+    batch_sizes: np.ndarray
+    steps: np.ndarray
+    shares: np.ndarray
+
+
+def plan_round(
+    task: FederatedTask, round_number: int, clients: Sequence[int] | np.ndarray, rows: int
+) -> RoundPlan:
+    """Lay out the batches of some clients in ``rows`` rows; unused rows train on nothing.
+
+    Parameters
+    ----------
+    task
+        The task.
+    round_number
+        Number of the round, from 1.
+    clients
+        Positions of at most ``rows`` clients.
+    rows
+        Number of rows to lay out.
+
+    Returns
+    -------
+    RoundPlan
+        Shares hold the weight before normalisation: number of examples, or 1.
+    """
+    size, epochs = task.local.batch_size, task.local.epochs
+    width = -(-int(task.sizes.max()) // size)
+    batches = np.zeros((rows, epochs * width, size), np.int32)
+    batch_sizes = np.zeros((rows, epochs * width), np.int32)
+    steps, shares = np.zeros(rows, np.int32), np.zeros(rows, np.float32)
+    for row, client in enumerate(clients):
+        count = int(task.sizes[client])
+        per_epoch = -(-count // size)
+        padded = np.zeros((epochs, per_epoch * size), np.int32)
+        orders = epoch_orders(task.seed, round_number, int(client), count, epochs)
+        padded[:, :count] = orders + task.starts[client]
+        steps[row] = epochs * per_epoch
+        batches[row, : steps[row]] = padded.reshape(-1, size)
+        batch_sizes[row, : steps[row]] = size
+        batch_sizes[row, per_epoch - 1 : steps[row] : per_epoch] = count - (per_epoch - 1) * size
+        shares[row] = count if task.weighting == "examples" else 1
+    return RoundPlan(batches, batch_sizes, steps, shares)
+
+
+class LocalTrainer:
+    """Trains a fixed number of clients on their own data in one compiled call.
+
+    Parameters
+    ----------
+    task
+        The task.
+    num_clients
+        Number of clients a call trains.
+    lanes
+        Number of groups of clients that train at the same time.
+    xla
+        Whether to compile with XLA; None decides by the layers.
+    separate
+        Whether to keep the updates apart instead of averaging them.
+    """
+
+    def __init__(
+        self,
+        task: FederatedTask,
+        num_clients: int,
+        lanes: int = LANES,
+        xla: bool | None = None,
+        separate: bool = False,
+    ) -> None:
+        self._task = task
+        self._separate = separate
+        self._lanes = min(lanes, num_clients)
+        self._rows = -(-num_clients // self._lanes)
+        data = tf.constant(task.stacked.x), tf.constant(task.stacked.y)
+        networks = [build_model(task) for _ in range(self._lanes)]
+        use_xla = _suits_xla(networks[0]) if xla is None else xla
+        compiled = [_lane(task, network, *data, use_xla, separate) for network in networks]
+
+        @tf.function
+        def train(
+            plans: list[RoundPlan], weights: list[tf.Tensor]
+        ) -> tuple[list[tf.Tensor], tf.Tensor]:
+            results = [lane(plan, weights) for lane, plan in zip(compiled, plans, strict=True)]
+            updates, losses = zip(*results, strict=True)
+            joined = [
+                tf.concat(parts, axis=0) if separate else tf.add_n(parts)
+                for parts in zip(*updates, strict=True)
+            ]
+            return joined, tf.add_n(losses)
+
+        self._train = train
+        # Training nobody compiles the call, so that no round pays for it.
+        self(task.initial_weights, 1, [])
+
+    def __call__(
+        self,
+        weights: Sequence[np.ndarray],
+        round_number: int,
+        clients: Sequence[int] | np.ndarray,
+    ) -> tuple[list[np.ndarray], float]:
+        """Train the clients from ``weights`` and average their updates, or keep them apart.
+
+        Parameters
+        ----------
+        weights
+            Global weights, float32.
+        round_number
+            Number of the round, from 1; it decides the batches.
+        clients
+            Positions of the clients.
+
+        Returns
+        -------
+        update, train_loss
+            Weighted mean of (new minus old) weights, and mean loss over all batches. With
+            ``separate`` each array has a first axis with one entry a client, in their order.
+        """
+        plans = self._balanced_plans(round_number, clients)
+        tensors = [RoundPlan(*(tf.constant(array) for array in plan)) for plan in plans]
+        update, loss = self._train(tensors, [tf.constant(w) for w in weights])
+        seen = sum(int(plan.batch_sizes.sum()) for plan in plans)
+        arrays = [u.numpy() for u in update]
+        if self._separate:
+            rows = self._rows_of(clients)
+            arrays = [array[rows] for array in arrays]
+        return arrays, float(loss) / max(seen, 1)
+
+    def _balanced_plans(
+        self, round_number: int, clients: Sequence[int] | np.ndarray
+    ) -> list[RoundPlan]:
+        """Deal the clients out to the lanes, largest first, so that the lanes end together."""
+        ids = np.asarray(clients, dtype=np.int64)
+        dealt = ids[self._largest_first(ids)]
+        plans = [
+            plan_round(self._task, round_number, dealt[lane :: self._lanes], self._rows)
+            for lane in range(self._lanes)
+        ]
+        if not len(ids):
+            return plans
+        shares = normalised_shares(np.concatenate([plan.shares for plan in plans]))
+        return [
+            plan._replace(shares=part.astype(np.float32))
+            for plan, part in zip(plans, np.split(shares, self._lanes), strict=True)
+        ]
+
+    def _largest_first(self, ids: np.ndarray) -> np.ndarray:
+        return np.argsort(-self._task.sizes[ids], kind="stable")
+
+    def _rows_of(self, clients: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return where each client's update lies when the lanes' rows follow one another."""
+        order = self._largest_first(np.asarray(clients, dtype=np.int64))
+        turns = np.arange(len(order))
+        rows = np.empty(len(order), np.int64)
+        rows[order] = turns % self._lanes * self._rows + turns // self._lanes
+        return rows
+
+
+def _suits_xla(model: tf.keras.Model) -> bool:
+    return all(
+        type(layer) in _XLA_LAYERS and getattr(layer, "activity_regularizer", None) is None
+        for layer in model.layers
+    )
+
+
+def _lane(
+    task: FederatedTask,
+    model: tf.keras.Model,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    xla: bool,
+    separate: bool,
+) -> Callable:
+    """Compile the training of one lane's clients, one after another."""
+    variables = model.trainable_variables
+    losses = _loss_function(task.loss)
+    rate, proximal_mu = task.local.learning_rate, task.local.proximal_mu
+
+    def step(batch: tf.Tensor, size: tf.Tensor, start: list[tf.Tensor]) -> tf.Tensor:
+        # XLA needs constant shapes: there a short batch is masked, elsewhere it is cut.
+        positions = batch if xla else batch[:size]
+        counts = tf.cast(tf.range(len(batch)) < size, tf.float32) if xla else 1.0
+        with tf.GradientTape() as tape:
+            logits = model(tf.gather(x, positions), training=True)
+            total = tf.reduce_sum(counts * losses(tf.gather(y, positions), logits))
+            objective = tf.add_n([total / tf.cast(size, tf.float32), *model.losses])
+        for variable, gradient, origin in zip(
+            variables, tape.gradient(objective, variables), start, strict=True
+        ):
+            if proximal_mu > 0:
+                gradient += proximal_mu * (variable - origin)
+            variable.assign_sub(rate * gradient)
+        return total
+
+    def keep(kept: tf.Tensor, plan: RoundPlan, row: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
+        if separate:
+            return tf.tensor_scatter_nd_update(kept, [[row]], difference[None])
+        return kept + plan.shares[row] * difference
+
+    @tf.function(jit_compile=xla)
+    def lane(plan: RoundPlan, weights: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        rows = [plan.steps.shape[0]] if separate else []
+        update = [tf.zeros([*rows, *weight.shape]) for weight in weights]
+        loss = tf.constant(0.0)
+        row = tf.constant(0)
+        while row < len(plan.steps):
+            for variable, weight in zip(variables, weights, strict=True):
+                variable.assign(weight)
+            turn = tf.constant(0)
+            while turn < plan.steps[row]:
+                loss += step(plan.batches[row, turn], plan.batch_sizes[row, turn], weights)
+                turn += 1
+            update = [
+                keep(kept, plan, row, variable - weight)
+                for kept, variable, weight in zip(update, variables, weights, strict=True)
+            ]
+            row += 1
+        return update, loss
+
+    return lane
+
+
+def _loss_function(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    if name == "binary_crossentropy":
+        return lambda labels, logits: tf.nn.sigmoid_cross_entropy_with_logits(
+            tf.cast(labels, tf.float32), logits[:, 0]
+        )
+    return tf.nn.sparse_softmax_cross_entropy_with_logits
+
+
+class VectorisedEngine:
+    """Runs rounds of a task with :class:`LocalTrainer` and a server optimiser in NumPy.
+
+    Parameters
+    ----------
+    task
+        The task.
+    trainer
+        A trainer of a task that differs only in aggregator, adversary and worker momentum, to
+        save compiling another; it must keep updates apart if this task needs them.
+    """
+
+    def __init__(self, task: FederatedTask, trainer: LocalTrainer | None = None) -> None:
+        self._task = task
+        self._weights = list(task.initial_weights)
+        self._server = initial_server_state(task.server, self._weights)
+        self._receiver = Receiver(task) if task.needs_each_update else None
+        self._trainer = trainer or LocalTrainer(
+            task, task.num_sampled, separate=task.needs_each_update
+        )
+        own = task.server_task
+        self._server_trainer = None if own is None else LocalTrainer(own, num_clients=1)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Global weights, float32."""
+        return list(self._weights)
+
+    def train(self, round_number: int, clients: np.ndarray) -> float:
+        """Run one round and return the mean training loss."""
+        update, loss = self._trainer(self._weights, round_number, clients)
+        if self._receiver is not None:
+            update = self._received(self._receiver, round_number, clients, update)
+        self._server, self._weights = server_step(
+            self._task.server, self._server, self._weights, update
+        )
+        return loss
+
+    def _received(
+        self, receiver: Receiver, round_number: int, clients: np.ndarray, updates: list[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Aggregate the clients' updates, each array with one entry a client."""
+        own = None
+        if self._server_trainer is not None:
+            arrays, _ = self._server_trainer(self._weights, round_number, [0])
+            own = np.concatenate([array.ravel() for array in arrays])
+        matrix = np.concatenate([array.reshape(len(clients), -1) for array in updates], axis=1)
+        vector = receiver(round_number, np.asarray(clients), matrix, own)
+        ends = np.cumsum([w.size for w in self._weights])[:-1]
+        parts = np.split(vector, ends)
+        return [part.reshape(w.shape) for part, w in zip(parts, self._weights, strict=True)]
+
+    def state(self) -> list[np.ndarray]:
+        """Return everything the next round depends on."""
+        received = [] if self._receiver is None else self._receiver.state()
+        return [*received, *self._weights, *self._server]
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Continue from what :meth:`state` returned."""
+        arrays = list(arrays)
+        if self._receiver is not None:
+            held = len(self._receiver.state())
+            self._receiver.restore(arrays[:held])
+            arrays = arrays[held:]
+        count = len(self._weights)
+        self._weights, self._server = arrays[:count], arrays[count:]

@@ -1,0 +1,10 @@
+"""The small reference networks that the labs share, each with its published source.
+
+Every network returns logits (no softmax) in float32, has no state besides its weights, and draws
+its initial weights from an explicit seed. TensorFlow loads when a network is made.
+"""
+
+from helpers.models.convolutional import lenet_dlg, mcmahan_cnn, small_cnn
+from helpers.models.dense import mcmahan_2nn, mlp
+
+__all__ = ["lenet_dlg", "mcmahan_2nn", "mcmahan_cnn", "mlp", "small_cnn"]

@@ -1,0 +1,9 @@
+"""Privacy: what a model and its updates give away, and what holds it back.
+
+``helpers.privacy.reconstruction`` rebuilds training inputs from one client's update.
+``helpers.privacy.membership`` tells training examples from others by a score.
+``helpers.privacy.dp_sgd`` trains with differential privacy, example by example.
+``helpers.privacy.dp_fedavg`` aggregates client updates with differential privacy, user by user.
+``helpers.privacy.accounting`` says what a run spends; ``helpers.privacy.ledger`` keeps a budget.
+``helpers.privacy.auditing`` measures whether an implementation keeps its promise.
+"""

@@ -1,0 +1,361 @@
+"""Train a Keras model with DP-SGD on Poisson-sampled batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike, NDArray
+from tqdm.auto import tqdm
+
+from helpers.errors import PrivacyError
+from helpers.privacy import accounting
+from helpers.privacy._checks import (
+    require_not_negative,
+    require_positive,
+    require_rate,
+    require_whole,
+)
+from helpers.privacy.dp_sgd.clipping import (
+    ClippedSum,
+    Method,
+    clipped_sum,
+    plan,
+)
+from helpers.privacy.dp_sgd.sampling import poisson_batches
+from helpers.privacy.dp_sgd.validation import (
+    LossFunction,
+    LossName,
+    check_method,
+    check_model,
+    checked_data,
+    loss_function,
+    losses_of,
+)
+from helpers.privacy.ledger import Charge, PrivacyLedger
+
+# Examples on which the one-pass rules are compared with one example at a time, before training.
+_PROBE = 3
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """Measurements of one step, for the trainer's eyes.
+
+    They are computed from the data without noise: epsilon does not cover publishing them.
+
+    Attributes
+    ----------
+    step
+        Number of the step, from 1.
+    batch_size
+        Examples drawn; 0 for a step that is noise alone.
+    loss
+        Mean loss over the batch before the step; NaN for an empty batch.
+    clipped_share
+        Share of the batch whose gradient was longer than the clip norm; NaN for an empty batch.
+    seconds
+        Wall time of the step.
+    """
+
+    step: int
+    batch_size: int
+    loss: float
+    clipped_share: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class DPHistory:
+    """What a private training run leaves behind.
+
+    Attributes
+    ----------
+    records
+        One a step, in order.
+    noise_multiplier, l2_norm_clip, sample_rate
+        The mechanism that ran.
+    """
+
+    records: list[StepRecord]
+    noise_multiplier: float
+    l2_norm_clip: float
+    sample_rate: float
+
+    def epsilon(self, delta: float, method: accounting.Method = "pld") -> float:
+        """Bound the epsilon of the steps that were taken.
+
+        Parameters
+        ----------
+        delta
+            Probability of failure that the bound may have.
+        method
+            Accountant.
+
+        Returns
+        -------
+        float
+            Epsilon for adding or removing one example.
+        """
+        steps = len(self.records)
+        return accounting.epsilon(self.noise_multiplier, self.sample_rate, steps, delta, method)
+
+
+Callback = Callable[[StepRecord, tf.keras.Model], Any]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    noise_multiplier: float
+    l2_norm_clip: float
+    sample_rate: float
+    steps: int
+    learning_rate: float
+    momentum: float
+    max_batch: int
+
+    def __post_init__(self) -> None:
+        require_not_negative("noise_multiplier", self.noise_multiplier)
+        require_positive("l2_norm_clip", self.l2_norm_clip)
+        require_rate("sample_rate", self.sample_rate)
+        require_whole("steps", self.steps, at_least=1)
+        require_positive("learning_rate", self.learning_rate)
+        require_not_negative("momentum", self.momentum)
+        require_whole("max_batch", self.max_batch, at_least=1)
+
+
+def fit_dp(
+    model: tf.keras.Model,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    noise_multiplier: float,
+    l2_norm_clip: float,
+    sample_rate: float,
+    steps: int,
+    learning_rate: float,
+    seed: int | None,
+    momentum: float = 0.0,
+    loss: LossName | LossFunction = "sparse_categorical_crossentropy",
+    method: Method = "ghost",
+    ledger: PrivacyLedger | None = None,
+    callbacks: Sequence[Callback] = (),
+    max_batch: int = 1024,
+    progress: bool = True,
+) -> DPHistory:
+    r"""Train a model in place with DP-SGD.
+
+    Each step draws a batch :math:`S` by Poisson sampling and moves along
+
+    .. math:: \frac{1}{qN} \Bigl(\sum_{i \in S} g_i \min(1, C / \|g_i\|)
+              + \mathcal{N}(0, z^2 C^2 I) \Bigr).
+
+    Dividing by the *expected* batch size :math:`qN` keeps the drawn size, which depends on who is
+    in the data, out of the noise's scale (:math:`N` itself counts as public). An empty batch still
+    takes its step, on noise alone. (Abadi et al. 2016, Algorithm 1.) Noise is float32 from
+    TensorFlow's counter-based generator: sound against an analyst of the model, not against the
+    floating-point attack of Mironov 2012.
+
+    Parameters
+    ----------
+    model
+        A built Keras model with one input and one output, without batch normalisation.
+    x
+        Inputs, ``(n, *input_shape)``, finite.
+    y
+        Labels, ``(n,)`` for the named losses.
+    noise_multiplier
+        :math:`z`; 0 adds no noise and gives no privacy.
+    l2_norm_clip
+        :math:`C`.
+    sample_rate
+        :math:`q`, probability with which each example joins each batch.
+    steps
+        Number of steps.
+    learning_rate
+        Of SGD.
+    seed
+        Seed of batches and noise. Who knows it can subtract the noise: for a model that leaves
+        the house pass None, which takes both from the operating system.
+    momentum
+        Of SGD.
+    loss
+        Name, or function of ``(labels, outputs)`` that returns one value an example.
+    method
+        As for :func:`~helpers.privacy.dp_sgd.clipping.clipped_gradient_sum`.
+    ledger
+        Charged for all the steps before the first one.
+    callbacks
+        Each is called after a step as ``callback(record, model)``; one that returns True ends
+        the run after that step.
+    max_batch
+        Most examples in memory at once; a larger batch is added up in parts.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    DPHistory
+        Measurements of each step.
+
+    Raises
+    ------
+    PrivacyError
+        Before any work: if a setting, the model or the data cannot be used, or the ledger's
+        budget is too small. During it: if weights stop being finite.
+    """
+    settings = _Settings(
+        noise_multiplier, l2_norm_clip, sample_rate, steps, learning_rate, momentum, max_batch
+    )
+    check_method(method)
+    check_model(model)
+    inputs, labels = checked_data(model, x, y)
+    _check_ledger(ledger, noise_multiplier)
+    check_rules(model, inputs[:_PROBE], labels[:_PROBE], loss, method)
+    stepper = _Stepper(model, settings, inputs, labels, loss_function(loss), method)
+    if ledger is not None:
+        ledger.charge(Charge(noise_multiplier, sample_rate, steps, label="fit_dp"))
+    sampling_seed, noise_seed = np.random.SeedSequence(seed).spawn(2)
+    batches = poisson_batches(len(inputs), sample_rate, steps, sampling_seed)
+    records: list[StepRecord] = []
+    bar = tqdm(batches, total=steps, desc="DP-SGD", unit="step", disable=not progress)
+    for step, (batch, stream) in enumerate(zip(bar, noise_seed.spawn(steps), strict=True), 1):
+        records.append(stepper.step(step, inputs[batch], labels[batch], stream))
+        answers = [callback(records[-1], model) for callback in callbacks]
+        if any(answer is True for answer in answers):
+            bar.close()
+            break
+    return DPHistory(records, noise_multiplier, l2_norm_clip, sample_rate)
+
+
+def check_rules(
+    model: tf.keras.Model,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    loss: LossName | LossFunction,
+    method: Method,
+) -> None:
+    """Compare a few examples' gradient norms with those of each example run alone.
+
+    This finds what no list of layer types can: a model that lets the examples of a batch see each
+    other, or that uses a layer's variables outside the layer.
+
+    Parameters
+    ----------
+    model
+        A checked model; run in inference mode, so that dropout draws nothing.
+    x, y
+        A few checked examples.
+    loss, method
+        As for :func:`fit_dp`.
+
+    Raises
+    ------
+    PrivacyError
+        If the norms differ.
+    """
+    function = loss_function(loss)
+    inputs, labels = tf.constant(x), tf.constant(y)
+    found = clipped_sum(model, plan(model, method), inputs, labels, 1.0, function, False)
+    norms = found.norms.numpy()
+    for index in range(len(x)):
+        row = slice(index, index + 1)
+        alone = _norm_alone(model, inputs[row], labels[row], function)
+        if not np.isclose(norms[index], alone, rtol=1e-2, atol=1e-5):
+            raise PrivacyError(
+                f"An example's gradient has norm {norms[index]:.6g} inside a batch and "
+                f"{alone:.6g} alone. The model lets examples of a batch influence each other, or "
+                "uses a layer's variables outside that layer. Remove that, or try "
+                'method="per_example".'
+            )
+
+
+def _norm_alone(model: tf.keras.Model, x: tf.Tensor, y: tf.Tensor, loss: LossFunction) -> float:
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(losses_of(loss, y, model(x, training=False), 1))
+    found = [g for g in tape.gradient(value, model.trainable_variables) if g is not None]
+    return float(tf.linalg.global_norm(found))
+
+
+def _check_ledger(ledger: PrivacyLedger | None, noise_multiplier: float) -> None:
+    if ledger is not None and noise_multiplier == 0:
+        raise PrivacyError("noise_multiplier=0 spends an infinite epsilon: no ledger can pay it.")
+
+
+class _Stepper:
+    """Compiled steps of one run; batches of any size use the same two compiled functions."""
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        settings: _Settings,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        loss: LossFunction,
+        method: Method,
+    ) -> None:
+        self._settings = settings
+        variables = model.trainable_variables
+        optimizer = tf.keras.optimizers.SGD(settings.learning_rate, settings.momentum)
+        optimizer.build(variables)
+        how = plan(model, method)
+        clip, expected = settings.l2_norm_clip, settings.sample_rate * len(x)
+        deviation = settings.noise_multiplier * clip
+
+        # Shapes with an open batch size: compiled once, whatever sizes are drawn.
+        signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (x, y)]
+
+        @tf.function(input_signature=signature)
+        def clipped(x: tf.Tensor, y: tf.Tensor) -> ClippedSum:
+            return clipped_sum(model, how, x, y, clip, loss)
+
+        @tf.function
+        def release(total: list[tf.Tensor], seeds: tf.Tensor) -> None:
+            noisy = [
+                value + tf.random.stateless_normal(value.shape, seeds[index], stddev=deviation)
+                for index, value in enumerate(total)
+            ]
+            gradients = [value / expected for value in noisy]
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        self._clipped, self._release = clipped, release
+        self._zeros = [tf.zeros(v.shape) for v in variables]
+
+    def step(
+        self, number: int, x: NDArray[Any], y: NDArray[Any], stream: np.random.SeedSequence
+    ) -> StepRecord:
+        """Take one step on a batch that may be empty."""
+        start, size = time.perf_counter(), self._settings.max_batch
+        parts = [self._part(x[i : i + size], y[i : i + size]) for i in range(0, len(x), size)]
+        total = self._zeros
+        if parts:
+            total = [tf.add_n(values) for values in zip(*(p.gradients for p in parts), strict=True)]
+        losses = _concatenated([part.losses for part in parts])
+        norms = _concatenated([part.norms for part in parts])
+        if not np.isfinite(norms).all():
+            raise PrivacyError(
+                f"Gradients stopped being finite at step {number}; the weights of the step "
+                "before are kept. Lower learning_rate or look for extreme inputs."
+            )
+        words = stream.generate_state(2 * len(total), np.uint32).view(np.int32)
+        self._release(total, tf.constant(words.reshape(-1, 2)))
+        return StepRecord(
+            step=number,
+            batch_size=len(x),
+            loss=float(losses.mean()) if len(x) else float("nan"),
+            clipped_share=(
+                float((norms > self._settings.l2_norm_clip).mean()) if len(x) else float("nan")
+            ),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _part(self, x: NDArray[Any], y: NDArray[Any]) -> ClippedSum:
+        return self._clipped(tf.constant(x), tf.constant(y))
+
+
+def _concatenated(parts: list[tf.Tensor]) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros(0, np.float32), *(part.numpy() for part in parts)])

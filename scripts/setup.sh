@@ -1,0 +1,68 @@
+#!/bin/sh
+# Make .venv with everything the course needs, from the hashed lock. Quick when nothing changed.
+#   scripts/setup.sh             the Python environment
+#   scripts/setup.sh --browser   also a Chromium, for the browser tests
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() { printf '\n%s\n' "setup: $*" >&2; exit 1; }
+
+# --- can this machine be served at all?
+case "$(uname -s)-$(uname -m)" in
+    Linux-x86_64) ;;
+    *) fail "TensorFlow Federated ships wheels for Linux on x86-64 only; this is $(uname -s) on $(uname -m).
+       Open a lab in Colab (buttons in README.md), use the dev container (.devcontainer/), or WSL 2 on Windows." ;;
+esac
+
+# --- find uv, or a Python 3.11
+uv=$(command -v uv || true)
+python=""
+for candidate in python3.11 python3 python; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+       "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then
+        python=$candidate; break
+    fi
+done
+if [ -z "$uv" ] && [ -z "$python" ]; then
+    found=$(command -v python3 >/dev/null 2>&1 && python3 --version || echo "no python3")
+    fail "needs Python 3.11 (found $found) or uv, which brings its own.
+       Install either:  sudo apt-get install python3.11 python3.11-venv   or   pip install uv"
+fi
+if [ -z "$uv" ] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+    fail "$python has no venv module. Install it:  sudo apt-get install python3.11-venv"
+fi
+free_kb=$(df -Pk . | awk 'NR==2 {print $4}')
+if [ ! -d .venv ] && [ "$free_kb" -lt 4000000 ]; then
+    fail "needs 4 GB of free disk for the environment; $((free_kb / 1024)) MB are free here."
+fi
+
+# --- the environment, again only when the lock or the package's metadata changed
+want=$(cat requirements.txt pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
+if [ "$(cat .venv/.lock-sha256 2>/dev/null || true)" != "$want" ]; then
+    rm -f .venv/.lock-sha256
+    echo "setup: installing $(grep -c '^[a-z].*==' requirements.txt) locked packages into .venv (about 600 MB to download once)"
+    if [ -n "$uv" ]; then
+        [ -x .venv/bin/python ] || "$uv" venv --quiet --python 3.11 .venv
+        VIRTUAL_ENV=$PWD/.venv "$uv" pip sync --require-hashes requirements.txt
+        VIRTUAL_ENV=$PWD/.venv "$uv" pip install --quiet --no-deps --no-build-isolation --editable .
+    else
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        .venv/bin/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+        .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+    fi
+    printf '%s' "$want" > .venv/.lock-sha256
+    echo "setup: done"
+fi
+
+# --- a browser for the browser tests
+if [ "${1:-}" = "--browser" ]; then
+    for candidate in chromium chromium-browser google-chrome google-chrome-stable; do
+        command -v "$candidate" >/dev/null 2>&1 && exit 0
+    done
+    if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+        echo "setup: installing Chromium for the browser tests"
+        sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo -n"
+        $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq chromium >/dev/null && exit 0
+    fi
+    fail "the browser tests need Chromium:  sudo apt-get install chromium   (the package's name may differ on your distribution)"
+fi
