@@ -39,9 +39,8 @@ def _summary(value: Any, arrays: Iterator[int]) -> str:
         pairs = (f"{key!r}: {_summary(item, arrays)}" for key, item in value.items())
         return "{" + _joined(pairs, len(value)) + "}"
     if isinstance(value, list | tuple):
-        left, right = "[]" if isinstance(value, list) else "()"
-        items = (_summary(item, arrays) for item in value)
-        return f"{left}{_joined(items, len(value))}{right}"
+        items = _joined((_summary(item, arrays) for item in value), len(value))
+        return f"[{items}]" if isinstance(value, list) else f"({items})"
     if isinstance(value, float):
         return f"{value:.7g}"
     return _cut(repr(value))

@@ -74,7 +74,21 @@ def execute(job: Job) -> Outcome:
 
 
 def _register_engine(cells_done: Path) -> None:
+    from jupyter_client.manager import AsyncKernelManager
     from papermill.engines import NBClientEngine, papermill_engines
+
+    class SocketFileKernel(AsyncKernelManager):
+        """A kernel reached through socket files in this job's folder.
+
+        TCP ports are chosen before the kernel binds them: two labs that start together can be
+        given the same one, and the later kernel dies. The path is relative because the system
+        limits a socket's to 107 bytes; kernel and client share the working folder.
+        """
+
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.transport = "ipc"
+            self.ip = "../kernel"
 
     class CountingEngine(NBClientEngine):
         """papermill's engine, which also says how far it is."""
@@ -89,6 +103,7 @@ def _register_engine(cells_done: Path) -> None:
                     file.write(b".")
 
             nb_man.cell_complete = counted
+            kwargs["kernel_manager_class"] = SocketFileKernel
             return super().execute_managed_notebook(nb_man, *args, **kwargs)
 
     papermill_engines.register("counting", CountingEngine)

@@ -57,6 +57,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
 def test_unsolved_earns_nothing_and_solved_earns_everything(root: Path) -> None:
     generate.generate(root)
     unsolved, solved = run(root, "learner", "solution")
+    assert (unsolved.error, solved.error) == ("", "")
     assert gates.earned_nothing(unsolved.report) == []
     assert gates.earned_everything(solved.report) == []
     assert (unsolved.points, solved.points) == ("0 / 6", "6 / 6")

@@ -12,11 +12,12 @@ from helpers.course.tasks import Case, FunctionTask, LabSpec, Memo
 from helpers.data import partition
 from helpers.models import softmax_regression
 
+Slips = dict[str, Callable[..., Any]]
 _TOLERANCE = close(rtol=1e-4, atol=1e-6)
 _TWO_PARTS = close(rtol=1e-4, atol=1e-6, parts=("the kernel's part", "the bias's part"))
 
 
-def _or_explain(comparison: Comparison, slips: dict[str, Callable[..., Any]]) -> Comparison:
+def _or_explain(comparison: Comparison, slips: Slips) -> Comparison:
     """Compare; when that fails and a known slip gives the learner's result, name the slip."""
 
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
@@ -160,7 +161,7 @@ def _uphill(*args: Any) -> Any:
     return tuple(-part for part in softmax_regression.local_update(*args))
 
 
-_UPDATE_SLIPS = {
+_UPDATE_SLIPS: Slips = {
     "these are the device's new weights; it sends the difference, new minus old": _new_weights,
     "the signs are the other way round: step against the gradient, return new minus old": _uphill,
     "the gradient was summed over the batch; divide it by the batch's size": _variant(_summed),
@@ -209,7 +210,7 @@ def _weighted_sum(updates: Any, num_examples: Any) -> list[np.ndarray]:
     return [np.tensordot(num_examples, parts, axes=1) for parts in zip(*updates, strict=True)]
 
 
-_AVERAGE_SLIPS = {
+_AVERAGE_SLIPS: Slips = {
     "this is the plain mean; a device with more examples must count for more": _plain_mean,
     "the weights do not add up to 1; divide by the total number of examples": _weighted_sum,
 }
@@ -256,7 +257,7 @@ def _upside_down(shapes: Any, rounds: int, sampled: int, num_clients: int, width
     return _traffic_reference(shapes, rounds, num_clients, sampled, width)
 
 
-_TRAFFIC_SLIPS = {
+_TRAFFIC_SLIPS: Slips = {
     "the biases are missing; every array of the model travels": _kernels_only,
     "a device takes part in clients_per_round / num_clients of the rounds": _upside_down,
     "this is one direction; the model also travels the other way": _one_way,
@@ -285,7 +286,7 @@ def _rounded_up(accuracies: Any) -> float:
     return float(ordered[: -(-len(ordered) // 10)].mean())
 
 
-_WORST_SLIPS = {
+_WORST_SLIPS: Slips = {
     "this is the single worst device": lambda a: float(np.min(a)),
     "the tenth was rounded up; round it down": _rounded_up,
     "this is the 10 % quantile: where the worst tenth ends, not its mean": lambda a: float(
@@ -340,7 +341,7 @@ def _unguarded(kernel_update: Any, bias_update: Any) -> np.ndarray:
         return np.asarray((kernel_update / bias_update).T)
 
 
-_IMAGES_SLIPS = {
+_IMAGES_SLIPS: Slips = {
     "the shape is the other way round: one row a class": _transposed,
     "a bias that did not move was divided by: give that class a row of zeros": _unguarded,
 }
@@ -367,7 +368,7 @@ def _without_probabilities(bias_update: Any, learning_rate: float) -> np.ndarray
     return np.asarray(bias_update) / learning_rate
 
 
-_SHARES_SLIPS = {
+_SHARES_SLIPS: Slips = {
     "the model's own probabilities are missing: a model of zeros gives every class the same": (
         _without_probabilities
     )
