@@ -35,6 +35,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_privacy as tfp
 from common.figures import machine, spread
+from common.networks import tutorial_cnn
 from tensorflow_privacy.privacy.fast_gradient_clipping.layer_registry import (
     make_default_layer_registry,
 )
@@ -47,23 +48,6 @@ CLIP, NOISE, RATE = 1.0, 1.1, 0.1
 OUTPUT = Path(__file__).parent / "results" / "dp_sgd_step.json"
 PEER = Path(__file__).parent / "peers" / "opacus_step.py"
 Step = Callable[[], Any]
-
-
-def tutorial_cnn() -> tf.keras.Model:
-    """Build the network of TensorFlow Privacy's MNIST tutorial: 26,010 parameters."""
-    layers = tf.keras.layers
-    return tf.keras.Sequential(
-        [
-            layers.Input((28, 28, 1)),
-            layers.Conv2D(16, 8, strides=2, padding="same", activation="relu"),
-            layers.MaxPool2D(2, 1),
-            layers.Conv2D(32, 4, strides=2, activation="relu"),
-            layers.MaxPool2D(2, 1),
-            layers.Flatten(),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(10),
-        ]
-    )
 
 
 MODELS: dict[str, Callable[[], tf.keras.Model]] = {

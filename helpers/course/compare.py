@@ -15,6 +15,7 @@ import numpy as np
 from helpers.course import describe
 
 Comparison = Callable[[Any, Any, tuple[Any, ...]], str | None]
+Slips = dict[str, Callable[..., Any]]  # an explanation, and the function that makes the slip
 
 
 def close(rtol: float = 1e-5, atol: float = 1e-6, parts: Sequence[str] = ()) -> Comparison:
@@ -71,6 +72,23 @@ def all_of(*comparisons: Comparison) -> Comparison:
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
         objections = (comparison(got, expected, args) for comparison in comparisons)
         return next((objection for objection in objections if objection), None)
+
+    return compare
+
+
+def or_explain(comparison: Comparison, slips: Slips) -> Comparison:
+    """Compare; when that fails and a known slip gives the learner's result, name the slip."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        problem = comparison(got, expected, args)
+        if problem is None:
+            return None
+        for explanation, slip in slips.items():
+            with np.errstate(all="ignore"):
+                slipped = slip(*args)
+            if comparison(got, slipped, args) is None:
+                return explanation
+        return problem
 
     return compare
 

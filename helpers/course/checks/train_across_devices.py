@@ -7,29 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Comparison, close, satisfies
+from helpers.course.compare import Slips, close, or_explain, satisfies
 from helpers.course.tasks import Case, FunctionTask, LabSpec, Memo
 from helpers.data import partition
 from helpers.models import softmax_regression
 
-Slips = dict[str, Callable[..., Any]]
 _TOLERANCE = close(rtol=1e-4, atol=1e-6)
 _TWO_PARTS = close(rtol=1e-4, atol=1e-6, parts=("the kernel's part", "the bias's part"))
-
-
-def _or_explain(comparison: Comparison, slips: Slips) -> Comparison:
-    """Compare; when that fails and a known slip gives the learner's result, name the slip."""
-
-    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        problem = comparison(got, expected, args)
-        if problem is None:
-            return None
-        for explanation, slip in slips.items():
-            if comparison(got, slip(*args), args) is None:
-                return explanation
-        return problem
-
-    return compare
 
 
 # --- q1: deal the images out
@@ -390,33 +374,33 @@ LAB = LabSpec(
         ),
         FunctionTask(
             "q2", "Train on one device", 2, softmax_regression.local_update, _update_cases,
-            _or_explain(_TWO_PARTS, _UPDATE_SLIPS),
+            or_explain(_TWO_PARTS, _UPDATE_SLIPS),
             "In order: softmax, minus one-hot, the two gradients divided by the batch's size, a "
             "step against them, the next batch; subtract the global weights last.",
         ),
         FunctionTask(
             "q3", "Average on the server", 1, _average_reference, _average_cases,
-            _or_explain(_TWO_PARTS, _AVERAGE_SLIPS),
+            or_explain(_TWO_PARTS, _AVERAGE_SLIPS),
             "Each device's weight is its share of all examples; average array by array.",
         ),
         FunctionTask(
             "q4", "Count the bytes", 1, _traffic_reference, _traffic_cases,
-            _or_explain(_TOLERANCE, _TRAFFIC_SLIPS),
+            or_explain(_TOLERANCE, _TRAFFIC_SLIPS),
             "Values in the model x bytes a value x two directions x how often a device is sampled.",
         ),
         FunctionTask(
             "q5", "Look at the worst devices", 1, _worst_reference, _worst_cases,
-            _or_explain(_TOLERANCE, _WORST_SLIPS),
+            or_explain(_TOLERANCE, _WORST_SLIPS),
             "Sort, take the first tenth (rounded down, at least one device), average.",
         ),
         FunctionTask(
             "q6", "Steal the image", 2, _images_reference, _images_cases,
-            _or_explain(_TOLERANCE, _IMAGES_SLIPS),
+            or_explain(_TOLERANCE, _IMAGES_SLIPS),
             "Column j of the kernel's update divided by entry j of the bias's update.",
         ),
         FunctionTask(
             "q7", "Read the labels", 1, _shares_reference, _shares_cases,
-            _or_explain(_TOLERANCE, _SHARES_SLIPS),
+            or_explain(_TOLERANCE, _SHARES_SLIPS),
             "The bias moves by learning_rate x (share of the class - probability of the class).",
         ),
     ),

@@ -21,7 +21,13 @@ from helpers.privacy.auditing.bounds import (
 )
 
 if TYPE_CHECKING:
-    from helpers.privacy.auditing.audit import AuditReport, Finding, audit_dp_sgd, judge
+    from helpers.privacy.auditing.audit import (
+        AuditReport,
+        Finding,
+        audit_dp_sgd,
+        judge,
+        participation_scores,
+    )
     from helpers.privacy.auditing.canaries import (
         AuditSettings,
         Observations,
@@ -43,6 +49,7 @@ __all__ = [
     "observe",
     "one_run_epsilon",
     "one_run_p_value",
+    "participation_scores",
     "proportion_bounds",
 ]
 
@@ -56,6 +63,7 @@ _HOMES = {
     "fit_dp_trainer": "canaries",
     "judge": "audit",
     "observe": "canaries",
+    "participation_scores": "audit",
 }
 
 
