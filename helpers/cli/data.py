@@ -56,9 +56,9 @@ def _download_size(entry: catalog.Entry) -> str:
 def _available(entry: catalog.Entry) -> str:
     if not entry.files:
         return "all of it"
-    here = ["offline default"]
+    here = [] if entry.folder else ["offline default"]
     if local := loaders.local_file(entry):
         here.append(f"local copy {local.name}")
     if loaders.cached_file(entry).exists():
         here.append("full dataset in the cache")
-    return ", ".join(here)
+    return ", ".join(here) or "nothing yet"

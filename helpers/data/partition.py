@@ -1,4 +1,4 @@
-"""Ways to divide examples among clients: at random, by a Dirichlet law, by site.
+"""Ways to divide examples among clients: at random, by a Dirichlet law, by a feature, by site.
 
 A partition is a list with one int64 array of indices a client. It is disjoint and complete:
 every example belongs to exactly one client.
@@ -115,6 +115,61 @@ def dirichlet(
     )
 
 
+def by_feature(
+    values: np.ndarray,
+    shares: Sequence[float],
+    rng: np.random.Generator,
+    overlap: float = 0.0,
+) -> list[np.ndarray]:
+    """Give every client its own range of one feature, as hospitals differ in their case mix.
+
+    A screening centre sees small tumours, a referral centre large ones. The examples are put in
+    order of `values` and cut into consecutive parts of the given sizes, so client 0 holds the
+    lowest values and the last client the highest. With an `overlap` the ranges blur: the order is
+    that of ``rank / n + overlap * z`` with z standard normal, so that 0 cuts cleanly, 0.2 leaves
+    neighbours mixed, and a large overlap deals the examples out at random.
+
+    Nothing about the labels enters. Classes differ between clients as far as the feature tells
+    them apart; :func:`helpers.data.heterogeneity.measure` says how far that is.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        ``(n,)``, the feature by which clients differ: finite numbers in any unit.
+    shares : sequence of float
+        One part a client of the whole, above 0; they are divided by their sum.
+    rng : numpy.random.Generator
+        Source of all randomness: ties and the overlap.
+    overlap : float
+        Standard deviation of the blur, in shares of the whole; at least 0.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        int64 indices, sorted within a client; sizes are those of `shares`, rounded.
+
+    Raises
+    ------
+    DataError
+        If `values`, `shares` or `overlap` are out of range, or a client would be empty.
+    """
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise DataError(
+            f"values is {values.dtype} {values.shape}; it must be finite numbers (n,), one an "
+            "example."
+        )
+    if not (np.isfinite(overlap) and overlap >= 0):
+        raise DataError(f"overlap is {overlap}; it must be a finite number of at least 0.")
+    ends = _ends_of(shares, len(values))
+    shuffled = rng.permutation(len(values))  # so that ties fall by chance, not by row number
+    order = shuffled[np.argsort(values[shuffled], kind="stable")]
+    places = (np.arange(len(values)) + 0.5) / max(len(values), 1)
+    blurred = places + overlap * rng.standard_normal(len(values))
+    order = order[np.argsort(blurred, kind="stable")]
+    return [np.sort(part).astype(np.int64) for part in np.split(order, ends[:-1])]
+
+
 def by_site(sites: Sequence[object] | np.ndarray) -> list[np.ndarray]:
     """Give each site (hospital, user, device) its own examples.
 
@@ -188,6 +243,20 @@ def _checked(labels: np.ndarray, num_clients: int, min_examples: int) -> np.ndar
             f"there are {len(labels):,}. Ask for fewer clients or fewer examples."
         )
     return labels
+
+
+def _ends_of(shares: Sequence[float], num_examples: int) -> np.ndarray:
+    """Return where each client's part ends when `num_examples` are cut by `shares`."""
+    parts = np.asarray(shares, dtype=float)
+    if parts.ndim != 1 or parts.size == 0 or not np.isfinite(parts).all() or parts.min() <= 0:
+        raise DataError(f"shares is {shares!r}; it must hold one positive number a client.")
+    ends = np.rint(np.cumsum(parts) / parts.sum() * num_examples).astype(np.int64)
+    if np.diff(ends, prepend=0).min() < 1:
+        raise DataError(
+            f"shares {shares!r} leave a client of {num_examples:,} examples with none; ask for "
+            "fewer clients or raise the smallest share."
+        )
+    return ends
 
 
 def _by_class(

@@ -5,5 +5,7 @@
 ``helpers.privacy.dp_sgd`` trains with differential privacy, example by example.
 ``helpers.privacy.dp_fedavg`` aggregates client updates with differential privacy, user by user.
 ``helpers.privacy.accounting`` says what a run spends; ``helpers.privacy.ledger`` keeps a budget.
+``helpers.privacy.rounds`` accounts for the rounds of a federated run and ends it in time.
+``helpers.privacy.data_site`` answers questions about data that stays where it is.
 ``helpers.privacy.auditing`` measures whether an implementation keeps its promise.
 """

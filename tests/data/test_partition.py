@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,102 @@ def test_counts_agree_with_counting_one_by_one(drawn: tuple[np.ndarray, int], se
 def test_counts_refuse_a_label_beyond_the_classes() -> None:
     with pytest.raises(DataError, match=r"labels span 0\.\.9; 9 classes"):
         partition.counts(LABELS, [np.arange(5)], 9)
+
+
+# --- by a feature
+
+
+shares_drawn = st.lists(st.floats(0.05, 1.0), min_size=1, max_size=8)
+
+
+@given(shares_drawn, st.floats(0.0, 5.0), st.integers(0, 2**32 - 1))
+def test_by_feature_is_disjoint_complete_and_as_large_as_asked(
+    shares: list[float], overlap: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 40, 500)  # many ties
+    parts = partition.by_feature(values, shares, rng, overlap)
+    assert_partition(parts, 500)
+    assert all(np.array_equal(part, np.sort(part)) for part in parts)
+    wanted = np.array(shares) / np.sum(shares) * 500
+    assert np.abs([len(part) for part in parts] - wanted).max() <= 1
+
+
+@given(shares_drawn, st.integers(0, 2**32 - 1))
+def test_without_overlap_the_clients_cut_the_feature_into_ranges(
+    shares: list[float], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 40, 500)
+    parts = partition.by_feature(values, shares, rng)
+    for lower, upper in pairwise(parts):
+        assert values[lower].max() <= values[upper].min()
+
+
+def test_the_unit_of_the_feature_does_not_matter() -> None:
+    values = np.random.default_rng(0).lognormal(size=200)
+    one, other = (
+        partition.by_feature(v, (2, 1), np.random.default_rng(1), 0.3)
+        for v in (values, 7 + 1e3 * np.log(values))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_the_overlap_leads_from_clean_ranges_to_chance_by_the_law_of_the_blur() -> None:
+    # score = u + overlap z, u uniform, cut at its median: P(misplaced) =
+    # E[Phi(-|u - 1/2| / overlap)] when both halves are alike
+    from scipy.stats import norm
+
+    n, places = 40_000, (np.arange(40_000) + 0.5) / 40_000
+    for overlap in (0.1, 0.5, 2.0):
+        low, _ = partition.by_feature(places, (1, 1), np.random.default_rng(4), overlap)
+        found = np.mean(places[low] > 0.5)
+        law = norm.cdf(-np.abs(places - 0.5) / overlap).mean()
+        assert found == pytest.approx(law, abs=4 * 0.5 / np.sqrt(n))
+
+
+def test_ties_are_broken_by_chance_and_not_by_row_number() -> None:
+    rows = np.arange(1_000)
+    first, _ = partition.by_feature(np.zeros(1_000), (1, 1), np.random.default_rng(0))
+    assert abs(rows[first].mean() - 499.5) < 60  # 18 is one standard deviation
+
+
+def test_breast_cancer_split_by_tumour_size_gives_hospitals_that_differ() -> None:
+    from helpers import data
+
+    ds = data.breast_cancer()
+    radius = ds.x_train[:, ds.feature_names.index("mean radius")]
+    shares = (0.35, 0.25, 0.2, 0.12, 0.08)
+    measured = [
+        data.heterogeneity.measure(
+            ds.x_train,
+            ds.y_train,
+            partition.by_feature(radius, shares, np.random.default_rng(0), overlap),
+            2,
+        )
+        for overlap in (0.0, 0.3, 1.0)
+    ]
+    clean, blurred, weak = (one.label_information for one in measured)
+    assert clean > blurred > weak > 0
+    malignant = measured[1].label_shares[:, 0]
+    assert malignant[0] < 0.25 < 0.6 < malignant[-1]
+    assert measured[1].sizes.tolist() == [159, 114, 91, 55, 36]
+
+
+@pytest.mark.parametrize(
+    ("values", "shares", "overlap", "complaint"),
+    [
+        (np.array([1.0, np.nan]), (1, 1), 0.0, "values is float64"),
+        (np.ones((2, 2)), (1, 1), 0.0, r"values is float64 \(2, 2\)"),
+        (np.ones(9), (), 0.0, "one positive number a client"),
+        (np.ones(9), (1, 0), 0.0, "one positive number a client"),
+        (np.ones(9), (1, np.inf), 0.0, "one positive number a client"),
+        (np.ones(9), (100, 1), 0.0, "a client of 9 examples with none"),
+        (np.ones(9), (1, 1), -0.1, "overlap is -0.1"),
+    ],
+)
+def test_a_split_by_feature_that_makes_no_sense_is_refused(
+    values: np.ndarray, shares: tuple[float, ...], overlap: float, complaint: str
+) -> None:
+    with pytest.raises(DataError, match=complaint):
+        partition.by_feature(values, shares, np.random.default_rng(0), overlap)
