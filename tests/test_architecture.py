@@ -13,7 +13,7 @@ HELPERS = Path(__file__).resolve().parent.parent / "helpers"
 FOUNDATION = {"plots", "data", "models"}
 SUBJECTS = {"federated", "privacy", "watermark", "edge", "robustness", "threats", "interview"}
 TOPS = {"audit", "course", "cli"}
-SHARED = {"errors", ""}  # "" is `helpers` itself
+SHARED = {"errors", "_files", ""}  # "" is `helpers` itself
 
 ALLOWED = {
     **{room: set() for room in FOUNDATION},

@@ -1,9 +1,10 @@
-"""The loop around every engine: sample, train, measure, save, report."""
+"""The loop around every engine: ask, sample, train, measure, save, report."""
 
 from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, get_args
 
@@ -12,18 +13,24 @@ from tqdm import tqdm
 
 from helpers.errors import DivergenceError, TaskError
 from helpers.federated.checkpoint import Checkpoint, CheckpointFolder, fingerprint
-from helpers.federated.history import History, RoundRecord
-from helpers.federated.sampling import sample_clients
+from helpers.federated.history import History, RoundRecord, UpcomingRound
+from helpers.federated.private import PrivateAggregator
 from helpers.federated.task import FederatedTask
 from helpers.federated.traffic import bytes_per_round
 from helpers.federated.validation import require_whole
 
 EngineName = Literal["vectorised", "tff"]
 Callback = Callable[[RoundRecord, list[np.ndarray]], Any]
+Gate = Callable[[UpcomingRound], Any]
 
 
 class Engine(Protocol):
-    """What the loop needs from an engine."""
+    """What the loop needs from an engine.
+
+    An engine of a private task also takes the run's
+    :class:`~helpers.federated.private.PrivateAggregator`, gives it each round's updates through
+    :func:`~helpers.federated.private.private_update`, and leaves its state to the loop.
+    """
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -31,7 +38,11 @@ class Engine(Protocol):
         ...
 
     def train(self, round_number: int, clients: np.ndarray) -> float:
-        """Run one round with these clients and return the mean training loss."""
+        """Run one round with these clients and return the mean training loss.
+
+        There is at least one client, except in a private task: a round that nobody joins still
+        releases its noise there. What is returned is then ignored.
+        """
         ...
 
     def state(self) -> list[np.ndarray]:
@@ -50,6 +61,7 @@ def run(
     engine: EngineName = "vectorised",
     evaluate_every: int = 1,
     callbacks: Sequence[Callback] = (),
+    before_round: Sequence[Gate] = (),
     checkpoint_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> History:
@@ -71,9 +83,14 @@ def run(
     callbacks
         Each is called after a round as ``callback(record, weights)``; one that returns True ends
         the run after that round.
+    before_round
+        Each is called before a round as ``gate(upcoming)``, with an
+        :class:`~helpers.federated.history.UpcomingRound`; one that returns False ends the run
+        before that round. :class:`helpers.privacy.rounds.RoundBudget` is one.
     checkpoint_dir
         Folder in which each round is saved. A later call with the same task and folder resumes
-        there, also after a kill, and ends with the same weights as an uninterrupted run.
+        there, also after a kill, and ends with the same weights as an uninterrupted run. That of a
+        private task holds the state of its noise: keep it as secret as the data.
     progress
         Whether to show a progress bar.
 
@@ -96,11 +113,11 @@ def run(
         raise TaskError(f"engine={engine!r} is not known: use one of {get_args(EngineName)}.")
     from helpers.federated.evaluation import Evaluator
 
-    folder, saved = None, None
+    folder = None
     if checkpoint_dir is not None:
         folder = CheckpointFolder(checkpoint_dir, fingerprint(task, engine))
-        saved = _saved_within(folder, rounds)
-    runner = _make_engine(task, engine)
+    saved = None if folder is None else _saved_within(task, folder, rounds)
+    runner = _Runner(task, engine)
     records = []
     if saved is not None:
         runner.restore(saved.arrays)
@@ -109,32 +126,72 @@ def run(
     bar = tqdm(total=rounds, initial=len(records), desc="rounds", disable=not progress)
     with bar:
         for number in range(len(records) + 1, rounds + 1):
+            if not _all_admit(before_round, runner.upcoming(number)):
+                break
             scores = evaluate if number % evaluate_every == 0 or number == rounds else None
             records.append(_round(task, runner, number, scores))
             if folder is not None:
                 folder.save(Checkpoint(runner.state(), records))
             _show(bar, records[-1])
-            answers = [callback(records[-1], runner.weights) for callback in callbacks]
+            answers = [callback(records[-1], runner.engine.weights) for callback in callbacks]
             if any(isinstance(answer, bool | np.bool_) and answer for answer in answers):
                 break
-    return History(records, runner.weights)
+    return History(records, runner.engine.weights)
 
 
-def _make_engine(task: FederatedTask, name: EngineName) -> Engine:
+class _Runner:
+    """An engine, and what the loop keeps beside it for a private task: its noise and its name."""
+
+    def __init__(self, task: FederatedTask, engine: EngineName) -> None:
+        self._task = task
+        self._run_id = uuid.uuid4()
+        self.private = None if task.private_aggregator is None else task.private_aggregator.fresh()
+        self.engine = _make_engine(task, engine, self.private)
+
+    def upcoming(self, number: int) -> UpcomingRound:
+        if self.private is None:
+            return UpcomingRound(number, self._run_id.hex)
+        return UpcomingRound(
+            number, self._run_id.hex, self.private.noise_multiplier, self._task.participation_rate
+        )
+
+    def state(self) -> list[np.ndarray]:
+        if self.private is None:
+            return self.engine.state()
+        name = np.frombuffer(self._run_id.bytes, np.uint8)
+        return [name, *self.private.state(), *self.engine.state()]
+
+    def restore(self, arrays: list[np.ndarray]) -> None:
+        if self.private is not None:
+            held = 1 + len(self.private.state())
+            self._run_id = uuid.UUID(bytes=arrays[0].tobytes())
+            self.private.restore(arrays[1:held])
+            arrays = arrays[held:]
+        self.engine.restore(arrays)
+
+
+def _all_admit(gates: Sequence[Gate], upcoming: UpcomingRound) -> bool:
+    answers = [gate(upcoming) for gate in gates]
+    return not any(isinstance(answer, bool | np.bool_) and not answer for answer in answers)
+
+
+def _make_engine(
+    task: FederatedTask, name: EngineName, private: PrivateAggregator | None
+) -> Engine:
     if name == "tff":
-        if task.needs_each_update:
+        if task.aggregator is not None or task.adversary is not None or task.worker_momentum > 0:
             raise TaskError(
                 'engine="tff" cannot take an aggregator, adversary or worker_momentum: the '
                 "averaging processes of TensorFlow Federated only ever form the weighted sum of "
                 "the updates, and these need each update by itself, some with a memory of the "
                 'client that sent it. Use engine="vectorised".'
             )
-        from helpers.federated.tff_engine import TffEngine
+        from helpers.federated.tff_engine import PrivateTffEngine, TffEngine
 
-        return TffEngine(task)
+        return TffEngine(task) if private is None else PrivateTffEngine(task, private)
     from helpers.federated.vectorised import VectorisedEngine
 
-    return VectorisedEngine(task)
+    return VectorisedEngine(task, private=private)
 
 
 def local_updates(
@@ -178,8 +235,15 @@ def local_updates(
     return [trainer(weights, round_number, [client])[0] for client in clients]
 
 
-def _saved_within(folder: CheckpointFolder, rounds: int) -> Checkpoint | None:
+def _saved_within(task: FederatedTask, folder: CheckpointFolder, rounds: int) -> Checkpoint | None:
     checkpoint = folder.load()
+    if checkpoint is None and task.private_aggregator is not None and folder.started:
+        raise TaskError(
+            "None of the checkpoints can be read. Rounds of this private task may have been "
+            "released already, and starting again would release them a second time without "
+            "accounting for the first: restore the folder, or pay for both and use another "
+            "checkpoint_dir."
+        )
     if checkpoint is not None and len(checkpoint.records) > rounds:
         raise TaskError(
             f"The checkpoints already hold {len(checkpoint.records)} rounds, more than "
@@ -190,29 +254,35 @@ def _saved_within(folder: CheckpointFolder, rounds: int) -> Checkpoint | None:
 
 def _round(
     task: FederatedTask,
-    runner: Engine,
+    runner: _Runner,
     number: int,
     evaluate: Callable[[list[np.ndarray]], Any] | None,
 ) -> RoundRecord:
-    clients = sample_clients(task.seed, number, len(task.clients), task.num_sampled)
+    clients = task.participants(number)
+    private = runner.private
+    clip = None if private is None else float(private.l2_norm_clip)
     start = time.perf_counter()
-    loss = runner.train(number, clients)
+    # Nobody joined: without noise to release, nothing happens, not even the server's momentum.
+    loss = runner.engine.train(number, clients) if len(clients) or private is not None else 0.0
     seconds = time.perf_counter() - start
-    weights = runner.weights
-    _require_finite(task, number, loss, weights)
+    weights = runner.engine.weights
+    _require_finite(task, number, loss if len(clients) else 0.0, weights)
     scores = evaluate(weights) if evaluate is not None else None
     traffic = bytes_per_round([w.shape for w in weights], len(clients))
     return RoundRecord(
         round=number,
         clients=tuple(int(client) for client in clients),
         num_examples=int(task.sizes[clients].sum()),
-        train_loss=loss,
+        train_loss=loss if len(clients) else float("nan"),
         test_accuracy=scores.test_accuracy if scores else None,
         test_loss=scores.test_loss if scores else None,
         client_accuracy=scores.client_accuracy if scores else None,
         bytes_up=traffic.up,
         bytes_down=traffic.down,
         seconds=seconds,
+        noise_multiplier=None if private is None else float(private.noise_multiplier),
+        l2_norm_clip=clip,
+        sample_rate=None if private is None else task.participation_rate,
     )
 
 

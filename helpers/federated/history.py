@@ -20,11 +20,11 @@ class RoundRecord:
     round
         Number of the round, from 1.
     clients
-        Positions of the clients that took part.
+        Positions of the clients that took part; none where Poisson sampling drew none.
     num_examples
         Examples that they hold together.
     train_loss
-        Mean loss over every batch they trained on, each before its own step.
+        Mean loss over every batch they trained on, each before its own step; NaN without clients.
     test_accuracy, test_loss
         Of the global model after the round; None in rounds that are not evaluated.
     client_accuracy
@@ -35,6 +35,15 @@ class RoundRecord:
     seconds
         Wall time of the round's training, without evaluation and checkpoint. The first round of
         the TensorFlow Federated engine includes its compilation.
+    noise_multiplier, l2_norm_clip
+        With which a private task released the round's update; None in any other task.
+    sample_rate
+        Probability with which each client joined, for accounting; None in a task that is not
+        private.
+
+    In a private task only the weights, ``noise_multiplier``, ``l2_norm_clip`` and ``sample_rate``
+    are private. Everything else here is measured without noise, for the eyes of the one who
+    simulates: epsilon does not cover publishing it.
     """
 
     round: int
@@ -47,6 +56,9 @@ class RoundRecord:
     bytes_up: int
     bytes_down: int
     seconds: float
+    noise_multiplier: float | None = None
+    l2_norm_clip: float | None = None
+    sample_rate: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that JSON keeps exactly."""
@@ -64,6 +76,28 @@ class RoundRecord:
             "client_accuracy": None if accuracy is None else np.array(accuracy),
         }
         return cls(**{**values, **restored})
+
+
+@dataclass(frozen=True)
+class UpcomingRound:
+    """What is known of a round before it starts, for those who may forbid it.
+
+    Attributes
+    ----------
+    round
+        Number of the round, from 1.
+    run_id
+        Name of the run, drawn when it starts; a resumed run keeps it.
+    noise_multiplier
+        Of the update that a private task will release; None in any other task.
+    sample_rate
+        Probability with which each client joins; None in a task that is not private.
+    """
+
+    round: int
+    run_id: str
+    noise_multiplier: float | None = None
+    sample_rate: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +124,8 @@ class History:
         pandas.DataFrame
             Columns of :class:`RoundRecord`, with ``num_clients`` for ``clients`` and
             ``client_accuracy_mean``, ``_std``, ``_min`` for ``client_accuracy``. Rounds that were
-            not evaluated hold NaN.
+            not evaluated hold NaN. The three columns of a private release are there if the task
+            was private.
         """
         import pandas as pd
 
@@ -102,6 +137,11 @@ def _row(record: RoundRecord) -> dict[str, float]:
         return float("nan") if value is None else value
 
     accuracy = np.array([np.nan]) if record.client_accuracy is None else record.client_accuracy
+    released = {
+        name: getattr(record, name)
+        for name in ("noise_multiplier", "l2_norm_clip", "sample_rate")
+        if record.noise_multiplier is not None
+    }
     return {
         "round": record.round,
         "num_clients": len(record.clients),
@@ -115,4 +155,5 @@ def _row(record: RoundRecord) -> dict[str, float]:
         "bytes_up": record.bytes_up,
         "bytes_down": record.bytes_down,
         "seconds": record.seconds,
+        **released,
     }

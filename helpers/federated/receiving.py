@@ -1,7 +1,7 @@
 """How the server turns the updates of a round into one, when it must see each by itself.
 
 Worker momentum first (the clients send it), then the adversary replaces what its clients send,
-then the aggregator decides.
+then the aggregator decides, or the private aggregator clips, adds up and adds noise.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from helpers.errors import TaskError
 from helpers.federated.averaging import normalised_shares
 from helpers.federated.byzantine.adversary import AttackView
+from helpers.federated.private import PrivateAggregator, expected_update, private_update
 from helpers.federated.robust.aggregator import Aggregator, ReceivedRound
 from helpers.federated.robust.preaggregation import worker_momentum
 from helpers.federated.sampling import round_generator
@@ -36,10 +37,22 @@ class Receiver:
     ----------
     task
         The task.
+    private
+        The run's private aggregator, needed if the task has one.
+
+    Raises
+    ------
+    TaskError
+        If the task is private and ``private`` is missing.
     """
 
-    def __init__(self, task: FederatedTask) -> None:
-        self._task = task
+    def __init__(self, task: FederatedTask, private: PrivateAggregator | None = None) -> None:
+        if task.private_aggregator is not None and private is None:
+            raise TaskError(
+                "The task is private, but its engine was made without the run's private "
+                "aggregator: pass private=task.private_aggregator.fresh()."
+            )
+        self._task, self._private = task, private
         size = sum(w.size for w in task.initial_weights)
         self._previous = np.zeros(size, np.float32)
         remembering = len(task.clients) if task.worker_momentum else 0
@@ -90,11 +103,21 @@ class Receiver:
             server_update=server_update,
             rng=lambda: round_generator(task.seed, "aggregation", round_number),
         )
-        aggregate = task.aggregator or average
         if task.adversary is not None:
-            received = _attacked(task, aggregate, received)
-        self._previous = _checked(aggregate(received), updates.shape[1])
+            received = _attacked(task, self._foreseen(), received)
+        if self._private is not None:
+            self._previous = private_update(self._private, received.updates)
+        else:
+            aggregate = task.aggregator or average
+            self._previous = _checked(aggregate(received), updates.shape[1])
         return self._previous
+
+    def _foreseen(self) -> Aggregator:
+        """Return the server's rule as an adversary knows it: without the privacy noise."""
+        private = self._private
+        if private is None:
+            return self._task.aggregator or average
+        return lambda received: expected_update(private, received.updates)
 
     def _with_momentum(self, clients: np.ndarray, updates: np.ndarray) -> np.ndarray:
         sent = worker_momentum(

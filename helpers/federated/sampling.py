@@ -8,6 +8,7 @@ import numpy as np
 
 _PARTICIPANTS, _SHUFFLE = 0, 1
 _STREAMS = {"aggregation": 2, "attack": 3, "guess": 4}
+_COINS = 5
 
 
 def sample_clients(
@@ -35,6 +36,34 @@ def sample_clients(
         return np.arange(num_clients, dtype=np.int64)
     rng = _generator(seed, _PARTICIPANTS, round_number)
     return np.sort(rng.choice(num_clients, clients_per_round, replace=False)).astype(np.int64)
+
+
+def poisson_clients(
+    seed: int, round_number: int, num_clients: int, sample_rate: float
+) -> np.ndarray:
+    """Let each client join one round by a coin of its own (Poisson sampling).
+
+    This is the sampling that privacy amplification is proved for. The number that joins varies and
+    may be zero. Who knows the seed knows who took part, and for them nothing is amplified.
+
+    Parameters
+    ----------
+    seed
+        Seed of the task.
+    round_number
+        Number of the round, from 1.
+    num_clients
+        Number of clients.
+    sample_rate
+        Probability with which each joins, above 0 and at most 1.
+
+    Returns
+    -------
+    np.ndarray
+        Sorted int64 ``(clients that join,)``; may be empty.
+    """
+    rng = _generator(seed, _COINS, round_number)
+    return np.flatnonzero(rng.random(num_clients) < sample_rate).astype(np.int64)
 
 
 def epoch_orders(

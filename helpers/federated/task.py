@@ -11,6 +11,8 @@ import numpy as np
 
 from helpers.errors import TaskError
 from helpers.federated import validation
+from helpers.federated.private import PrivateAggregator, check_private_settings
+from helpers.federated.sampling import poisson_clients, sample_clients
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -160,11 +162,16 @@ class FederatedTask:
         Server optimiser.
     clients_per_round
         Clients sampled each round without replacement; None is all of them.
+    sample_rate
+        Probability with which each client joins each round by a coin of its own (Poisson
+        sampling), in place of ``clients_per_round``: rounds differ in size, and one that nobody
+        joins changes nothing. Privacy amplification is proved for this sampling.
     weighting
         ``"examples"`` weighs each update by the client's number of examples, ``"uniform"``
         counts every client alike.
     seed
-        Decides sampling, shuffling and unseeded initial weights.
+        Decides sampling, shuffling and unseeded initial weights. Amplification of privacy rests on
+        not knowing who took part, and so on keeping the seed secret.
     loss
         ``"sparse_categorical_crossentropy"`` on logits, or ``"binary_crossentropy"`` on one logit.
     aggregator
@@ -177,6 +184,12 @@ class FederatedTask:
     server_data
         Clean examples of the server's own, on which it trains each round as a client does, for
         rules that compare with it (FLTrust).
+    private_aggregator
+        Makes the rounds differentially private, client by client, such as
+        :class:`helpers.privacy.dp_fedavg.DPFedAvg`; None does not. Each run starts from a fresh
+        one. It takes uniform weights, Poisson sampling or full participation, and no aggregator.
+        It protects from those who see the released models. An adversary of this task that reads
+        honest updates has seen more than that, and no epsilon covers what it passes on.
 
     Raises
     ------
@@ -190,6 +203,7 @@ class FederatedTask:
     local: LocalTraining = field(default_factory=LocalTraining)
     server: ServerOptimizer = field(default_factory=ServerOptimizer.fedavg)
     clients_per_round: int | None = None
+    sample_rate: float | None = None
     weighting: Weighting = "examples"
     seed: int = 0
     loss: Loss = "sparse_categorical_crossentropy"
@@ -197,6 +211,7 @@ class FederatedTask:
     adversary: Adversary | None = None
     worker_momentum: float = 0.0
     server_data: ClientData | None = None
+    private_aggregator: PrivateAggregator | None = None
     initial_weights: tuple[np.ndarray, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -241,7 +256,16 @@ class FederatedTask:
                     f"clients_per_round={self.clients_per_round} is more than the "
                     f"{len(self.clients)} clients there are; lower it or use None for all."
                 )
+        if self.sample_rate is not None:
+            validation.require_rate("sample_rate", self.sample_rate)
+            if self.clients_per_round is not None:
+                raise TaskError(
+                    f"clients_per_round={self.clients_per_round} draws a fixed number of clients, "
+                    f"sample_rate={self.sample_rate} lets each join by its own coin: give one."
+                )
         self._check_byzantine_settings()
+        if self.private_aggregator is not None:
+            check_private_settings(self)
 
     def _check_byzantine_settings(self) -> None:
         validation.require_between("worker_momentum", self.worker_momentum, 0.0, 1.0)
@@ -266,13 +290,49 @@ class FederatedTask:
 
     @property
     def num_sampled(self) -> int:
-        """Number of clients that take part in each round."""
+        """Number of clients that take part in each round.
+
+        Raises
+        ------
+        TaskError
+            If the task samples by ``sample_rate``: rounds then differ in size.
+        """
+        if self.sample_rate is not None:
+            raise TaskError(
+                f"With sample_rate={self.sample_rate} rounds differ in size: ask participants() "
+                "for the clients of a round, or use clients_per_round for a fixed number."
+            )
         return len(self.clients) if self.clients_per_round is None else self.clients_per_round
+
+    @property
+    def participation_rate(self) -> float:
+        """Probability with which a client takes part in a round."""
+        if self.sample_rate is not None:
+            return float(self.sample_rate)
+        return self.num_sampled / len(self.clients)
+
+    def participants(self, round_number: int) -> np.ndarray:
+        """Draw the clients of a round.
+
+        Parameters
+        ----------
+        round_number
+            Number of the round, from 1.
+
+        Returns
+        -------
+        np.ndarray
+            Sorted positions, int64 ``(n,)``; with ``sample_rate`` n varies and may be 0.
+        """
+        key = self.seed, round_number, len(self.clients)
+        if self.sample_rate is not None:
+            return poisson_clients(*key, self.sample_rate)
+        return sample_clients(*key, self.num_sampled)
 
     @property
     def needs_each_update(self) -> bool:
         """Whether the server must see the updates of a round one by one."""
-        parts = self.aggregator, self.adversary
+        parts = self.aggregator, self.adversary, self.private_aggregator
         return any(part is not None for part in parts) or self.worker_momentum > 0
 
     @cached_property
@@ -285,6 +345,8 @@ class FederatedTask:
                 self,
                 clients=[self.server_data],
                 clients_per_round=None,
+                sample_rate=None,
+                private_aggregator=None,
                 aggregator=None,
                 adversary=None,
                 worker_momentum=0.0,

@@ -15,9 +15,11 @@ import tensorflow as tf
 import tensorflow_federated as tff
 
 from helpers.federated.model_check import build_model
+from helpers.federated.private import private_update
 from helpers.federated.sampling import epoch_orders
 
 if TYPE_CHECKING:
+    from helpers.federated.private import PrivateAggregator
     from helpers.federated.task import FederatedTask, ServerOptimizer
 
 
@@ -87,6 +89,87 @@ class TffEngine:
     def restore(self, arrays: Sequence[np.ndarray]) -> None:
         """Continue from what :meth:`state` returned."""
         self._state = tf.nest.pack_sequence_as(self._state, list(arrays))
+
+
+class PrivateTffEngine:
+    """Runs rounds of a private task: TFF trains the clients and steps the server.
+
+    ``tff.learning`` draws a private round's noise from generators of its own, whose state is no
+    part of a checkpoint and which no other engine could repeat. So the clients' work is a TFF
+    computation that leaves its results at the clients, the run's private aggregator makes one
+    update of them, and a TFF finalizer applies it.
+
+    Parameters
+    ----------
+    task
+        A task with a private aggregator.
+    private
+        The run's own; its state is its owner's to save.
+    """
+
+    def __init__(self, task: FederatedTask, private: PrivateAggregator) -> None:
+        stop_worker_at_exit()
+        self._task, self._private = task, private
+        work = tff.learning.templates.build_model_delta_client_work(
+            lambda: _tff_model(task),
+            _client_optimizer(task),
+            tff.learning.ClientWeighting.UNIFORM,
+        )
+        weights_type = work.next.type_signature.parameter[1].member
+        self._clients_work = _clients_work(work, weights_type)
+        self._finalizer = tff.learning.templates.build_apply_optimizer_finalizer(
+            _server_optimizer(task.server), weights_type
+        )
+        self._server = self._finalizer.initialize()
+        self._weights = list(task.initial_weights)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Global weights, float32."""
+        return list(self._weights)
+
+    def train(self, round_number: int, clients: np.ndarray) -> float:
+        """Run one round and return the mean training loss; without clients it is 0."""
+        rows, loss = np.zeros((0, sum(w.size for w in self._weights)), np.float32), 0.0
+        model = tff.learning.models.ModelWeights(self._weights, [])
+        if len(clients):
+            data = [_dataset(self._task, round_number, int(client)) for client in clients]
+            results, metrics = self._clients_work(model, data)
+            # TFF's update is a gradient: old minus new.
+            rows = -np.stack([np.concatenate([u.ravel() for u in r.update]) for r in results])
+            loss = float(metrics["train"]["loss"])
+        vector = private_update(self._private, rows)
+        ends = np.cumsum([w.size for w in self._weights])[:-1]
+        parts = zip(np.split(-vector, ends), self._weights, strict=True)
+        gradient = [part.reshape(w.shape) for part, w in parts]
+        output = self._finalizer.next(self._server, model, gradient)
+        self._server = output.state
+        self._weights = [np.asarray(w) for w in output.result.trainable]
+        return loss
+
+    def state(self) -> list[np.ndarray]:
+        """Return everything the next round depends on."""
+        leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(self._server)]
+        return [*self._weights, *leaves]
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Continue from what :meth:`state` returned."""
+        count = len(self._weights)
+        self._weights = list(arrays[:count])
+        self._server = tf.nest.pack_sequence_as(self._server, list(arrays[count:]))
+
+
+def _clients_work(work: Any, weights_type: Any) -> Any:
+    """Return the computation that trains all clients and keeps each one's result apart."""
+
+    @tff.federated_computation(
+        tff.FederatedType(weights_type, tff.SERVER), work.next.type_signature.parameter[2]
+    )
+    def train(weights: Any, data: Any) -> Any:
+        output = work.next(work.initialize(), tff.federated_broadcast(weights), data)
+        return output.result, output.measurements
+
+    return train
 
 
 def _tff_model(task: FederatedTask) -> tff.learning.models.VariableModel:

@@ -36,6 +36,12 @@ def require_between(name: str, value: Any, low: float, high: float) -> None:
         raise TaskError(f"{name}={value!r} must be a number with {low} <= {name} < {high}.")
 
 
+def require_rate(name: str, value: Any) -> None:
+    """Raise TaskError unless ``0 < value <= 1``."""
+    if not _is_number(value) or not 0 < value <= 1:
+        raise TaskError(f"{name}={value!r} must be a number with 0 < {name} <= 1.")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
 

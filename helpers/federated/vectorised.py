@@ -13,18 +13,25 @@ a return to Python. Two measures make it faster still (the part ``design`` of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from helpers.federated.averaging import initial_server_state, normalised_shares, server_step
+from helpers.federated.averaging import (
+    initial_server_state,
+    normalised_shares,
+    server_step,
+    weighted_average,
+)
 from helpers.federated.model_check import build_model
 from helpers.federated.receiving import Receiver
 from helpers.federated.sampling import epoch_orders
 
 if TYPE_CHECKING:
+    from helpers.federated.private import PrivateAggregator
     from helpers.federated.task import FederatedTask
 
 LANES = 2
@@ -105,14 +112,14 @@ def plan_round(
 
 
 class LocalTrainer:
-    """Trains a fixed number of clients on their own data in one compiled call.
+    """Trains clients on their own data, up to a fixed number of them in one compiled call.
 
     Parameters
     ----------
     task
         The task.
     num_clients
-        Number of clients a call trains.
+        Most clients a compiled call trains; more are trained in several, one after another.
     lanes
         Number of groups of clients that train at the same time.
     xla
@@ -131,6 +138,7 @@ class LocalTrainer:
     ) -> None:
         self._task = task
         self._separate = separate
+        self._most = num_clients
         self._lanes = min(lanes, num_clients)
         self._rows = -(-num_clients // self._lanes)
         data = tf.constant(task.stacked.x), tf.constant(task.stacked.y)
@@ -177,21 +185,43 @@ class LocalTrainer:
             Weighted mean of (new minus old) weights, and mean loss over all batches. With
             ``separate`` each array has a first axis with one entry a client, in their order.
         """
-        plans = self._balanced_plans(round_number, clients)
+        ids = np.asarray(clients, dtype=np.int64)
+        starts = range(0, max(len(ids), 1), self._most)
+        groups = [ids[start : start + self._most] for start in starts]
+        parts = [self._train_group(weights, round_number, group) for group in groups]
+        updates, losses, seen = zip(*parts, strict=True)
+        return self._joined(groups, updates), sum(losses) / max(sum(seen), 1)
+
+    def _train_group(
+        self, weights: Sequence[np.ndarray], round_number: int, ids: np.ndarray
+    ) -> tuple[list[np.ndarray], float, int]:
+        """Make one compiled call; returns updates, summed loss and examples trained on."""
+        plans = self._balanced_plans(round_number, ids)
         tensors = [RoundPlan(*(tf.constant(array) for array in plan)) for plan in plans]
         update, loss = self._train(tensors, [tf.constant(w) for w in weights])
         seen = sum(int(plan.batch_sizes.sum()) for plan in plans)
         arrays = [u.numpy() for u in update]
         if self._separate:
-            rows = self._rows_of(clients)
+            rows = self._rows_of(ids)
             arrays = [array[rows] for array in arrays]
-        return arrays, float(loss) / max(seen, 1)
+        return arrays, float(loss), seen
 
-    def _balanced_plans(
-        self, round_number: int, clients: Sequence[int] | np.ndarray
-    ) -> list[RoundPlan]:
+    def _joined(
+        self, groups: Sequence[np.ndarray], updates: Sequence[list[np.ndarray]]
+    ) -> list[np.ndarray]:
+        """Join what the calls returned: rows one after another, averages by their weights."""
+        if len(groups) == 1:
+            return updates[0]
+        if self._separate:
+            return [np.concatenate(arrays) for arrays in zip(*updates, strict=True)]
+        sizes = self._task.sizes
+        by_examples = self._task.weighting == "examples"
+        return weighted_average(
+            updates, [sizes[g].sum() if by_examples else len(g) for g in groups]
+        )
+
+    def _balanced_plans(self, round_number: int, ids: np.ndarray) -> list[RoundPlan]:
         """Deal the clients out to the lanes, largest first, so that the lanes end together."""
-        ids = np.asarray(clients, dtype=np.int64)
         dealt = ids[self._largest_first(ids)]
         plans = [
             plan_round(self._task, round_number, dealt[lane :: self._lanes], self._rows)
@@ -208,9 +238,9 @@ class LocalTrainer:
     def _largest_first(self, ids: np.ndarray) -> np.ndarray:
         return np.argsort(-self._task.sizes[ids], kind="stable")
 
-    def _rows_of(self, clients: Sequence[int] | np.ndarray) -> np.ndarray:
+    def _rows_of(self, ids: np.ndarray) -> np.ndarray:
         """Return where each client's update lies when the lanes' rows follow one another."""
-        order = self._largest_first(np.asarray(clients, dtype=np.int64))
+        order = self._largest_first(ids)
         turns = np.arange(len(order))
         rows = np.empty(len(order), np.int64)
         rows[order] = turns % self._lanes * self._rows + turns // self._lanes
@@ -264,7 +294,9 @@ def _lane(
         update = [tf.zeros([*rows, *weight.shape]) for weight in weights]
         loss = tf.constant(0.0)
         row = tf.constant(0)
-        while row < len(plan.steps):
+        # Clients fill the rows from the first; those left over cost nothing.
+        used = tf.math.count_nonzero(plan.steps, dtype=tf.int32)
+        while row < used:
             for variable, weight in zip(variables, weights, strict=True):
                 variable.assign(weight)
             turn = tf.constant(0)
@@ -289,6 +321,16 @@ def _loss_function(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return tf.nn.sparse_softmax_cross_entropy_with_logits
 
 
+def _usual_number(task: FederatedTask) -> int:
+    """Return a number of clients that few rounds exceed, for which to lay out memory."""
+    if task.sample_rate is None:
+        return task.num_sampled
+    total = len(task.clients)
+    mean = task.sample_rate * total
+    # Three standard deviations of the binomial count.
+    return min(total, math.ceil(mean + 3 * math.sqrt(mean * (1 - task.sample_rate))))
+
+
 class VectorisedEngine:
     """Runs rounds of a task with :class:`LocalTrainer` and a server optimiser in NumPy.
 
@@ -299,15 +341,22 @@ class VectorisedEngine:
     trainer
         A trainer of a task that differs only in aggregator, adversary and worker momentum, to
         save compiling another; it must keep updates apart if this task needs them.
+    private
+        The run's private aggregator, where the task is private; its state is its owner's to save.
     """
 
-    def __init__(self, task: FederatedTask, trainer: LocalTrainer | None = None) -> None:
+    def __init__(
+        self,
+        task: FederatedTask,
+        trainer: LocalTrainer | None = None,
+        private: PrivateAggregator | None = None,
+    ) -> None:
         self._task = task
         self._weights = list(task.initial_weights)
         self._server = initial_server_state(task.server, self._weights)
-        self._receiver = Receiver(task) if task.needs_each_update else None
+        self._receiver = Receiver(task, private) if task.needs_each_update else None
         self._trainer = trainer or LocalTrainer(
-            task, task.num_sampled, separate=task.needs_each_update
+            task, _usual_number(task), separate=task.needs_each_update
         )
         own = task.server_task
         self._server_trainer = None if own is None else LocalTrainer(own, num_clients=1)
@@ -335,7 +384,10 @@ class VectorisedEngine:
         if self._server_trainer is not None:
             arrays, _ = self._server_trainer(self._weights, round_number, [0])
             own = np.concatenate([array.ravel() for array in arrays])
-        matrix = np.concatenate([array.reshape(len(clients), -1) for array in updates], axis=1)
+        rows = [
+            u.reshape(len(clients), w.size) for u, w in zip(updates, self._weights, strict=True)
+        ]
+        matrix = np.concatenate(rows, axis=1)
         vector = receiver(round_number, np.asarray(clients), matrix, own)
         ends = np.cumsum([w.size for w in self._weights])[:-1]
         parts = np.split(vector, ends)

@@ -9,6 +9,7 @@ from helpers.plots.clients import who_holds_what
 from helpers.plots.heatmap import heat_map
 from helpers.plots.images import compare_images, image_grid
 from helpers.plots.lines import curves, spread
+from helpers.plots.server_view import server_view
 from helpers.plots.style import COLOURS, use_style
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "curves",
     "heat_map",
     "image_grid",
+    "server_view",
     "spread",
     "use_style",
     "who_holds_what",

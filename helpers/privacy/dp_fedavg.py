@@ -6,13 +6,16 @@ language models"). The clip norm follows a quantile of the update norms, estimat
 counts, so that no client's norm is published (Andrew et al. 2021, "Differentially private learning
 with adaptive clipping"). What is protected is a *client*: everything it contributed.
 
-Arrays only: any engine that can hand over its clients' updates can use it.
+Arrays only: any engine that can hand over its clients' updates can use it. In a federated task it
+is the ``private_aggregator``.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -210,10 +213,11 @@ def _checked_updates(updates: ArrayLike) -> NDArray[np.floating]:
     return values
 
 
+@dataclass(eq=False)
 class DPFedAvg:
     """A server-side aggregator that keeps its clip norm between rounds.
 
-    Parameters
+    Attributes
     ----------
     noise_multiplier
         Of a whole round; account for it with the rate at which clients are sampled and the number
@@ -221,44 +225,43 @@ class DPFedAvg:
     expected_clients
         Expected number of clients in a round: sampling rate times population.
     clip
-        How the clip norm starts and moves.
+        How the clip norm starts and moves; None is an :class:`AdaptiveClip` as it comes.
     seed
-        Seed of the noise; None takes it from the operating system.
+        Seed of the noise. Who knows it can subtract the noise, and two runs with one seed share
+        it: for a model that leaves the house pass None, which takes it from the operating system.
+    releases
+        One :class:`RoundRelease` a round since this object was made, without the updates, which
+        would fill the memory.
 
     Raises
     ------
     PrivacyError
         If a setting is out of its range.
-
-    Attributes
-    ----------
-    releases
-        One :class:`RoundRelease` a round.
     """
 
-    def __init__(
-        self,
-        noise_multiplier: float,
-        expected_clients: float,
-        clip: AdaptiveClip | None = None,
-        seed: int | None = None,
-    ) -> None:
-        require_not_negative("noise_multiplier", noise_multiplier)
-        require_positive("expected_clients", expected_clients)
-        if seed is not None:
-            require_whole("seed", seed, at_least=0)
-        self.noise_multiplier = float(noise_multiplier)
-        self.expected_clients = float(expected_clients)
-        self.clip = clip or AdaptiveClip()
-        if self.clip.learning_rate > 0 and self.clip.count_noise:
-            split_noise(self.noise_multiplier, self.clip.count_noise)
+    noise_multiplier: float
+    expected_clients: float
+    clip: AdaptiveClip | None = None
+    seed: int | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        require_not_negative("noise_multiplier", self.noise_multiplier)
+        require_positive("expected_clients", self.expected_clients)
+        if self.seed is not None:
+            require_whole("seed", self.seed, at_least=0)
+        self.noise_multiplier = float(self.noise_multiplier)
+        self.expected_clients = float(self.expected_clients)
+        self.clip = self._clip = self.clip or AdaptiveClip()
+        if self._clip.learning_rate > 0 and self._clip.count_noise:
+            split_noise(self.noise_multiplier, self._clip.count_noise)
         self.releases: list[RoundRelease] = []
-        self._rng = np.random.default_rng(seed)
+        self._l2_norm_clip = float(self._clip.initial)
+        self._rng = np.random.default_rng(self.seed)
 
     @property
     def l2_norm_clip(self) -> float:
         """Clip norm of the next round."""
-        return self.releases[-1].next_clip if self.releases else self.clip.initial
+        return self._l2_norm_clip
 
     def __call__(
         self, updates: ArrayLike, num_examples: ArrayLike | None = None
@@ -288,8 +291,35 @@ class DPFedAvg:
             self.l2_norm_clip,
             self.noise_multiplier,
             self.expected_clients,
-            self.clip,
+            self._clip,
             self._rng,
         )
-        self.releases.append(release)
+        self.releases.append(replace(release, update=release.update[:0].copy()))
+        self._l2_norm_clip = release.next_clip
         return release.update
+
+    def fresh(self) -> DPFedAvg:
+        """Return one with the same settings that has not aggregated anything.
+
+        Without a seed its noise is new.
+        """
+        return DPFedAvg(self.noise_multiplier, self.expected_clients, self._clip, self.seed)
+
+    def state(self) -> list[np.ndarray]:
+        """Return everything the next round depends on, for a checkpoint.
+
+        Returns
+        -------
+        list of np.ndarray
+            Clip norm, float64 ``()``, and the state of the noise's generator as JSON in uint8
+            ``(n,)``: who reads it can subtract the noise.
+        """
+        position = json.dumps(self._rng.bit_generator.state).encode()
+        return [np.array(self._l2_norm_clip), np.frombuffer(position, np.uint8)]
+
+    def restore(self, arrays: Sequence[np.ndarray]) -> None:
+        """Continue from what :meth:`state` returned."""
+        clip_norm, position = arrays
+        self._l2_norm_clip = float(clip_norm)
+        self._rng.bit_generator.state = json.loads(position.tobytes())
+        self.releases = []

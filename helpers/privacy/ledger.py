@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,9 @@ class Charge:
         ``"gaussian"`` or ``"laplace"``; Laplace noise is for ``sample_rate`` 1.
     label
         What it was for.
+    run
+        Name of a run that may be resumed or prolonged; ``steps`` then counts all its steps from
+        the first, and a ledger pays each of them once. Empty is a charge by itself.
     """
 
     noise_multiplier: float
@@ -48,6 +51,7 @@ class Charge:
     sampling: Sampling = "poisson"
     noise: Noise = "gaussian"
     label: str = ""
+    run: str = ""
 
     def __post_init__(self) -> None:
         require_choice("noise", self.noise, ("gaussian", "laplace"))
@@ -127,8 +131,13 @@ class PrivacyLedger:
         -------
         float
             Epsilon at the ledger's delta.
+
+        Raises
+        ------
+        PrivacyError
+            If the charge's run has been charged with another mechanism.
         """
-        return self._epsilon([*self._charges, charge])
+        return self._epsilon(self._with(charge))
 
     def charge(self, charge: Charge) -> float:
         """Enter a charge, or refuse it and stay as before. Call this before the work.
@@ -146,7 +155,8 @@ class PrivacyLedger:
         Raises
         ------
         PrivacyError
-            If the charge would exceed the budget.
+            If the charge would exceed the budget, or its run has been charged with another
+            mechanism.
         """
         total = self.would_spend(charge)
         if total > self.epsilon:
@@ -156,8 +166,25 @@ class PrivacyLedger:
                 f"{self.spent:.4g} is spent. Add noise, take fewer steps (at most "
                 f"{self.affordable_steps(charge)} of {charge.steps} fit), or stop."
             )
-        self._charges.append(charge)
+        self._charges = self._with(charge)
         return total
+
+    def _with(self, charge: Charge) -> list[Charge]:
+        """Return the charges with one more, or with more steps of a run that is there already."""
+        same = [
+            index for index, old in enumerate(self._charges) if charge.run and old.run == charge.run
+        ]
+        if not same:
+            return [*self._charges, charge]
+        old = self._charges[same[0]]
+        if replace(old, steps=charge.steps, label=charge.label) != charge:
+            raise PrivacyError(
+                f"Run {charge.run} was charged as {old} and is now {charge}: one run has one "
+                "mechanism. Give another run another name."
+            )
+        charges = list(self._charges)
+        charges[same[0]] = replace(old, steps=max(old.steps, charge.steps))
+        return charges
 
     def affordable_steps(self, charge: Charge) -> int:
         """Find how many steps of a charge still fit.
@@ -175,8 +202,7 @@ class PrivacyLedger:
         fits, fails = 0, charge.steps + 1
         while fails - fits > 1:
             middle = (fits + fails) // 2
-            attempt = Charge(**{**asdict(charge), "steps": middle})
-            if self.would_spend(attempt) <= self.epsilon:
+            if self.would_spend(replace(charge, steps=middle)) <= self.epsilon:
                 fits = middle
             else:
                 fails = middle

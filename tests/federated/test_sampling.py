@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.federated import client_batches, sample_clients
+from helpers.federated.sampling import poisson_clients
 
 SEEDS = st.integers(0, 2**40)
 
@@ -73,3 +74,33 @@ def test_sampling_is_uniform_over_clients() -> None:
     share = count / total
     # Five standard deviations of a binomial count: a fair sampler fails once in a million.
     assert np.abs(hits - rounds * share).max() < 5 * np.sqrt(rounds * share * (1 - share))
+
+
+@given(seed=SEEDS, round_number=st.integers(1, 10_000), total=st.integers(1, 60))
+def test_with_rate_one_every_client_joins_every_round(
+    seed: int, round_number: int, total: int
+) -> None:
+    assert poisson_clients(seed, round_number, total, 1.0).tolist() == list(range(total))
+
+
+@given(seed=SEEDS, round_number=st.integers(1, 1000), low=st.floats(0.01, 0.5))
+def test_a_higher_rate_only_ever_adds_clients(seed: int, round_number: int, low: float) -> None:
+    few = poisson_clients(seed, round_number, 40, low)
+    assert set(few) <= set(poisson_clients(seed, round_number, 40, low + 0.4))
+
+
+def test_poisson_sampling_tosses_an_independent_coin_a_client_and_round() -> None:
+    rounds, total, rate = 4000, 8, 0.3
+    joined = np.zeros((rounds, total))
+    for number in range(1, rounds + 1):
+        joined[number - 1, poisson_clients(11, number, total, rate)] = 1
+    # Five standard deviations of each estimate: a fair sampler fails once in ten thousand runs.
+    deviation = np.sqrt(rate * (1 - rate) / rounds)
+    assert np.abs(joined.mean(axis=0) - rate).max() < 5 * deviation
+    apart = ~np.eye(total, dtype=bool)
+    # Drawing a fixed number would correlate every two clients by -1 / (total - 1) = -0.14.
+    assert np.abs(np.corrcoef(joined.T)[apart]).max() < 5 / np.sqrt(rounds)
+    over_time = [np.corrcoef(joined[1:, c], joined[:-1, c])[0, 1] for c in range(total)]
+    assert np.abs(over_time).max() < 5 / np.sqrt(rounds)
+    empty, nobody = (joined.sum(axis=1) == 0).mean(), (1 - rate) ** total
+    assert abs(empty - nobody) < 5 * np.sqrt(nobody * (1 - nobody) / rounds)

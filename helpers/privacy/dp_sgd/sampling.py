@@ -46,7 +46,11 @@ def poisson_batch(
 
 
 def poisson_batches(
-    num_examples: int, sample_rate: float, steps: int, seed: int | np.random.SeedSequence | None
+    num_examples: int,
+    sample_rate: float,
+    steps: int,
+    seed: int | np.random.SeedSequence | None,
+    skip: int = 0,
 ) -> Iterator[NDArray[np.int64]]:
     """Draw the batches of a run, each from its own stream of the seed.
 
@@ -58,6 +62,8 @@ def poisson_batches(
         Number of batches.
     seed
         Seed, or the sequence of seeds itself; None draws from the operating system.
+    skip
+        Number of batches at the start that are not needed; the others stay as they are.
 
     Yields
     ------
@@ -71,5 +77,5 @@ def poisson_batches(
     """
     require_whole("steps", steps, at_least=0)
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    for stream in root.spawn(steps):
+    for stream in root.spawn(steps)[skip:]:
         yield poisson_batch(num_examples, sample_rate, np.random.default_rng(stream))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from helpers.privacy._checks import (
     require_rate,
     require_whole,
 )
+from helpers.privacy.dp_sgd.checkpoint import open_folder, start_or_resume
 from helpers.privacy.dp_sgd.clipping import (
     ClippedSum,
     Method,
@@ -145,6 +147,8 @@ def fit_dp(
     ledger: PrivacyLedger | None = None,
     callbacks: Sequence[Callback] = (),
     max_batch: int = 1024,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 50,
     progress: bool = True,
 ) -> DPHistory:
     r"""Train a model in place with DP-SGD.
@@ -175,7 +179,7 @@ def fit_dp(
     sample_rate
         :math:`q`, probability with which each example joins each batch.
     steps
-        Number of steps.
+        Number of steps in total; steps found in ``checkpoint_dir`` count.
     learning_rate
         Of SGD.
     seed
@@ -188,12 +192,19 @@ def fit_dp(
     method
         As for :func:`~helpers.privacy.dp_sgd.clipping.clipped_gradient_sum`.
     ledger
-        Charged for all the steps before the first one.
+        Charged for all the steps before the first one; once, also if the run is resumed.
     callbacks
         Each is called after a step as ``callback(record, model)``; one that returns True ends
         the run after that step.
     max_batch
         Most examples in memory at once; a larger batch is added up in parts.
+    checkpoint_dir
+        Folder in which the run is saved. A later call with the same arguments and folder resumes
+        there, also after a kill, and ends with the same weights as an uninterrupted run (layers
+        that draw random numbers of their own, such as dropout, draw others). It holds the seed of
+        the noise: keep it as secret as the data.
+    checkpoint_every
+        Save each so many steps; the last step always is. The steps in between are taken again.
     progress
         Show a progress bar.
 
@@ -206,7 +217,8 @@ def fit_dp(
     ------
     PrivacyError
         Before any work: if a setting, the model or the data cannot be used, or the ledger's
-        budget is too small. During it: if weights stop being finite.
+        budget is too small, or the checkpoints belong to another run. During it: if weights stop
+        being finite.
     """
     settings = _Settings(
         noise_multiplier, l2_norm_clip, sample_rate, steps, learning_rate, momentum, max_batch
@@ -216,20 +228,42 @@ def fit_dp(
     inputs, labels = checked_data(model, x, y)
     _check_ledger(ledger, noise_multiplier)
     check_rules(model, inputs[:_PROBE], labels[:_PROBE], loss, method)
+    require_whole("checkpoint_every", checkpoint_every, at_least=1)
     stepper = _Stepper(model, settings, inputs, labels, loss_function(loss), method)
+    described = _described(settings, loss, method, seed)
+    folder = open_folder(checkpoint_dir, StepRecord, model, [inputs, labels], described)
+    run = start_or_resume(folder, stepper.variables, seed, steps)
     if ledger is not None:
-        ledger.charge(Charge(noise_multiplier, sample_rate, steps, label="fit_dp"))
-    sampling_seed, noise_seed = np.random.SeedSequence(seed).spawn(2)
-    batches = poisson_batches(len(inputs), sample_rate, steps, sampling_seed)
-    records: list[StepRecord] = []
-    bar = tqdm(batches, total=steps, desc="DP-SGD", unit="step", disable=not progress)
-    for step, (batch, stream) in enumerate(zip(bar, noise_seed.spawn(steps), strict=True), 1):
-        records.append(stepper.step(step, inputs[batch], labels[batch], stream))
-        answers = [callback(records[-1], model) for callback in callbacks]
-        if any(answer is True for answer in answers):
-            bar.close()
-            break
-    return DPHistory(records, noise_multiplier, l2_norm_clip, sample_rate)
+        ledger.charge(Charge(noise_multiplier, sample_rate, steps, label="fit_dp", run=run.name))
+    if not run.records:
+        run.save()
+    bar = tqdm(
+        total=steps, initial=len(run.records), desc="DP-SGD", unit="step", disable=not progress
+    )
+    sampling_seed, noise_seed = run.root.spawn(2)
+    done = len(run.records)
+    batches = poisson_batches(len(inputs), sample_rate, steps, sampling_seed, skip=done)
+    with bar:
+        for batch, stream in zip(batches, noise_seed.spawn(steps)[done:], strict=True):
+            step = len(run.records) + 1
+            run.records.append(stepper.step(step, inputs[batch], labels[batch], stream))
+            if step % checkpoint_every == 0 or step == steps:
+                run.save()
+            bar.update()
+            answers = [callback(run.records[-1], model) for callback in callbacks]
+            if any(answer is True for answer in answers):
+                run.save()
+                break
+    return DPHistory(run.records, noise_multiplier, l2_norm_clip, sample_rate)
+
+
+def _described(
+    settings: _Settings, loss: LossName | LossFunction, method: Method, seed: int | None
+) -> dict[str, Any]:
+    """Return what decides a run's outcome, besides model and data, as plain JSON values."""
+    values = {name: float(value) for name, value in asdict(settings).items() if name != "steps"}
+    named = f"{loss.__module__}.{loss.__qualname__}" if callable(loss) else loss
+    return {**values, "loss": named, "method": method, "seed": None if seed is None else int(seed)}
 
 
 def check_rules(
@@ -322,6 +356,7 @@ class _Stepper:
             gradients = [value / expected for value in noisy]
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
+        self.variables = [*variables, *optimizer.variables]
         self._clipped, self._release = clipped, release
         self._zeros = [tf.zeros(v.shape) for v in variables]
 

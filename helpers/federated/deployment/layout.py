@@ -1,0 +1,113 @@
+"""Where everything of a deployment lies: one folder a host, as it would be on real machines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from helpers.federated.checkpoint import write_atomically
+
+
+class Layout:
+    """Paths inside a deployment's folder.
+
+    ``ca/`` stays with the consortium's office, ``server/`` is what the server holds, each
+    ``hospital-N/`` what one hospital holds; ``run/`` and ``logs/`` are this machine's.
+
+    Parameters
+    ----------
+    root
+        Folder of the deployment.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).resolve()
+
+    @property
+    def settings(self) -> Path:
+        """Settings of the consortium (JSON)."""
+        return self.root / "consortium.json"
+
+    @property
+    def ca(self) -> Path:
+        """The certificate authority."""
+        return self.root / "ca"
+
+    @property
+    def server(self) -> Path:
+        """What the server holds."""
+        return self.root / "server"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One checkpoint a round."""
+        return self.server / "checkpoints"
+
+    @property
+    def crl(self) -> Path:
+        """The server's copy of the revocation list."""
+        return self.server / "crl.pem"
+
+    @property
+    def events(self) -> Path:
+        """What the server and the gateway saw, one JSON object a line."""
+        return self.server / "events.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """The finished run: weights and records."""
+        return self.server / "history.json"
+
+    @property
+    def run(self) -> Path:
+        """Process ids and ports."""
+        return self.root / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One file a process."""
+        return self.root / "logs"
+
+    def hospital(self, name: str) -> Path:
+        """What one hospital holds."""
+        return self.root / name
+
+    def state(self, process: str) -> Path:
+        """What a process announces: its id and ports (JSON)."""
+        return self.run / f"{process}.json"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded = json.dumps(content, indent=1).encode()
+    write_atomically(path, lambda file: file.write(encoded))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON, or return None where there is no such file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def append_event(path: Path, event: str, **details: Any) -> None:
+    """Add one line to an event log; lines this short are written whole or not at all."""
+    line = json.dumps({"time": round(time.time(), 3), "event": event, **details}) + "\n"
+    with path.open("a") as file:
+        file.write(line)
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log; a line that a kill cut short is left out."""
+    if not path.exists():
+        return
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue

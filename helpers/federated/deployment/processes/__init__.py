@@ -1,0 +1,1 @@
+"""The operating-system processes of a deployment, one module each: ``python -m ...``."""
