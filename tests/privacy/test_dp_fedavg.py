@@ -114,3 +114,32 @@ def test_weights_by_number_of_examples_are_ignored() -> None:
 def test_updates_that_do_not_fit_are_refused(updates: np.ndarray, word: str) -> None:
     with pytest.raises(PrivacyError, match=word):
         DPFedAvg(1.0, 10)(updates)
+
+
+def test_a_restored_aggregator_continues_as_if_nothing_had_happened() -> None:
+    ours, other = DPFedAvg(1.0, 12, seed=None), DPFedAvg(1.0, 12, seed=5)
+    ours(some_updates(0))
+    other.restore([np.array(array) for array in ours.state()])
+    for number in (1, 2):
+        np.testing.assert_array_equal(ours(some_updates(number)), other(some_updates(number)))
+        assert ours.l2_norm_clip == other.l2_norm_clip
+    assert len(other.releases) == 2
+
+
+def test_a_fresh_aggregator_has_the_settings_and_none_of_the_past() -> None:
+    used = DPFedAvg(1.0, 12, AdaptiveClip(0.4, 0.6), seed=3)
+    first = used(some_updates(0))
+    np.testing.assert_array_equal(used.fresh()(some_updates(0)), first)
+    assert np.abs(used(some_updates(0)) - first).max() > 0
+    assert used.fresh().l2_norm_clip == 0.4
+    unseeded = DPFedAvg(1.0, 12)
+    assert np.abs(unseeded.fresh()(some_updates(0)) - unseeded(some_updates(0))).max() > 0
+
+
+def test_releases_keep_the_clip_norms_and_not_the_updates() -> None:
+    aggregate = DPFedAvg(1.0, 12, seed=0)
+    for number in range(3):
+        aggregate(some_updates(number))
+    followed = [release.next_clip for release in aggregate.releases]
+    assert followed[:-1] == [release.l2_norm_clip for release in aggregate.releases[1:]]
+    assert [release.update.size for release in aggregate.releases] == [0, 0, 0]

@@ -43,3 +43,8 @@ def test_the_seed_decides_and_none_does_not_repeat() -> None:
 def test_impossible_rates_and_counts_are_refused(count: int, rate: float) -> None:
     with pytest.raises(PrivacyError):
         poisson_batch(count, rate, np.random.default_rng(0))
+
+
+def test_batches_that_are_skipped_leave_the_others_as_they_are() -> None:
+    whole = [batch.tolist() for batch in poisson_batches(40, 0.3, 6, 2)]
+    assert [batch.tolist() for batch in poisson_batches(40, 0.3, 6, 2, skip=4)] == whole[4:]

@@ -91,3 +91,16 @@ def test_charges_that_cannot_be_accounted_for_are_refused() -> None:
         Charge(1.0, sample_rate=0.1, noise="laplace")
     with pytest.raises(PrivacyError, match="noise_multiplier"):
         Charge(0.0)
+
+
+def test_a_run_that_is_named_pays_for_each_step_once() -> None:
+    ledger = PrivacyLedger(3.0, 1e-5)
+    for steps in (200, 500, 300):
+        ledger.charge(Charge(1.1, 0.01, steps, run="resumed"))
+    assert [charge.steps for charge in ledger.charges] == [500]
+    assert ledger.spent == pytest.approx(epsilon(1.1, 0.01, 500, 1e-5))
+    with pytest.raises(PrivacyError, match="one run has one mechanism"):
+        ledger.charge(Charge(1.1, 0.02, 600, run="resumed"))
+    assert ledger.affordable_steps(Charge(1.1, 0.01, 100_000, run="resumed")) > 500
+    ledger.charge(RUN)
+    assert len(ledger.charges) == 2

@@ -302,7 +302,7 @@ def server_context(layout: Layout) -> ssl.SSLContext:
 def _reason(error: OSError) -> str:
     """Say in few words why a connection failed."""
     verify = getattr(error, "verify_message", "")
-    return str(verify or getattr(error, "reason", None) or error or type(error).__name__)[:200]
+    return str(verify or getattr(error, "reason", "") or str(error) or type(error).__name__)[:200]
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -127,6 +127,7 @@ def ways_out(
     *,
     rule: str = "trimmed_mean",
     noise_multiplier: float | None = None,
+    private_clip: float | None = None,
     value_bits: int = 16,
 ) -> tuple[dict[str, Callable[[int], Aggregator]], dict[str, int]]:
     """Make the aggregators to compare: secret, robust, and what lies between.
@@ -143,6 +144,8 @@ def ways_out(
         Robust rule, by name.
     noise_multiplier
         Of robust-then-private; None leaves it out.
+    private_clip
+        Clip of robust-then-private, whose noise grows with it; None is ``clip``.
     value_bits
         Bits a value is quantised to.
 
@@ -166,7 +169,9 @@ def ways_out(
         makers[name] = _grouped(rule, size, most, settings)
         hidden[name] = size
     if noise_multiplier is not None:
-        makers["trimmed, then private"] = _private(clip, noise_multiplier)
+        makers["trimmed, then private"] = _private(
+            clip if private_clip is None else private_clip, noise_multiplier
+        )
         hidden["trimmed, then private"] = 1
     return makers, hidden
 
@@ -191,6 +196,7 @@ def conflict(
     clip: float,
     rule: str = "trimmed_mean",
     noise_multiplier: float | None = None,
+    private_clip: float | None = None,
     heterogeneity: Sequence[float] = (1.0,),
     seeds: Sequence[int] = (0,),
     progress: bool = True,
@@ -202,7 +208,7 @@ def conflict(
     make_task, scenarios, num_byzantine, rounds, heterogeneity, seeds, progress
         As for :func:`~helpers.federated.grid.robustness_grid`. The task takes
         ``weighting="uniform"``: a sum cannot check what clients claim.
-    group_sizes, clip, rule, noise_multiplier
+    group_sizes, clip, rule, noise_multiplier, private_clip
         As for :func:`ways_out`.
 
     Returns
@@ -213,7 +219,12 @@ def conflict(
     """
     num_clients = make_task(heterogeneity[0], seeds[0]).num_sampled
     makers, hidden = ways_out(
-        num_clients, group_sizes, clip, rule=rule, noise_multiplier=noise_multiplier
+        num_clients,
+        group_sizes,
+        clip,
+        rule=rule,
+        noise_multiplier=noise_multiplier,
+        private_clip=private_clip,
     )
     grid = robustness_grid(
         make_task,

@@ -261,7 +261,8 @@ def _described(
     settings: _Settings, loss: LossName | LossFunction, method: Method, seed: int | None
 ) -> dict[str, Any]:
     """Return what decides a run's outcome, besides model and data, as plain JSON values."""
-    values = {name: float(value) for name, value in asdict(settings).items() if name != "steps"}
+    values = {name: np.asarray(value).item() for name, value in asdict(settings).items()}
+    del values["steps"]  # so that a run can be prolonged
     named = f"{loss.__module__}.{loss.__qualname__}" if callable(loss) else loss
     return {**values, "loss": named, "method": method, "seed": None if seed is None else int(seed)}
 

@@ -22,6 +22,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -184,15 +185,25 @@ def _after_signing_off(connect: Callable, remembered: Path, *arguments: Any) -> 
     address, _, _, limit, root, keys = arguments
     if remembered.exists():
         sign = connection.NodeAuthClientInterceptor(*keys)
-        channel = connection.create_channel(address, False, root, limit, [sign])
-        stub = FleetStub(channel)
-        request = DeactivateNodeRequest(node_id=int(remembered.read_text()))
-        with suppress(grpc.RpcError):  # it has signed off, or is not known any more
-            stub.DeactivateNode(request, timeout=60, wait_for_ready=True)
+        channel = connection.create_channel(address, False, root, limit, [sign])  # type: ignore[call-arg]
+        _sign_off(FleetStub(channel), int(remembered.read_text()))
         channel.close()
     with connect(*arguments) as primitives:
         remembered.write_text(str(primitives[0]))
         yield primitives
+
+
+def _sign_off(stub: FleetStub, node_id: int) -> None:
+    """Ask until the server has answered, whatever it says."""
+    while True:
+        try:
+            stub.DeactivateNode(DeactivateNodeRequest(node_id=node_id), timeout=10)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                time.sleep(1)
+                continue
+            # It had signed off, or is not known (any more), or is refused: connecting will tell.
+        return
 
 
 def _retry_invoker() -> RetryInvoker:
