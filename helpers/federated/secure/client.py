@@ -40,7 +40,8 @@ class Client:
     -----
     Proved for a server that follows the protocol and is curious (and for fewer than the threshold
     of clients that tell it all they know). A server that hands out public keys of its own making
-    is out of scope here: sign keys and survivors as in the paper's active variant.
+    is out of scope here: sign keys and survivors as in the paper's active variant. A client that
+    hands out false keys, shares or masks can make a round fail, and learns nothing by it.
     """
 
     def __init__(

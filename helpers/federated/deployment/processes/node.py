@@ -185,7 +185,8 @@ def _after_signing_off(connect: Callable, remembered: Path, *arguments: Any) -> 
     address, _, _, limit, root, keys = arguments
     if remembered.exists():
         sign = connection.NodeAuthClientInterceptor(*keys)
-        channel = connection.create_channel(address, False, root, limit, [sign])  # type: ignore[call-arg]
+        create_channel: Any = connection.create_channel
+        channel = create_channel(address, False, root, limit, [sign])
         _sign_off(FleetStub(channel), int(remembered.read_text()))
         channel.close()
     with connect(*arguments) as primitives:
