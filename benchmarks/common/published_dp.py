@@ -47,8 +47,8 @@ class Setting:
 STUDIES = {
     "january": Setting("linear", 1.2, 1.0, 0.32, 10),
     "january, TF Privacy's code": Setting("linear", 1.2, 1.0, 0.32, 10, "tf-privacy"),
-    "february": Setting("relu", 1.3, 1.5, 0.25, 15),
     "january's settings, february's network": Setting("relu", 1.2, 1.0, 0.32, 10),
+    "february": Setting("relu", 1.3, 1.5, 0.25, 15),
 }
 JANUARY = {
     "figure": {"test_accuracy": 0.950, "epsilon": 1.20, "runs": 10, "spread": None},
@@ -79,11 +79,11 @@ DIFFERS = [
 
 
 def units(seeds: int, quick: bool) -> list[Unit]:
-    """Return one unit a study and seed, a seed of every study first."""
+    """Return one unit a study and seed."""
     return [
         unit(study, seed, quick)
-        for seed in range(seeds)
         for study in STUDIES
+        for seed in range(seeds)
         # One run says whether the library's code agrees; it takes as long as two of ours.
         if not (seed and STUDIES[study].library != "ours")
     ]

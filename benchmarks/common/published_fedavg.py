@@ -72,8 +72,8 @@ class Cell:
 
 CELLS = {
     IID: Cell(87, False, 10, (0.05, 0.1, 0.2, 0.4), 300, 300),
-    NON_IID: Cell(664, True, 10, (0.05, 0.1, 0.2, 0.4), 60, 1200),
-    FEDSGD: Cell(1474, False, HELD, (0.2, 0.5, 1.0), 150, 2000),
+    NON_IID: Cell(664, True, 10, (0.05, 0.1, 0.2), 40, 1200),
+    FEDSGD: Cell(1474, False, HELD, (0.2, 0.5, 1.0), 100, 2000),
 }
 
 
