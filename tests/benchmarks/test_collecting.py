@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from common import published_byzantine, published_fedavg
+from common import published_byzantine, published_dp, published_fedavg
 from common.peers import PeerError, run_peer
 from common.store import Store, Unit
 
@@ -127,6 +127,20 @@ def test_a_claim_is_judged_by_what_the_table_says() -> None:
     found = published_byzantine.summary([row(0.5, 0.6)])["agreement"]
     assert not any(rule["holds"] for rule in found["nnm_helps_every_rule"].values())
     assert not found["ipm_breaks_krum_and_median"]["krum"]["broken"]
+
+
+def test_a_run_is_compared_only_with_the_row_that_its_network_was_published_with() -> None:
+    def row(unit: Unit, accuracy: float) -> dict[str, Any]:
+        return {"settings": unit.settings, "test_accuracy": accuracy, "epsilon": {}}
+
+    mixed = "january's settings, february's network"
+    accuracies = {"january": 0.953, mixed: 0.941}
+    rows = [row(published_dp.unit(study, 0, False), a) for study, a in accuracies.items()]
+    studies = published_dp.summary(rows)["studies"]
+    assert set(studies) == set(accuracies)
+    assert studies["january"]["difference_of_means"] == pytest.approx(0.003)
+    assert studies[mixed]["published"] is None
+    assert studies[mixed]["ours"]["test_accuracy"] == [0.941]
 
 
 @pytest.mark.parametrize("name", ["federated_engines", "robust_aggregators", "published_results"])
