@@ -1103,7 +1103,7 @@ lab.memo(
     cancers found below eight in ten, because liars hide in the honest hospitals' noise; it takes
     epsilon 4 or more before that design comes near the limit. Groups of three and a secret sum with
     a narrow range are worse: the range must hold the noise, and liars use the room. Nor would
-    anything stop one hospital from moving the model ten times as far as the range allows, unnoticed.
+    anything stop one hospital from moving the model ten times further than that, unnoticed.
 
     The audit: the masks of the library we were offered have 28 bits instead of 256. A server with
     two hospitals' help read an update exactly. It must not be used for this.
