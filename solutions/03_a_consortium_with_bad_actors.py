@@ -224,8 +224,8 @@ def plain_mean(updates, rng):
 
 for name, attack in (
     ("nobody lies", None),
-    ("two send the opposite", byzantine.SignFlip(1.0)),
-    ("two send ten times the opposite", byzantine.SignFlip(10.0)),
+    ("the liars send the opposite", byzantine.SignFlip(1.0)),
+    ("they send ten times the opposite", byzantine.SignFlip(10.0)),
 ):
     accuracy, found = measure(train(plain_mean, attack), opened)
     print(f"{name}: accuracy {accuracy:.2f}, cancers found {found:.2f}")
@@ -951,7 +951,7 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Ten times as far as the range allows, and nobody sees it. Proofs that a hidden number is in
+# Many times further than the range allows, and nobody sees it. Proofs that a hidden number is in
 # range exist; this lab does not build one, and neither does the library that you audited.
 #
 # ## Attack it

@@ -90,6 +90,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q6", lambda m, d, s, b: (m.sum(axis=0) - s[:, d].sum(axis=(0, 1))) % 2**b, "all streams"),
     ("q7", repeats, "six pairs"),
     ("q7", lambda m: bits(m, instead_of_none=1), "three, not one"),
+    ("q7", lambda m: min(bits(m), bits(np.arange(len(m)))), "one pair is one pair"),
     ("q7", lambda m: bits(m) + 1, "one bit too many"),
     ("q7", lambda m: bits(m) * np.log(2), "base 2"),
     ("q8", lambda h, g, b, r: along(h, g, b, 1)[0], "one row a liar"),

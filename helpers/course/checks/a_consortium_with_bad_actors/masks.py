@@ -137,6 +137,7 @@ def _bits_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((rng.permutation(many),), "3,000 marks, some of which meet"),
         Case((rng.integers(0, 1 << 14, 2000),), "14 bits"),
+        Case((rng.permutation(np.r_[0, np.arange(800)]),), "one pair meets"),
         Case((np.arange(500),), "none meet: count three pairs, the most that may hide"),
     ]
 
@@ -151,6 +152,9 @@ def _pairs(marks: Any) -> tuple[float, float, float]:
 _BITS_SLIPS: Slips = {
     "none meet here: count three, as the text says": lambda m: (
         math.log2(_pairs(m)[0] / _pairs(m)[1]) if _pairs(m)[1] else math.inf
+    ),
+    "three stands in place of none; one pair is one pair": lambda m: math.log2(
+        _pairs(m)[0] / max(_pairs(m)[1], 3)
     ),
     "none meet here: count three, not one": lambda m: math.log2(_pairs(m)[0] / (_pairs(m)[1] or 1)),
     "a mark that comes four times makes six pairs; these are repeats": lambda m: math.log2(
