@@ -984,7 +984,8 @@ show_rounds(last_good)
 # %%
 print(consortium.status())
 print([line for line in consortium.refusals() if line["reason"] == "certificate revoked"][:1])
-print("knocks again:", knocking(layout.hospital("hospital-4"), members / "hospital-4.pem")()[:60])
+answer = knocking(layout.hospital("hospital-4"), members / "hospital-4.pem")()
+print("hospital 4 knocks again, and is told:", answer.split(":")[0])
 
 # %% [markdown]
 # The first round still waited until its deadline: it was drawn for four, and a run that begins

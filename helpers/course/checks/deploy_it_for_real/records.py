@@ -110,13 +110,6 @@ def _last_listed(checkpoints: list[dict[str, Any]], task: str) -> int:
 
 
 _RESUME_SLIPS: Slips = {
-    "this is the last round done; repeating it on top of itself counts its updates twice": (
-        lambda c, t: max(1, _resume_reference(c, t) - 1)
-    ),
-    "this is a round too far: one would be skipped": lambda c, t: _resume_reference(c, t) + 1,
-    "0 is no round: with no usable checkpoint start with round 1": lambda c, t: (
-        0 if _resume_reference(c, t) == 1 else -1
-    ),
     "what was found is not what was promised: that checkpoint is torn": lambda c, t: (
         max((p["rounds_done"] for p in c if p["task"] == t), default=0) + 1
     ),
@@ -126,6 +119,13 @@ _RESUME_SLIPS: Slips = {
     "the newest is not always the last in the list": _last_listed,
     "a torn checkpoint is no reason to start afresh: the one before it is whole": lambda c, t: (
         _resume_reference(c, t) if all(p["promised"] == p["found"] for p in c) else 1
+    ),
+    "this is the last round done; repeating it on top of itself counts its updates twice": (
+        lambda c, t: max(1, _resume_reference(c, t) - 1)
+    ),
+    "this is a round too far: one would be skipped": lambda c, t: _resume_reference(c, t) + 1,
+    "0 is no round: with no usable checkpoint start with round 1": lambda c, t: (
+        0 if _resume_reference(c, t) == 1 else -1
     ),
 }
 
