@@ -93,8 +93,8 @@ pd.set_option("display.max_colwidth", 90)
 #    force and meant for a client.
 # 2. Each update counts at most once, and only in the attempt at the round for which it was made.
 #    Proof: the weights can be recomputed from the records, to within 0.00002.
-# 3. A hospital that dies, hangs or is cut off costs at most one deadline a round; a server that
-#    dies loses no round that was saved whole.
+# 3. A hospital that dies, hangs or is cut off stops nobody: every round ends within half a minute.
+#    A server that dies loses no round that was saved whole.
 # 4. Nothing but the front door listens beyond the server's own machine.
 #
 # And a run-book for a hospital that has been broken into.
@@ -104,6 +104,7 @@ HOSPITALS = 4
 DEADLINE = 10.0  # seconds that a round waits for answers
 QUORUM = 2  # fewest answers with which a round goes on
 TOLERANCE = 2e-5
+LONGEST_ROUND = 30.0  # seconds
 SECONDS = 300.0  # patience of this notebook; nothing here takes as long
 
 # %% [markdown]
@@ -524,7 +525,8 @@ started = processes()
 started
 
 # %% [markdown]
-# Each hospital is two processes. Everything listens on 127.0.0.1, the machine itself. On real hosts
+# Each hospital is two processes. Everything listens on 127.0.0.1, the machine itself
+# (`::ffff:127.0.0.1` is the same, written for IPv6). On real hosts
 # the gateway alone would listen to the world, and `consortium.commands()` prints what to copy
 # where.
 #
@@ -605,10 +607,11 @@ consortium.wait(SECONDS)
 show_rounds(number)
 
 # %% [markdown]
-# Look for `late`: the answer did come, in a later round, and was thrown away. (If the notebook's
+# Look for `late`: the answer did come, in a later round, and was thrown away. (If this
 # machine is very busy it comes after the run has ended, and you do not see it.) Counting it would
 # be wrong: it was computed from a model that is no longer the current one, and hospital 3 has
-# answered the next round too.
+# answered the next round too. Hospital 2 may be missing here as well, if it was still starting: the
+# server takes a node for online until it says goodbye or its heartbeat is overdue.
 #
 # ### The server dies, and its disk with it
 #
@@ -968,7 +971,7 @@ pd.DataFrame(
 
 # %%
 consortium.revoke("hospital-4")
-note("hospital 4 revoked, model taken back")
+note("hospital 4 revoked, rolled back")
 consortium.kill("serverapp")
 
 listed = layout.server / "members.json"
@@ -1032,6 +1035,39 @@ axis.set(
 plt.show()
 
 # %% [markdown]
+# Is the brief met? The four criteria, from what was measured:
+
+# %%
+strangers = ["plain text", "no certificate", "rogue authority", "expired", "a server's certificate"]
+nameless = from_outside.loc[strangers, "the gateway notes"].str.startswith("?")
+slowest = max(record.seconds for record in final.records)
+inner = started.drop("gateway")["listens"].explode().dropna()
+facts = audit()
+criteria = {
+    "1 strangers stopped in the handshake": (
+        f"{nameless.sum()} of {len(strangers)}",
+        nameless.all(),
+    ),
+    "2 counted at most once": (
+        f"weights differ by {proof['at the end, as recorded']:.0e}",
+        proof["at the end, as recorded"] <= TOLERANCE
+        and facts["they are those of the checkpoint"]
+        and not facts["a hospital twice in a round"],
+    ),
+    "3 slowest round": (f"{slowest:.1f} s", slowest <= LONGEST_ROUND),
+    "3 resumed after the torn checkpoint": (f"with round {theirs}", theirs == yours),
+    "4 ports open beyond this machine": (
+        f"{(~inner.str.contains('127.0.0.1')).sum()} of {len(inner)}",
+        inner.str.contains("127.0.0.1").all(),
+    ),
+}
+accepted = pd.DataFrame(criteria, index=["measured", "met"]).T
+accepted
+
+# %% [markdown]
+# All of this held while a member destroyed the model. The brief asked who gets in and what is
+# counted how often; it did not ask whether what is counted is *true*.
+#
 # ### Exercise 7: who stopped it
 #
 # Who stopped each attack? Give a dict such as `{"plain text": "a", "no certificate": "b", ...}`.
@@ -1127,7 +1163,7 @@ record = {
     "test accuracy": round(accuracy(final.weights, patients.test), 4),
     "audit": audit(),
     "largest difference to the recomputed weights": proof,
-    "stopped by": {name: LAYERS[letter] for name, letter in stopped_by.items()},
+    "stopped by": {name: LAYERS[letter.strip().lower()] for name, letter in stopped_by.items()},
     "incidents": incidents,
     "not covered": [
         "a member whose update is well-formed and wrong",
@@ -1141,6 +1177,7 @@ picture = io.BytesIO()
 figure.savefig(picture, format="png", dpi=120)
 encoded = base64.b64encode(picture.getvalue()).decode()
 tables = {
+    "The brief": accepted,
     "Attacks from outside": from_outside,
     "Lies of a member": from_inside,
     "Recomputed from the records": pd.Series(proof, name="largest difference").to_frame(),

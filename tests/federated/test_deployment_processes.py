@@ -294,6 +294,10 @@ def test_a_consortium_is_continued_only_with_its_own_settings(tmp_path: Path) ->
         Consortium(tmp_path).history()
     with pytest.raises(DeploymentError, match="no part of this consortium"):
         Consortium(tmp_path).kill("hospital-3")
+    with pytest.raises(DeploymentError, match="apps names"):
+        Consortium(tmp_path).restart("server", app=APP)
+    with pytest.raises(DeploymentError, match="are no lies; there are: replay"):
+        plan_lies(tmp_path, {1: "white"})
     layout = Layout(tmp_path)
     with pytest.raises(DeploymentError, match="exists and is not overwritten"):
         enrol(layout, CertificateAuthority.open(layout.ca), "hospital-1", 7)
