@@ -869,7 +869,7 @@ class Design:
 DESIGNS = {
     "mean": Design("mean", 0, "every update", "honest hospitals, a trusted server"),
     "robust": Design("mixed", 0, "every update", "a trusted server and secret models"),
-    "own noise": Design("mixed", 1, "noisy updates", "nothing"),
+    "own noise": Design("mixed", 1, "noisy updates", "each hospital to add its noise"),
     "threes": Design("geometric_median", 1, "five sums of three", "sound masks", group=3),
     "secret sum": Design("mean", SHARE, "one sum", "sound masks, honest hospitals"),
     "secret sum, narrow range": Design(
@@ -964,7 +964,9 @@ pd.DataFrame(
 # So the server itself may cut each number as narrowly as it likes, say to ±0.05, and average.
 
 # %%
-DESIGNS["own noise, cut"] = Design("mean", 1, "noisy updates", "nothing", cut=0.05)
+DESIGNS["own noise, cut"] = Design(
+    "mean", 1, "noisy updates", "each hospital to add its noise", cut=0.05
+)
 scores["own noise, cut"] = scored(DESIGNS["own noise, cut"], columns)
 deviation = noise_for(EPSILON) * CLIP / PATIENTS
 at_the_end = 2 * norm.sf(DESIGNS["own noise, cut"].cut / deviation)
@@ -1174,6 +1176,7 @@ uncovered = [
 report = {
     "design": chosen,
     "rule": DESIGNS[chosen].rule,
+    "cut at the server": DESIGNS[chosen].cut if np.isfinite(DESIGNS[chosen].cut) else "none",
     "hospitals": HOSPITALS,
     "liars assumed": LIARS,
     "needs": DESIGNS[chosen].needs,
@@ -1188,7 +1191,10 @@ report = {
     "accuracy and cancers found": {
         name: [round(float(v), 3) for v in value] for name, value in after[chosen].items()
     },
-    "bits of the audited masks": {name: float(row["bits"]) for name, row in audit.iterrows()},
+    "bits of the audited masks": {
+        name: f"{'more than ' if row['above that'] else ''}{row['bits']}"
+        for name, row in audit.iterrows()
+    },
     "not covered": uncovered,
 }
 lab.save("consortium_report", report)

@@ -17,7 +17,7 @@ from helpers.federated.deployment.authority import CertificateAuthority
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.founding import Settings
 from helpers.federated.deployment.hosts import SERVER, Hosts
-from helpers.federated.deployment.layout import Layout, read_events, write_json
+from helpers.federated.deployment.layout import Layout, read_events, read_json, write_json
 from helpers.federated.deployment.reports import Status, born, supervisor
 from helpers.federated.history import History
 
@@ -113,6 +113,27 @@ class Consortium(Hosts):
         write_json(self.layout.state("supervisor"), {"pid": os.getpid(), "born": born(os.getpid())})
         self.launch_missing()
         return self
+
+    def prolong(self, rounds: int) -> None:
+        """Ask for a larger number of rounds in total, and start what is needed to train them.
+
+        A ServerApp that is still training is ended first; the next one goes on from the last saved
+        round. Every other process that is not running is started.
+
+        Parameters
+        ----------
+        rounds
+            Rounds in total, those done included.
+
+        Raises
+        ------
+        DeploymentError
+            If the consortium was asked for more already.
+        """
+        founding.prolong(self.layout, rounds)
+        self.settings = read_json(self.layout.settings)
+        self.kill("serverapp")
+        self.launch_missing()
 
     def revoke(self, name: str) -> None:
         """Revoke a hospital's certificate; the gateway refuses its next request."""

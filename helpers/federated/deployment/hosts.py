@@ -37,12 +37,10 @@ class Hosts:
         self.layout = layout
         self.settings = read_json(layout.settings)
         self.hospitals: list[str] = list(self.settings["hospitals"])
-        self._apps = dict(apps)
+        self._apps = _known_apps(apps, self.hospitals)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._launched: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
-        if unknown := self._apps.keys() - set(self.hospitals):
-            raise DeploymentError(f"apps names {sorted(unknown)}; there are {self.hospitals}.")
 
     @property
     def is_finished(self) -> bool:
@@ -120,8 +118,19 @@ class Hosts:
                 _signal_group(process, signal.SIGKILL)
                 process.wait()
 
-    def restart(self, name: str) -> None:
-        """Start a host again (killing what is left of it first)."""
+    def restart(self, name: str, app: str | None = None) -> None:
+        """Start a host again (killing what is left of it first).
+
+        Parameters
+        ----------
+        name
+            As for :meth:`kill`.
+        app
+            ClientApp that a hospital runs from now on, ``"module:function"``; None is the one it
+            ran before.
+        """
+        if app is not None:
+            self._apps |= _known_apps({name: app}, self.hospitals)
         self.kill(name)
         names = self._named(name)
         if "superlink" in names:  # a ServerApp belongs to the SuperLink that it started with
@@ -257,6 +266,12 @@ class Hosts:
             if time.monotonic() > deadline:
                 raise DeploymentError(f"{what} did not come in {timeout:g} s. {self._summary()}")
             time.sleep(_POLL)
+
+
+def _known_apps(apps: Mapping[str, str], hospitals: list[str]) -> dict[str, str]:
+    if unknown := apps.keys() - set(hospitals):
+        raise DeploymentError(f"apps names {sorted(unknown)}; there are {hospitals}.")
+    return dict(apps)
 
 
 def _signal_group(process: subprocess.Popen[bytes], sent: signal.Signals) -> None:

@@ -21,13 +21,13 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from logging import ERROR
 from pathlib import Path
+from threading import Lock, Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +52,7 @@ from flwr.clientapp import ClientApp  # noqa: E402
 from flwr.common import Message  # noqa: E402
 from flwr.common.constant import TRANSPORT_TYPE_GRPC_RERE, ErrorCode  # noqa: E402
 from flwr.common.grpc import create_channel  # noqa: E402
+from flwr.common.inflatable_utils import ObjectUnavailableError  # noqa: E402
 from flwr.common.logger import log  # noqa: E402
 from flwr.common.retry_invoker import RetryInvoker  # noqa: E402
 from flwr.proto.appio_pb2 import ListAppsToLaunchRequest, RequestTokenRequest  # noqa: E402
@@ -97,7 +98,7 @@ def main() -> None:
         die_with_parent()
         _run_client_app(app, address)
         return
-    threading.Thread(target=_end_with, args=(child,), daemon=True).start()
+    Thread(target=_end_with, args=(child,), daemon=True).start()
     if arguments.state:
         pids = json.dumps({"pid": os.getpid(), "clientapp": child})
         arguments.state.write_text(pids)
@@ -245,14 +246,20 @@ def _retry_invoker() -> RetryInvoker:
 
 
 def _run_client_app(app: ClientApp, address: str) -> None:
-    """Answer the SuperNode's messages one after another."""
-    stub, pace = ClientAppIoStub(create_channel(address, insecure=True)), Pace(longest=0.2)
+    """Answer the SuperNode's messages, each in a thread of its own.
+
+    A server that dies while it hands out a message leaves the node with the first part of it, and
+    Flower then waits up to two hours for the others. The messages of the next run must not wait
+    with it.
+    """
+    stub = ClientAppIoStub(create_channel(address, insecure=True))
+    pace, turn = Pace(longest=0.2), Lock()
     while True:
         try:
             runs = stub.ListAppsToLaunch(ListAppsToLaunchRequest(), timeout=10).run_ids
             tokens = [stub.RequestToken(RequestTokenRequest(run_id=run)).token for run in runs]
             for token in filter(None, tokens):
-                _answer(app, stub, token)
+                Thread(target=_answer_or_end, args=(app, stub, token, turn), daemon=True).start()
                 pace.worked()
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
@@ -260,16 +267,29 @@ def _run_client_app(app: ClientApp, address: str) -> None:
         pace.wait()
 
 
-def _answer(app: ClientApp, stub: ClientAppIoStub, token: str) -> None:
-    message, context, _, _ = pull_clientappinputs(stub, token)
+def _answer_or_end(app: ClientApp, stub: ClientAppIoStub, token: str, turn: Lock) -> None:
     try:
-        reply = app(message, context)
-    # Whatever the hospital's app raises becomes an error reply, as with Flower's own runner.
+        _answer(app, stub, token, turn)
+    except ObjectUnavailableError as error:
+        log(ERROR, "A message never arrived whole", exc_info=error)
     except Exception as error:
-        log(ERROR, "ClientApp raised an exception", exc_info=error)
-        reason = f"{type(error).__name__}: {error}"
-        reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
-    push_clientappoutputs(stub, token, reply, context)
+        if isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNAVAILABLE:
+            return
+        log(ERROR, "The ClientApp's process ends", exc_info=error)
+        os._exit(1)
+
+
+def _answer(app: ClientApp, stub: ClientAppIoStub, token: str, turn: Lock) -> None:
+    message, context, _, _ = pull_clientappinputs(stub, token)
+    with turn:  # the app may count on being called once at a time
+        try:
+            reply = app(message, context)
+        # Whatever the hospital's app raises becomes an error reply, as with Flower's own runner.
+        except Exception as error:
+            log(ERROR, "ClientApp raised an exception", exc_info=error)
+            reason = f"{type(error).__name__}: {error}"
+            reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason), reply_to=message)
+        push_clientappoutputs(stub, token, reply, context)
 
 
 if __name__ == "__main__":

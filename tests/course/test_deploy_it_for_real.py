@@ -1,0 +1,206 @@
+"""Lab 4's checks: wrong answers are named, and another right answer passes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from helpers.course.calling import call
+from helpers.course.checks.deploy_it_for_real import LAB, LAYERS
+from helpers.course.tasks import FunctionTask, Verdict, judge_function, judge_value
+
+
+def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
+    task = LAB.task(name)
+    assert isinstance(task, FunctionTask)
+    rng = np.random.default_rng(seed)
+    return judge_function(task, lambda args, limit: call(answer, args, limit), rng)
+
+
+def letting_in(
+    *, by_name: bool = False, begins: bool = True, purpose_matters: bool = True, lists: bool = True
+) -> Callable[..., str]:
+    """Exercise 1 with something left out."""
+    purposes = {
+        "client": ExtendedKeyUsageOID.CLIENT_AUTH,
+        "server": ExtendedKeyUsageOID.SERVER_AUTH,
+    }
+
+    def answer(shown: bytes, root: bytes, purpose: str, now: float, revoked: list[int]) -> str:
+        certificate, ours = map(x509.load_der_x509_certificate, (shown, root))
+        if by_name:
+            if certificate.issuer != ours.subject:
+                return "other authority"
+        else:
+            try:
+                certificate.verify_directly_issued_by(ours)
+            except Exception:
+                return "other authority"
+        early = begins and now < certificate.not_valid_before_utc.timestamp()
+        if early or now > certificate.not_valid_after_utc.timestamp():
+            return "not in force"
+        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if purpose_matters and purposes[purpose] not in allowed:
+            return "wrong purpose"
+        return "revoked" if lists and certificate.serial_number in revoked else ""
+
+    return answer
+
+
+def joined(separator: bytes) -> Callable[..., bytes]:
+    def answer(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+        parts = [str(run).encode(), str(number).encode(), node.encode(), challenge, payload]
+        return separator.join(parts)
+
+    return answer
+
+
+def without_round(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return repr((run, node, challenge, payload)).encode()
+
+
+def by_gate(**left_out: Any) -> Callable[..., list[str]]:
+    """Exercise 3 with something left out."""
+
+    def finite(values: np.ndarray) -> bool:
+        if left_out.get("compares"):
+            return not (np.abs(values) > 1e38).any()
+        return bool(np.isfinite(values).all())
+
+    def answer(arrivals: list, ticket: dict, members: dict, size: int) -> list[str]:
+        reasons, seen = [], set()
+        parts = left_out.get("parts", ("run", "round", "challenge"))
+        for update in arrivals:
+            sender, reason = update["sender"], ""
+            if sender not in members:
+                reason = "stranger"
+            elif sender in seen:
+                reason = "duplicate"
+            elif any(update[part] != ticket[part] for part in parts):
+                reason = "wrong ticket"
+            elif update["examples"] != members[sender] and not left_out.get("believes"):
+                reason = "wrong count"
+            elif update["values"].size != size if left_out.get("sizes") else (
+                update["values"].shape != (size,)
+            ):  # fmt: skip
+                reason = "wrong size"
+            elif not finite(update["values"]):
+                reason = "not finite"
+            if not reason or left_out.get("hasty"):
+                seen.add(sender)
+            reasons.append(reason)
+        return reasons
+
+    return answer
+
+
+def every_round_done(events: list[dict[str, Any]]) -> dict[int, list[int]]:
+    return {line["round"]: line["clients"] for line in events if line["event"] == "round done"}
+
+
+def first_done(events: list[dict[str, Any]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for line in events:
+        if line["event"] == "round done":
+            found.setdefault(line["round"], line["clients"])
+    return found
+
+
+def added_up(events: list[dict[str, Any]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for line in events:
+        if line["event"] == "round done":
+            found[line["round"]] = [*found.get(line["round"], []), *line["clients"]]
+    return found
+
+
+def tuples(events: list[dict[str, Any]]) -> dict[int, tuple[int, ...]]:
+    task = LAB.task("q6")
+    assert isinstance(task, FunctionTask)
+    return {number: tuple(who) for number, who in task.reference(events).items()}
+
+
+WRONG: list[tuple[str, Callable[..., Any], str]] = [
+    ("q1", letting_in(by_name=True), "a name is text that anyone can write"),
+    ("q1", letting_in(begins=False), "not begun yet"),
+    ("q1", letting_in(purpose_matters=False), "the other purpose"),
+    ("q1", letting_in(lists=False), "its serial number is on the list"),
+    ("q1", lambda *a: "refused", "return one of"),
+    ("q2", joined(b""), "two different updates give the same bytes"),
+    ("q2", joined(b"|"), "two different updates give the same bytes"),
+    ("q2", joined(b"::"), "two different updates give the same bytes"),
+    ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
+    ("q2", without_round, "`round_number` is not covered"),
+    ("q2", lambda *a: repr(a), "this is text"),
+    ("q3", by_gate(hasty=True), "does not use up its sender's turn"),
+    ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),
+    ("q3", by_gate(parts=("round", "challenge")), "run, round and challenge must all be"),
+    ("q3", by_gate(compares=True), "np.isfinite"),
+    ("q3", by_gate(believes=True), "another number of examples"),
+    ("q3", by_gate(sizes=True), "another shape"),
+    ("q3", lambda arrivals, *a: [""] * len(arrivals), "counted already"),
+    ("q4", lambda came, asked, quorum, *a: "go" if len(came) >= quorum else "wait", "time is left"),
+    ("q4", lambda c, a, q, d, now: "go" if len(c) == a else "wait" if now < d
+        else "go" if len(c) >= q else "repeat", "after the deadline counts as none"),
+    ("q4", lambda c, a, q, d, now: "wait" if now < d
+        else "go" if sum(t <= d for t in c) >= q else "repeat", "only costs time"),
+    ("q5", lambda c, t: max((p["rounds_done"] for p in c), default=0) + 1, "torn"),
+    ("q5", lambda c, t: max((p["rounds_done"] for p in c if p["task"] == t
+        and p["promised"] == p["found"]), default=1), "counts its updates twice"),
+    ("q5", lambda c, t: ([p["rounds_done"] for p in c if p["task"] == t
+        and p["promised"] == p["found"]] or [0])[-1] + 1, "not always the last"),
+    ("q6", every_round_done, "the run that started later began before it"),
+    ("q6", first_done, "the later run counts"),
+    ("q6", added_up, "counted twice"),
+    ("q6", lambda events: {}, "left out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "answer", "named"), WRONG)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed: int) -> None:
+    found = judged(task, answer, seed)
+    assert found.status == "mismatch"
+    assert named in found.explanation
+
+
+def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
+
+
+def hashed_parts(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    digests = (hashlib.sha256(part).digest() for part in (node.encode(), challenge, payload))
+    return struct.pack(">QQ", run, number) + b"".join(digests)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("q1", letting_in()),
+        ("q2", as_json),
+        ("q2", hashed_parts),
+        ("q2", lambda *a: repr(a).encode()),
+        ("q3", by_gate()),
+        ("q6", tuples),
+    ],
+)
+def test_another_right_answer_passes_on_every_seed(task: str, answer: Callable[..., Any]) -> None:
+    assert {judged(task, answer, seed).status for seed in range(5)} == {"passed"}
+
+
+def test_every_attack_has_one_layer_and_letters_may_be_capitals() -> None:
+    task = LAB.task("q7")
+    assert task is not None
+    right = task.reference(0, "full")
+    assert set(right.values()) == set(LAYERS)
+    capitals = {name: f" {letter.upper()}" for name, letter in right.items()}
+    assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
+    assert judge_value(task, {**right, "backwards": "c"}, right).status == "mismatch"  # type: ignore[arg-type]
