@@ -23,3 +23,7 @@ class PrivacyError(EdgesecError):
 
 class CourseError(EdgesecError):
     """A lab, its source or the course's own machinery is not as it must be."""
+
+
+class ThreatModelError(EdgesecError):
+    """A system model, a rule, a measurement or an acceptance is not as it must be."""

@@ -16,6 +16,7 @@ COMMANDS = {
     "labs": ("helpers.cli.labs", "List, generate, run and check the labs."),
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
     "book": ("helpers.cli.book", "Build the book and open it."),
+    "threats": ("helpers.cli.threats", "Model a system, derive its threats, and gate on them."),
     "federate": ("helpers.cli.federate", "Run a consortium as real processes over mutual TLS."),
 }
 

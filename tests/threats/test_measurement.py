@@ -1,0 +1,205 @@
+"""A measured number replaces a guess, by a rule that is written down."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from helpers import threats
+from helpers.errors import ThreatModelError
+from helpers.threats import measurement as measuring
+from helpers.threats.lab_reports import most_members_named
+from helpers.threats.measurement import ATTACK_FLOOR, METRICS, Measurement, from_json, to_json
+
+# What the two labs wrote when their solutions were run in the fast profile, seed 0.
+REPORTS = Path(__file__).parent / "reports"
+CARD, STATEMENT = REPORTS / "train-across-devices-card.json", REPORTS / "privacy_statement.json"
+DAY = datetime.date(2026, 6, 1)
+
+
+def measured(**changes: Any) -> Measurement:
+    fields: dict[str, Any] = {
+        "threat": "update-poisoning", "metric": "accuracy-loss", "value": 0.05, "low": 0.03,
+        "high": 0.08, "source": "a run", "date": DAY,
+    }  # fmt: skip
+    return Measurement(**(fields | changes))
+
+
+@given(st.sampled_from(sorted(METRICS)), st.floats(0, 1), st.floats(0, 1))
+def test_worse_is_never_less_likely_and_stays_within_0_and_10(
+    name: str, first: float, second: float
+) -> None:
+    metric = METRICS[name]
+    low, high = sorted((first, second))
+    span = min(metric.high, 20) - metric.low
+    before, after = (metric.likelihood(metric.low + share * span) for share in (low, high))
+    assert 0 <= before <= after <= 10
+
+
+def test_a_curve_passes_through_its_points() -> None:
+    for metric in METRICS.values():
+        for value, score in metric.points:
+            assert metric.likelihood(value) == pytest.approx(score)
+
+
+def test_a_failed_attack_never_clears_a_threat_and_a_bound_may() -> None:
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert measured(**nothing).likelihood == ATTACK_FLOOR
+    assert measured(**nothing, evidence="bound").likelihood == 0
+
+
+def test_the_worse_end_of_the_interval_counts() -> None:
+    result = measured()
+    assert result.likelihood == METRICS["accuracy-loss"].likelihood(0.08)
+    assert result.likelihood_range == (pytest.approx(3.5), pytest.approx(6.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"metric": "acuracy-loss"}, "did you mean 'accuracy-loss'"),
+        ({"value": 0.2}, "must lie in its interval"),
+        ({"high": 1.5}, "must lie in its interval"),
+        ({"low": math.nan}, "finite"),
+        ({"evidence": "hearsay"}, "use attack or bound"),
+    ],
+)
+def test_a_measurement_that_cannot_be_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ThreatModelError, match=says):
+        measured(**changes)
+
+
+@given(st.integers(1, 400), st.data())
+def test_a_rate_has_the_exact_interval(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    oracle = stats.binomtest(successes, trials).proportion_ci(0.95, "exact")
+    assert measuring.rate(successes, trials) == pytest.approx((successes / trials, *oracle))
+
+
+def test_measurements_survive_their_json() -> None:
+    results = (measured(), measured(target="server-app", evidence="bound", setting="ten nodes"))
+    assert from_json(json.loads(json.dumps(to_json(results)))) == results
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {}, [], {"schema": "other/1", "measurements": []},
+        {"schema": measuring.SCHEMA, "measurements": [{"threat": "x"}]},
+        {"schema": measuring.SCHEMA, "measurements": [{
+            "threat": "x", "metric": "bypass-rate", "value": 0, "interval": [0, 0.1],
+            "source": "s", "date": "2026-02-30"}]},
+        {"schema": measuring.SCHEMA, "measurements": [{
+            "threat": "x", "metric": "bypass-rate", "value": 10**400, "interval": [0, 1],
+            "source": "s", "date": "2026-02-03"}]},
+        {"schema": measuring.SCHEMA, "measurements": [], "more": 1},
+    ],
+)  # fmt: skip
+def test_json_of_another_form_is_refused(content: Any) -> None:
+    with pytest.raises(ThreatModelError):
+        from_json(content)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[" * 100_000, '{"a": NaN}', "3", "{}", "[1]"])
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(ThreatModelError):
+        threats.read_report(path)
+
+
+def test_lab_1_measures_gradient_inversion() -> None:
+    (result,) = threats.read_report(CARD, "send-update", DAY)
+    devices = json.loads(CARD.read_text())["SSIM of the best-read photograph, by device"]
+    assert result.value == pytest.approx(sum(d["read"] - d["control"] for d in devices) / 30)
+    assert result.low < result.value < result.high
+    model = threats.load("hospital-consortium")
+    guessed = threats.analyse(model).threat("gradient-inversion@send-update")
+    now = threats.analyse(model, [result]).threat("gradient-inversion@send-update")
+    assert now.risk != guessed.risk
+    assert now.scores.exploitability.reason.startswith("measured: reconstruction-gain")
+    assert (now.scores.damage, now.scores.affected) == (
+        guessed.scores.damage,
+        guessed.scores.affected,
+    )
+    assert now.rmf_functions == ("MAP", "MEASURE")
+
+
+def test_lab_2_bounds_membership_inference_and_lowers_its_risk() -> None:
+    (result,) = threats.read_report(STATEMENT, date=DAY)
+    # The lab computed the same share by another path, and rounded it up.
+    stated = json.loads(STATEMENT.read_text())["members named at most"]
+    assert math.ceil(1000 * result.value) / 10 == float(stated.split("%")[0])
+    model = threats.load("hospital-consortium")
+    before, after = threats.analyse(model), threats.analyse(model, [result])
+    for target in ("hospital-node", "clinic-workstation"):
+        identity = f"membership-inference@{target}"
+        assert after.threat(identity).risk < before.threat(identity).risk
+
+
+def test_a_statement_whose_audit_failed_proves_nothing(tmp_path: Path) -> None:
+    content = json.loads(STATEMENT.read_text())
+    content["audit"]["tests failed"] = ["noise"]
+    path = tmp_path / "privacy_statement.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ThreatModelError, match="audit of its implementation failed"):
+        threats.read_report(path)
+
+
+@pytest.mark.parametrize("key", ["epsilon", "delta", "audit"])
+def test_a_damaged_report_is_refused(tmp_path: Path, key: str) -> None:
+    content = json.loads(STATEMENT.read_text())
+    content[key] = "much"
+    path = tmp_path / "privacy_statement.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ThreatModelError, match="not as its lab writes it"):
+        threats.read_report(path)
+
+
+@given(st.floats(0, 800), st.floats(0, 1), st.floats(0, 1))
+def test_the_bound_lies_above_guessing_and_below_certainty(
+    epsilon: float, delta: float, accused: float
+) -> None:
+    assert accused - 1e-12 <= most_members_named(epsilon, delta, accused) <= 1
+
+
+def test_no_privacy_names_as_many_as_it_likes_and_perfect_privacy_none() -> None:
+    assert most_members_named(0, 0, 0.01) == pytest.approx(0.01)
+    assert most_members_named(50, 0, 0.01) == pytest.approx(1)
+    assert most_members_named(math.log(2), 0.001, 0.01) == pytest.approx(0.021)
+
+
+def test_a_measurement_of_what_is_not_there_is_an_error() -> None:
+    model = threats.load("drone")
+    with pytest.raises(ThreatModelError, match="which this system does not have"):
+        threats.analyse(model, [measured()])
+    with pytest.raises(ThreatModelError, match="did you mean 'evasion@detector'"):
+        threats.analyse(
+            model, [measured(threat="evasion", target="detectr", metric="attack-success-rate")]
+        )
+    with pytest.raises(ThreatModelError, match="accuracy-loss does not measure evasion"):
+        threats.analyse(model, [measured(threat="evasion", target="detector")])
+
+
+def test_of_two_attacks_the_better_counts_and_a_bound_overrules_those_that_it_allows() -> None:
+    model = threats.load("hospital-consortium")
+    mild = measured(value=0.0, low=0.0, high=0.01)
+    grave = measured(value=0.4, low=0.3, high=0.5)
+    for order in ([mild, grave], [grave, mild]):
+        found = threats.analyse(model, order).threat("update-poisoning@server-app")
+        assert found.measurement == grave
+    bound = measured(evidence="bound", value=0.0, low=0.0, high=0.02)
+    for order, counts in (
+        ([mild, bound], bound), ([bound, mild], bound),
+        ([grave, bound], grave), ([bound, grave], grave),  # it refutes the bound
+    ):  # fmt: skip
+        found = threats.analyse(model, order).threat("update-poisoning@server-app")
+        assert found.measurement == counts
