@@ -59,7 +59,9 @@ def read_archive(paths: list[Path]) -> Arrays:
     try:
         # Two passes: a gzip cannot be read backwards, and the lists may come after the clips.
         contents = dict(_members(path, _LISTS.__contains__))
-        lists = {name: content.decode() for name, content in contents.items() if content}
+        lists = {
+            name: content.decode() for name, content in contents.items() if content is not None
+        }
         chosen = choose(contents, lists, str(path))
         wanted = {name for part in chosen.values() for name in part}
         wanted |= {name for name in contents if _is_noise(name)}

@@ -269,19 +269,16 @@ def _is_intact(path: Path) -> bool:
 
 
 def _dataset(entry: Entry, raw: Arrays, source: Origin, origin: str) -> Dataset:
-    as_floats = np.asarray
-    if entry.image_shape or entry.sample_rate:
-        as_floats = _scaled if entry.image_shape else audio.to_float
     spare = {}
     if arrays.VALIDATION[0] in raw:
-        spare["x_validation"] = as_floats(raw["x_validation"])
+        spare["x_validation"] = _as_floats(raw["x_validation"], entry)
         spare["y_validation"] = raw["y_validation"].astype(np.int32)
     sites = {key: raw[key].astype(np.int32) for key in arrays.SITES if entry.site_names}
     return Dataset(
         name=entry.name,
-        x_train=as_floats(raw["x_train"]),
+        x_train=_as_floats(raw["x_train"], entry),
         y_train=raw["y_train"].astype(np.int32),
-        x_test=as_floats(raw["x_test"]),
+        x_test=_as_floats(raw["x_test"], entry),
         y_test=raw["y_test"].astype(np.int32),
         class_names=entry.class_names,
         feature_names=entry.feature_names,
@@ -294,6 +291,12 @@ def _dataset(entry: Entry, raw: Arrays, source: Origin, origin: str) -> Dataset:
         sample_rate=entry.sample_rate,
         **spare,
     )
+
+
+def _as_floats(raw: np.ndarray, entry: Entry) -> np.ndarray:
+    if entry.sample_rate:
+        return audio.to_float(raw)
+    return _scaled(raw) if entry.image_shape else raw
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:

@@ -114,8 +114,12 @@ def _speech(entry: Entry, seed: int, progress: bool) -> Dataset:
     raw = speech_synthesis.synthesise(recipe, entry.name, progress)
     return Dataset(
         name=entry.name,
-        **{key: audio.to_float(raw[key]) for key in raw if key.startswith("x_")},
-        **{key: raw[key] for key in raw if key.startswith("y_")},
+        x_train=audio.to_float(raw["x_train"]),
+        y_train=raw["y_train"],
+        x_validation=audio.to_float(raw["x_validation"]),
+        y_validation=raw["y_validation"],
+        x_test=audio.to_float(raw["x_test"]),
+        y_test=raw["y_test"],
         class_names=recipe.class_names,
         source="synthetic",
         origin=(

@@ -130,7 +130,7 @@ def _label_rows(first: NDArray, centres: NDArray[np.float64], num_coefficients: 
     wave.set(ylabel="sound\n(of its peak)", yticks=[-1, 0, 1])
     shown = [hertz for hertz in LABELLED_HZ if centres[0] <= hertz <= centres[-1]]
     places = np.interp(shown, centres, np.arange(len(centres)))
-    bands.yaxis.set_major_locator(FixedLocator(places))
+    bands.yaxis.set_major_locator(FixedLocator(places.tolist()))
     bands.yaxis.set_major_formatter(FixedFormatter([f"{hertz:,}" for hertz in shown]))
     bands.set_ylabel("mel band (Hz)")
     ticks = np.unique(np.linspace(0, num_coefficients - 1, 3).astype(int))
