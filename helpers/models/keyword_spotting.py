@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,13 @@ def ds_cnn(
         tf.keras.initializers.GlorotUniform if batch_norm else tf.keras.initializers.HeUniform
     )
 
+    def depthwise_initializer(seed: int) -> tf.keras.initializers.Initializer:
+        if batch_norm:
+            return initializer(seed)
+        # Keras takes a depthwise kernel for one over all channels, and starts it 8 times too low
+        bound = math.sqrt(6 / 3**2)
+        return tf.keras.initializers.RandomUniform(-bound, bound, seed)
+
     def then(convolution: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
         norm = [tf.keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM)] * batch_norm
         return [convolution, *norm, tf.keras.layers.ReLU()]
@@ -97,7 +105,7 @@ def ds_cnn(
     ]
     for _ in range(_BLOCKS):
         depthwise = tf.keras.layers.DepthwiseConv2D(
-            3, padding="same", depthwise_initializer=initializer(next(seeds))
+            3, padding="same", depthwise_initializer=depthwise_initializer(next(seeds))
         )
         pointwise = tf.keras.layers.Conv2D(
             _CHANNELS, 1, kernel_initializer=initializer(next(seeds))

@@ -1,9 +1,12 @@
 """The keyword spotter of MLPerf Tiny, and the course's recipe to train it."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from helpers import models
+from helpers import data, models
 from helpers.data import audio, speech_synthesis
 from helpers.data.speech_plan import Recipe
 from helpers.errors import DivergenceError, TaskError
@@ -79,20 +82,27 @@ def test_a_minute_shortened_to_seconds_still_learns_words_in_unseen_voices(
     assert accuracy(model, spoken["x_test"], spoken["y_test"]) > 0.6
 
 
-def test_a_small_learning_problem_is_learnt_without_batch_norm_too(
+def test_without_batch_norm_the_signal_keeps_its_size_and_words_are_learnt(
     spoken: dict[str, np.ndarray],
 ) -> None:
     model = models.ds_cnn(num_classes=4, batch_norm=False, dropout=(0, 0))
+    x = spoken["x_train"][:64]
+    sizes = []
+    for layer in model.layers:
+        x = layer(x)
+        if "conv" in layer.name:
+            sizes.append(float(np.std(x)))
+    assert max(sizes) < 20 * min(sizes)
     losses = models.fit_keywords(
         model,
         spoken["x_train"],
         spoken["y_train"],
-        epochs=4,
+        epochs=5,
         batch_size=32,
         learning_rate=2e-3,
         progress=False,
     )
-    assert losses[-1] < 0.9 * np.log(4)
+    assert losses[-1] < 0.8 * np.log(4)
 
 
 def test_the_seed_decides_the_training() -> None:
@@ -117,10 +127,35 @@ def test_the_seed_decides_the_training() -> None:
 def test_settings_that_cannot_be_trained_with_are_refused(changes: dict, message: str) -> None:
     good = {"features": np.zeros((2, 49, 10, 1), np.float32), "labels": np.zeros(2, int)}
     with pytest.raises(TaskError, match=message):
-        models.fit_keywords(None, **(good | changes))  # type: ignore[arg-type]
+        models.fit_keywords(None, **(good | changes))
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training() -> None:
     x = np.full((4, 49, 10, 1), np.nan, np.float32)
     with pytest.raises(DivergenceError, match="epoch 1"):
         models.fit_keywords(models.ds_cnn(), x, np.zeros(4, int), epochs=1, progress=False)
+
+
+def test_what_synthetic_training_is_worth_on_human_speech_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    if not (Path(os.environ.get("EDGESEC_DATA") or "/dev/null") / "free-spoken-digits").is_dir():
+        pytest.skip("no free-spoken-digits in the folder EDGESEC_DATA: no human speech to try")
+    human = data.spoken_digits("full")
+    monkeypatch.setenv("EDGESEC_CACHE", str(tmp_path))
+    made = speech_synthesis.synthesise(
+        Recipe(human.class_names, clips=(150, 1, 30)), progress=False
+    )
+    model = models.ds_cnn(num_classes=10)
+    train = audio.mfcc(audio.to_float(made["x_train"]))
+    models.fit_keywords(model, train, made["y_train"], epochs=8, batch_size=32, progress=False)
+    synthetic = accuracy(model, audio.mfcc(audio.to_float(made["x_test"])), made["y_test"])
+    heard = accuracy(model, audio.mfcc(human.x_test), human.y_test)
+    with capsys.disabled():
+        print(
+            f"\nkeyword spotter trained on {len(train):,} synthetic digits: {synthetic:.1%} on "
+            f"{len(made['y_test'])} synthetic clips in unseen voices, {heard:.1%} on "
+            f"{len(human.y_test)} human recordings"
+        )
+    # Chance is .1, its standard error over 300 clips .017: it hears something, and far less.
+    assert 0.18 < heard < synthetic - 0.1
