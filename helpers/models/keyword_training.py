@@ -53,7 +53,7 @@ def fit_keywords(
     Raises
     ------
     TaskError
-        If features and labels do not fit together, or a setting is not positive.
+        If features and labels do not fit together or are not finite, or a setting is not positive.
     DivergenceError
         If the loss becomes NaN or infinite.
 
@@ -68,6 +68,10 @@ def fit_keywords(
         raise TaskError(
             f"epochs={epochs}, batch_size={batch_size} and learning_rate={learning_rate} must all "
             "be positive."
+        )
+    if not np.isfinite(features).all():
+        raise TaskError(
+            "features holds NaN or infinity, which ReLU would hide: remove those clips."
         )
     import tensorflow as tf
 

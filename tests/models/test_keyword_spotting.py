@@ -120,6 +120,7 @@ def test_the_seed_decides_the_training() -> None:
     ("changes", "message"),
     [
         ({"labels": np.zeros(3, int)}, "2 clips and 3 labels"),
+        ({"features": np.full((2, 49, 10, 1), np.nan, np.float32)}, "NaN"),
         ({"epochs": 0}, "epochs=0"),
         ({"learning_rate": 0.0}, r"learning_rate=0\.0"),
     ],
@@ -131,9 +132,12 @@ def test_settings_that_cannot_be_trained_with_are_refused(changes: dict, message
 
 
 def test_a_loss_that_is_not_a_number_ends_the_training() -> None:
-    x = np.full((4, 49, 10, 1), np.nan, np.float32)
-    with pytest.raises(DivergenceError, match="epoch 1"):
-        models.fit_keywords(models.ds_cnn(), x, np.zeros(4, int), epochs=1, progress=False)
+    import tensorflow as tf
+
+    model = tf.keras.Sequential([tf.keras.layers.Flatten(), tf.keras.layers.Dense(2)])
+    x = np.random.default_rng(0).normal(size=(8, 49, 10, 1)).astype(np.float32)
+    with pytest.raises(DivergenceError, match=r"lower the learning rate of 1e\+38"):
+        models.fit_keywords(model, x, np.arange(8) % 2, 2, 2, learning_rate=1e38, progress=False)
 
 
 def test_what_synthetic_training_is_worth_on_human_speech_is_reported(
