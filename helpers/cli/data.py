@@ -54,9 +54,9 @@ def _download_size(entry: catalog.Entry) -> str:
 
 
 def _available(entry: catalog.Entry) -> str:
-    if not entry.files:
+    if entry.is_packaged:
         return "all of it"
-    here = [] if entry.folder else ["offline default"]
+    here = ["offline default"] if entry.has_offline else []
     if local := loaders.local_file(entry):
         here.append(f"local copy {local.name}")
     if loaders.cached_file(entry).exists():

@@ -5,12 +5,12 @@
 >>> print(ds.describe())
 
 Nothing here touches a network unless it is asked to. The offline default of a dataset is real
-data where an installed package carries some, else images generated from a seed and labelled
-*synthetic*; ``heart_disease`` alone has none and must be fetched once.
+data where an installed package carries some, else images or speech generated from a seed and
+labelled *synthetic*; ``heart_disease`` alone has none and must be fetched once.
 :mod:`helpers.data.folders` says where full and local copies live.
 """
 
-from helpers.data import heterogeneity, partition, standardise
+from helpers.data import audio, heterogeneity, partition, standardise
 from helpers.data.dataset import Dataset
 from helpers.data.loaders import (
     breast_cancer,
@@ -21,10 +21,13 @@ from helpers.data.loaders import (
     heart_disease,
     load,
     mnist,
+    speech_commands,
+    spoken_digits,
 )
 
 __all__ = [
     "Dataset",
+    "audio",
     "breast_cancer",
     "cifar10",
     "digits",
@@ -35,5 +38,7 @@ __all__ = [
     "load",
     "mnist",
     "partition",
+    "speech_commands",
+    "spoken_digits",
     "standardise",
 ]

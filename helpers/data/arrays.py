@@ -15,6 +15,8 @@ from helpers.errors import DataError
 Arrays = dict[str, np.ndarray]
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 SITES = ("site_train", "site_test")  # where a dataset says which place a row comes from
+VALIDATION = ("x_validation", "y_validation")  # where a dataset has a third part
+OPTIONAL = (*VALIDATION, *SITES)
 
 # What numpy raises on an .npz that is truncated, altered, or not an .npz at all.
 _DAMAGE = (
@@ -31,7 +33,7 @@ _DAMAGE = (
 
 
 def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
-    """Read the arrays named in `KEYS` and `extra`, those of `SITES` if there, nothing pickled.
+    """Read the arrays named in `KEYS` and `extra`, those `OPTIONAL` if there, nothing pickled.
 
     Raises
     ------
@@ -40,8 +42,8 @@ def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            sites = [key for key in SITES if key in archive]
-            return {key: archive[key] for key in (*KEYS, *extra, *sites)}
+            optional = [key for key in OPTIONAL if key in archive]
+            return {key: archive[key] for key in (*KEYS, *extra, *optional)}
     except _DAMAGE as error:
         raise DataError(
             f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
@@ -104,6 +106,32 @@ def check_table(
                 )
 
 
+def check_audio(arrays: Arrays, clip_samples: int, num_classes: int, where: str) -> None:
+    """Check raw sound (int16) and labels (integers) of clips of one length.
+
+    Raises
+    ------
+    DataError
+        Naming `where`, the array and what it should be.
+    """
+    parts = ("train", "validation", "test") if VALIDATION[0] in arrays else ("train", "test")
+    for part in parts:
+        x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}", np.array([]))
+        if x.dtype != np.int16 or x.shape[1:] != (clip_samples,) or len(x) == 0:
+            raise DataError(
+                f"{where}: x_{part} is {x.dtype} {x.shape}; expected int16 (n, {clip_samples}) "
+                "with n > 0."
+            )
+        if y.dtype.kind not in "iu" or y.shape != (len(x),):
+            raise DataError(
+                f"{where}: y_{part} is {y.dtype} {y.shape}; expected integers ({len(x)},)."
+            )
+        if y.min() < 0 or y.max() >= num_classes:
+            raise DataError(
+                f"{where}: y_{part} spans {y.min()}..{y.max()}; expected 0..{num_classes - 1}."
+            )
+
+
 def digest(arrays: Arrays, origin: str) -> str:
     """Return the SHA-256 over names, dtypes, shapes and bytes of the arrays, and `origin`."""
     total = hashlib.sha256(origin.encode())
@@ -150,4 +178,4 @@ def read_verified(path: Path) -> tuple[Arrays, str]:
 
 
 def _stored(arrays: Arrays) -> list[str]:
-    return [key for key in (*KEYS, *SITES) if key in arrays]
+    return [key for key in (*KEYS, *OPTIONAL) if key in arrays]

