@@ -39,6 +39,9 @@ class Consortium(Hosts):
     apps
         ClientApps that hospitals run instead of the course's, ``"module:function"`` by name; the
         function takes the hospital's folder. (A hospital runs what it likes: some lie.)
+    routes
+        Addresses, ``"host:port"`` by name, through which hospitals reach the gateway instead of
+        directly: a proxy, or a :class:`~.wiretap.Wiretap`.
     **settings
         Fields of :class:`Settings`.
 
@@ -53,6 +56,7 @@ class Consortium(Hosts):
         folder: str | Path | None = None,
         *,
         apps: Mapping[str, str] | None = None,
+        routes: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         self._temporary = None
@@ -63,7 +67,7 @@ class Consortium(Hosts):
             self._continue(settings)
         else:
             founding.found(folder, Settings(**settings))
-        super().__init__(self.layout, apps or {})
+        super().__init__(self.layout, apps or {}, routes or {})
 
     def _continue(self, settings: dict[str, Any]) -> None:
         asked = Settings(**settings)

@@ -31,18 +31,23 @@ class Hosts:
         Folder of the deployment.
     apps
         ClientApps of single hospitals, ``"module:function"`` by name.
+    routes
+        Addresses of the gateway for single hospitals, by name.
     """
 
-    def __init__(self, layout: Layout, apps: Mapping[str, str]) -> None:
+    def __init__(self, layout: Layout, apps: Mapping[str, str], routes: Mapping[str, str]) -> None:
         self.layout = layout
         self.settings = read_json(layout.settings)
         self.hospitals: list[str] = list(self.settings["hospitals"])
-        self._apps = dict(apps)
+        self._apps, self._routes = dict(apps), dict(routes)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._launched: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
-        if unknown := self._apps.keys() - set(self.hospitals):
-            raise DeploymentError(f"apps names {sorted(unknown)}; there are {self.hospitals}.")
+        for what, named in (("apps", self._apps), ("routes", self._routes)):
+            if unknown := named.keys() - set(self.hospitals):
+                raise DeploymentError(
+                    f"{what} names {sorted(unknown)}; there are {self.hospitals}."
+                )
 
     @property
     def is_finished(self) -> bool:
@@ -203,7 +208,8 @@ class Hosts:
         elif name in SERVER_MODULES:
             command = [SERVER_MODULES[name], str(self.layout.root)]
         else:
-            command = [NODE_MODULE, str(self.layout.hospital(name)), "--server", self.address]
+            where = [self._routes.get(name, self.address)]
+            command = [NODE_MODULE, str(self.layout.hospital(name)), "--server", *where]
             command += ["--state", str(self.layout.state(name))]
             command += ["--app", self._apps[name]] if name in self._apps else []
         self._launched[name] = time.monotonic()
