@@ -17,7 +17,7 @@ from helpers.federated.deployment.authority import CertificateAuthority
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.founding import Settings
 from helpers.federated.deployment.hosts import SERVER, Hosts
-from helpers.federated.deployment.layout import Layout, read_events, write_json
+from helpers.federated.deployment.layout import Layout, read_events, take_lock, write_json
 from helpers.federated.deployment.reports import Status, born, supervisor
 from helpers.federated.history import History
 
@@ -59,7 +59,8 @@ class Consortium(Hosts):
         routes: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        self._temporary = None
+        self._temporary: str | None = None
+        self._lock: int | None = None
         if folder is None:
             self._temporary = folder = tempfile.mkdtemp(prefix="consortium-")
         self.layout = Layout(folder)
@@ -76,8 +77,7 @@ class Consortium(Hosts):
                 f"{self.layout.root} holds a consortium with another {', '.join(wrong)}: leave "
                 "that out to continue it, or use another folder."
             )
-        if "rounds" in settings:
-            founding.prolong(self.layout, asked.rounds)
+        founding.amend(self.layout, asked, list(settings))
 
     def __enter__(self) -> Consortium:
         try:
@@ -106,11 +106,12 @@ class Consortium(Hosts):
         DeploymentError
             If another process runs this consortium, or the server does not come up.
         """
-        holder = supervisor(self.layout)
-        if holder not in (None, os.getpid()):
+        if self._lock is None:
+            self._lock = take_lock(self.layout.run / "lock")
+        if self._lock is None:
             raise DeploymentError(
-                f"{self.layout.root} is run by process {holder}: stop that one first "
-                "(`edgesec federate stop`)."
+                f"{self.layout.root} is run by process {supervisor(self.layout) or 'unknown'}: "
+                "stop that one first (`edgesec federate stop`)."
             )
         if not any(self.is_alive(name) for name in SERVER):
             founding.renew(self.layout)
@@ -128,6 +129,9 @@ class Consortium(Hosts):
         if self._processes:
             self.end_all()
             self.layout.state("supervisor").unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

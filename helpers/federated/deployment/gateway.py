@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import ssl
@@ -100,14 +99,12 @@ class Gateway:
     ----------
     layout
         The deployment's folder.
-    host, port
-        Where to listen; port 0 takes a free one.
     max_message_bytes
         Largest message a node may send.
     """
 
-    def __init__(self, layout: Layout, host: str, port: int, max_message_bytes: int) -> None:
-        self._layout, self._host, self._port = layout, host, port
+    def __init__(self, layout: Layout, max_message_bytes: int) -> None:
+        self._layout = layout
         self._limit = max_message_bytes
         self._policy = Policy(layout, max_message_bytes)
         self._backend = Backend(layout, max_message_bytes)
@@ -120,14 +117,11 @@ class Gateway:
         self._context = server_context(layout)
         self._crl_stamp = layout.crl.stat().st_mtime_ns
 
-    async def serve(self) -> None:
-        """Listen until cancelled."""
-        listener = socket.create_server((self._host, self._port), backlog=128)
+    async def serve(self, listener: socket.socket) -> None:
+        """Answer who connects to a listening socket, until cancelled."""
         listener.setblocking(False)
-        port = listener.getsockname()[1]
-        write_json(
-            self._layout.state("gateway"), {"pid": os.getpid(), "host": self._host, "port": port}
-        )
+        host, port = listener.getsockname()[:2]
+        write_json(self._layout.state("gateway"), {"pid": os.getpid(), "host": host, "port": port})
         loop = asyncio.get_running_loop()
         refresh = loop.create_task(self._keep_list_fresh())
         with listener:
@@ -349,10 +343,14 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def main(root: str, host: str, port: int) -> None:
     """Run the gateway of a deployment in this process."""
     layout = Layout(root)
-    settings = json.loads(layout.settings.read_text())
-    gateway = Gateway(layout, host, port, int(settings["max_message_bytes"]))
+    settings = layout.read_settings()
+    gateway = Gateway(layout, int(settings["max_message_bytes"]))
+    try:
+        listener = socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        sys.exit(f"The gateway cannot listen on {host} port {port}: {error.strerror}.")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(gateway.serve())
+        asyncio.run(gateway.serve(listener))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Hosts:
 
     def __init__(self, layout: Layout, apps: Mapping[str, str], routes: Mapping[str, str]) -> None:
         self.layout = layout
-        self.settings = read_json(layout.settings)
+        self.settings = layout.read_settings()
         self.hospitals: list[str] = list(self.settings["hospitals"])
         self._apps, self._routes = dict(apps), dict(routes)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -15,6 +15,8 @@ import grpc
 from helpers.federated.deployment.authority import Identity
 
 _SECONDS = 20.0
+# What an HTTP/2 client sends first: the preface, and a frame of settings that sets none.
+HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 
 
 class Flight(NamedTuple):
@@ -33,7 +35,7 @@ class Flight(NamedTuple):
 
 
 def client_context(
-    root: Path | None, identity: Identity | None = None, *, mutual_alpn: bool = True
+    root: Path | None, identity: Identity | None = None, *, http2: bool = True
 ) -> ssl.SSLContext:
     """Make a client's TLS settings.
 
@@ -43,7 +45,7 @@ def client_context(
         Root certificate (PEM) that the client trusts; None trusts anybody, as an attacker does.
     identity
         Certificate and key that it presents; None presents none.
-    mutual_alpn
+    http2
         Whether it offers HTTP/2, as gRPC does.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -53,7 +55,7 @@ def client_context(
         context.load_verify_locations(root)
     if identity is not None:
         context.load_cert_chain(identity.certificate, identity.key)
-    if mutual_alpn:
+    if http2:
         context.set_alpn_protocols(["h2"])
     return context
 
@@ -70,8 +72,7 @@ def greet(address: str, context: ssl.SSLContext) -> str:
             socket.create_connection((host, int(port)), timeout=_SECONDS) as raw,
             context.wrap_socket(raw, server_hostname="localhost") as wrapped,
         ):
-            # HTTP/2's opening: a server that has let us in answers with its settings.
-            wrapped.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+            wrapped.sendall(HTTP2_OPENING)  # who has been let in is answered with settings
             return "let in" if wrapped.recv(1) else "hung up"
     except ssl.SSLError as error:
         return (error.reason or str(error)).lower().replace("_", " ")
