@@ -66,13 +66,15 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         authority.issue(name, "client", layout.hospital(name))
         (layout.server / "members" / f"{name}.pem").write_text(f"KEY OF {name}")
     layout.crl.write_bytes(authority.crl_path.read_bytes())
-    write_json(layout.settings, {"max_message_bytes": LIMIT})
+    settings = {"max_message_bytes": LIMIT, "rounds": 1, "hospitals": [], "server_names": []}
+    write_json(layout.settings, {**settings, "founded with": {}})
     layout.run.mkdir()
     command = [sys.executable, "-m", "helpers.federated.deployment.gateway", str(layout.root)]
     with (layout.root / "gateway.log").open("wb") as log:
         process = psutil.Popen([*command, "127.0.0.1", "0"], stdout=log, stderr=subprocess.STDOUT)
     try:
-        until(lambda: read_json(layout.state("gateway")), "the gateway to listen")
+        until(lambda: read_json(layout.state("gateway")) or process.poll(), "the gateway to listen")
+        assert process.poll() is None, (layout.root / "gateway.log").read_text()
         yield Door(layout, authority, process, read_json(layout.state("gateway"))["port"])
     finally:
         process.kill()

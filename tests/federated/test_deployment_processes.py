@@ -381,6 +381,18 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
     assert Consortium(tmp_path / "new", clients=1).hospitals == ["hospital-1"]
 
 
+def test_stray_files_and_lines_do_not_stop_a_consortium(tmp_path: Path) -> None:
+    consortium = Consortium(tmp_path, clients=1)
+    consortium.layout.checkpoints.mkdir()
+    (consortium.layout.checkpoints / "round-copy of 3.json").touch()
+    assert consortium.round_number == 0
+    lines = [b'{"time": 1, "event": "round done", "round": 2}', b'{"time": 2, "ev', b"\xff\xfe"]
+    consortium.layout.events.write_bytes(
+        b"\n".join([*lines, b"null", b"[1]", b'{"event": 1}', b""])
+    )
+    assert [event["event"] for event in consortium.events()] == ["round done"]
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     own = CertificateAuthority.create(tmp_path / "ca")
     with pytest.raises(DeploymentError, match="something else"):

@@ -30,6 +30,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.gateway_policy import Caller, Policy, identify
 from helpers.federated.deployment.layout import Layout, append_event, read_json, write_json
 
@@ -263,7 +264,8 @@ class Gateway:
             return await self._backend.call(method, request, list(metadata.items()))
         except grpc.aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
-        except (OSError, TypeError) as error:  # the SuperLink has not announced itself yet
+        except (OSError, TypeError, KeyError, DeploymentError) as error:
+            # The SuperLink has not announced itself yet, or in a way that cannot be read.
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the server is starting: {error}")
         raise AssertionError  # abort() raises
 

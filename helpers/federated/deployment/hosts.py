@@ -57,10 +57,9 @@ class Hosts:
     @property
     def round_number(self) -> int:
         """Rounds done and saved."""
-        done = [
-            int(path.stem.split("-")[1]) for path in self.layout.checkpoints.glob("round-*.json")
-        ]
-        return max(done, default=0)
+        stems = [path.stem for path in self.layout.checkpoints.glob("round-*.json")]
+        numbers = [stem.removeprefix("round-") for stem in stems]
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def launch_missing(self) -> None:
         """Start every process that is not running: the server, then who talks to it."""

@@ -158,11 +158,13 @@ def append_event(path: Path, event: str, **details: Any) -> None:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a log; a line that a kill cut short is left out."""
+    """Yield the events of a log; a line that a kill cut short, or that is none, is left out."""
     if not path.exists():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            event = json.loads(line)
+        except ValueError:
             continue
+        if isinstance(event, dict) and {"time", "event"} <= event.keys():
+            yield event
