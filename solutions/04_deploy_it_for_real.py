@@ -64,8 +64,9 @@ from helpers.course.checks.deploy_it_for_real import LAYERS
 from helpers.federated import checkpoint, weighted_average
 from helpers.federated.deployment import CertificateAuthority, Consortium, Settings, train_locally
 from helpers.federated.deployment.founding import plan
-from helpers.federated.deployment.lies import APP, BACKWARDS, knock, plan_lies
+from helpers.federated.deployment.lies import APP, BACKWARDS, plan_lies
 from helpers.federated.deployment.numpy_training import accuracy
+from helpers.federated.deployment.probes import knock
 from helpers.federated.robust import coordinate_median
 
 lab = Lab("deploy-it-for-real", seed=seed, profile=profile)

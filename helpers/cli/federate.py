@@ -97,14 +97,14 @@ def up(folder: Path, restart: bool, server_names: tuple[str, ...], **settings: A
         given = click.get_current_context().get_parameter_source
         settings = {k: v for k, v in settings.items() if given(k).name == "COMMANDLINE"}  # type: ignore[union-attr]
     elif server_names:
-        settings["server_names"] = (*server_names, "localhost", "127.0.0.1")
-    consortium = Consortium(folder, **settings)
-    if consortium.is_finished:
-        _show_result(consortium)
-        click.echo("All rounds were done before; --rounds asks for more.")
-        return
+        settings["server_names"] = server_names
     with _ended_by_signals():
         try:
+            consortium = Consortium(folder, **settings)
+            if consortium.is_finished:
+                _show_result(consortium)
+                click.echo("All rounds were done before; --rounds asks for more.")
+                return
             with consortium:
                 click.echo(f"Consortium in {consortium.layout.root}")
                 click.echo(f"Gateway at {consortium.address} (mutual TLS 1.3); Ctrl-C stops all.\n")
@@ -164,8 +164,12 @@ def _line(event: dict[str, Any], rounds: int) -> str:
     else:
         details = {k: v for k, v in event.items() if k not in ("time", "event")}
         text = kind + "".join(f", {key} {value}" for key, value in details.items())
-    # Names and reasons may come from a hostile node: no control characters on the terminal.
-    return f"{stamp}  " + "".join(c if c.isprintable() else "?" for c in text)
+    return f"{stamp}  {_printable(text)}"
+
+
+def _printable(text: str) -> str:
+    """Replace control characters: names and reasons may come from a hostile node."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _show_result(consortium: Consortium) -> None:
@@ -187,7 +191,7 @@ def status(folder: Path) -> None:
     layout = _existing(folder)
     holder = supervisor(layout)
     states = {}
-    for name in (*SERVER_MODULES, *read_json(layout.settings)["hospitals"]):
+    for name in (*SERVER_MODULES, *layout.read_settings()["hospitals"]):
         state = read_json(layout.state(name))
         states[name] = "running" if holder and state and _exists(state["pid"]) else "ended"
     click.echo(read_status(layout, states))
@@ -223,7 +227,8 @@ def logs(name: str, folder: Path, lines: int) -> None:
     """Show the end of a log: superlink, gateway, serverapp, or a hospital."""
     from helpers.federated.deployment.reports import read_log
 
-    click.echo(read_log(_existing(folder), name, lines))
+    text = click.unstyle(read_log(_existing(folder), name, lines))  # Flower writes in colour
+    click.echo("\n".join(_printable(line.expandtabs()) for line in text.splitlines()))
 
 
 @command.group()
@@ -303,15 +308,10 @@ def show(folder: Path) -> None:
 
 
 def _existing(folder: Path) -> Layout:
-    from helpers.federated.deployment.errors import DeploymentError
     from helpers.federated.deployment.layout import Layout
 
     layout = Layout(folder)
-    if not layout.settings.exists():
-        raise DeploymentError(
-            f"{layout.root} holds no consortium: give --dir, or start one with `edgesec federate "
-            "up`."
-        )
+    layout.read_settings()
     return layout
 
 

@@ -207,6 +207,7 @@ def at_gateway(tmp_path: Path) -> tuple[CertificateAuthority, Layout, Policy, Ca
     identity = authority.issue("hospital-1", "client", tmp_path / "h")
     (layout.server / "members").mkdir(parents=True)
     (layout.server / "members" / "hospital-1.pem").write_bytes(b"KEY\n")
+    (layout.server / "root.pem").write_bytes(authority.root_path.read_bytes())
     publish(authority, layout)
     parsed = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
     caller = identify(parsed.public_bytes(Encoding.DER))
@@ -238,6 +239,34 @@ def test_a_list_that_cannot_be_read_or_is_overdue_lets_nobody_in(tmp_path: Path)
     authority.renew_crl()
     publish(authority, layout)
     assert policy.refusal(caller, key) == ""
+
+
+def test_an_older_list_does_not_bring_a_revoked_member_back(tmp_path: Path) -> None:
+    authority, layout, policy, caller, key = at_gateway(tmp_path)
+    before = layout.crl.read_bytes()
+    authority.revoke("hospital-1")
+    publish(authority, layout)
+    assert policy.refusal(caller, key) == "certificate revoked"
+    layout.crl.write_bytes(before)
+    assert policy.refusal(caller, key) == "certificate revoked"
+
+
+def test_a_list_that_another_authority_signed_lets_nobody_in(tmp_path: Path) -> None:
+    _, layout, policy, caller, key = at_gateway(tmp_path)
+    assert policy.refusal(caller, key) == ""
+    rogue = CertificateAuthority.create(tmp_path / "rogue")
+    layout.crl.write_bytes(rogue.crl_path.read_bytes())
+    assert policy.refusal(caller, key) == "the revocation list cannot be read"
+    assert policy.refusal(caller, key) == "the revocation list is overdue"
+
+
+def test_a_member_that_asks_too_often_is_slowed_down(tmp_path: Path) -> None:
+    _, layout, policy, caller, key = at_gateway(tmp_path)
+    answers = [policy.refusal(caller, key) for _ in range(5_000)]
+    assert answers[:500] == [""] * 500
+    assert "too many requests" in answers
+    (layout.server / "members" / "hospital-2.pem").write_bytes(b"KEY\n")
+    assert policy.refusal(replace(caller, name="hospital-2"), key) == ""
 
 
 def test_a_member_that_floods_is_slowed_down_and_the_others_are_not(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_an_update_in_order_is_let_in_unchanged(gate: UpdateGate) -> None:
         (lambda: update(signer=12), "bad signature"),
         (lambda: update(num_examples=2_000), "wrong count"),
         (lambda: update(train_loss=math.nan), "not finite"),
+        (lambda: update(train_loss=1e308), "wrong loss"),
+        (lambda: update(train_loss=-0.5), "wrong loss"),
         (lambda: update(arrays=[np.full(s, np.nan, np.float32) for s in SHAPES]), "not finite"),
         (lambda: update(arrays=[np.full(s, -np.inf, np.float32) for s in SHAPES]), "not finite"),
         (lambda: update(arrays=[np.zeros((2, 3), np.float32), np.zeros(2, np.float32)]),

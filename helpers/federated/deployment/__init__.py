@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from helpers.federated.deployment.numpy_training import train_locally
     from helpers.federated.deployment.reports import Status
     from helpers.federated.deployment.updates import Member, SignedUpdate, Ticket, UpdateGate
+    from helpers.federated.deployment.wiretap import Wiretap
 
 _HOMES = {
     "authority": ("CertificateAuthority", "Identity", "Issued"),
@@ -47,6 +48,7 @@ _HOMES = {
     "numpy_training": ("train_locally",),
     "reports": ("Status",),
     "updates": ("Member", "SignedUpdate", "Ticket", "UpdateGate"),
+    "wiretap": ("Wiretap",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -67,6 +69,7 @@ __all__ = [
     "Status",
     "Ticket",
     "UpdateGate",
+    "Wiretap",
     "hospital_data",
     "run_flower",
     "train_locally",

@@ -27,6 +27,7 @@ from helpers.federated.deployment.errors import DeploymentError
 
 Kind = Literal["server", "client"]
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_HOST_PATTERN = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 ROOT_DAYS, LEAF_DAYS = 365.0, 7.0
 # Hosts whose clock is a little behind must not refuse a fresh certificate.
 _CLOCK_SKEW = datetime.timedelta(minutes=5)
@@ -204,8 +205,8 @@ class CertificateAuthority:
         path, key = Path(folder), ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _checked(name))])
         server = kind == "server"
+        names = [subject_name(host) for host in hosts] if server else [x509.DNSName(name)]
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        names = [_host(host) for host in hosts] if server else [x509.DNSName(name)]
         start, end = _lifetime(days)
         end = min(end, self._root.not_valid_after_utc)
         certificate = (
@@ -337,10 +338,16 @@ def _checked(name: str) -> str:
     return name
 
 
-def _host(host: str) -> x509.GeneralName:
+def subject_name(host: str) -> x509.GeneralName:
+    """Return a server's name or address as its certificate holds it, or raise DeploymentError."""
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if len(host) > 253 or not _HOST_PATTERN.fullmatch(host):
+            raise DeploymentError(
+                f"host={host[:80]!r} must be an address or a DNS name of ASCII letters, digits, "
+                "hyphens and dots (an international name in its xn-- form)."
+            ) from None
         return x509.DNSName(host)
 
 

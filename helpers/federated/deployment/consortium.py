@@ -17,7 +17,7 @@ from helpers.federated.deployment.authority import CertificateAuthority
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.founding import Settings
 from helpers.federated.deployment.hosts import SERVER, Hosts
-from helpers.federated.deployment.layout import Layout, read_events, read_json, write_json
+from helpers.federated.deployment.layout import Layout, read_events, take_lock, write_json
 from helpers.federated.deployment.reports import Status, born, supervisor
 from helpers.federated.history import History
 
@@ -39,6 +39,9 @@ class Consortium(Hosts):
     apps
         ClientApps that hospitals run instead of the course's, ``"module:function"`` by name; the
         function takes the hospital's folder. (A hospital runs what it likes: some lie.)
+    routes
+        Addresses, ``"host:port"`` by name, through which hospitals reach the gateway instead of
+        directly: a proxy, or a :class:`~.wiretap.Wiretap`.
     **settings
         Fields of :class:`Settings`.
 
@@ -53,9 +56,11 @@ class Consortium(Hosts):
         folder: str | Path | None = None,
         *,
         apps: Mapping[str, str] | None = None,
+        routes: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        self._temporary = None
+        self._temporary: str | None = None
+        self._lock: int | None = None
         if folder is None:
             self._temporary = folder = tempfile.mkdtemp(prefix="consortium-")
         self.layout = Layout(folder)
@@ -63,7 +68,7 @@ class Consortium(Hosts):
             self._continue(settings)
         else:
             founding.found(folder, Settings(**settings))
-        super().__init__(self.layout, apps or {})
+        super().__init__(self.layout, apps or {}, routes or {})
 
     def _continue(self, settings: dict[str, Any]) -> None:
         asked = Settings(**settings)
@@ -72,8 +77,7 @@ class Consortium(Hosts):
                 f"{self.layout.root} holds a consortium with another {', '.join(wrong)}: leave "
                 "that out to continue it, or use another folder."
             )
-        if "rounds" in settings:
-            founding.prolong(self.layout, asked.rounds)
+        founding.amend(self.layout, asked, list(settings))
 
     def __enter__(self) -> Consortium:
         try:
@@ -102,11 +106,12 @@ class Consortium(Hosts):
         DeploymentError
             If another process runs this consortium, or the server does not come up.
         """
-        holder = supervisor(self.layout)
-        if holder not in (None, os.getpid()):
+        if self._lock is None:
+            self._lock = take_lock(self.layout.run / "lock")
+        if self._lock is None:
             raise DeploymentError(
-                f"{self.layout.root} is run by process {holder}: stop that one first "
-                "(`edgesec federate stop`)."
+                f"{self.layout.root} is run by process {supervisor(self.layout) or 'unknown'}: "
+                "stop that one first (`edgesec federate stop`)."
             )
         if not any(self.is_alive(name) for name in SERVER):
             founding.renew(self.layout)
@@ -131,7 +136,7 @@ class Consortium(Hosts):
             If the consortium was asked for more already.
         """
         founding.prolong(self.layout, rounds)
-        self.settings = read_json(self.layout.settings)
+        self.settings = self.layout.read_settings()
         self.kill("serverapp")
         self.launch_missing()
 
@@ -145,6 +150,9 @@ class Consortium(Hosts):
         if self._processes:
             self.end_all()
             self.layout.state("supervisor").unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,22 @@ from helpers.federated.deployment.authority import (
     LEAF_DAYS,
     CertificateAuthority,
     now,
+    subject_name,
     write_new,
     write_private,
 )
 from helpers.federated.deployment.dense_task import DenseTask
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.hospitals import DatasetName, Hospitals, hospital_data
-from helpers.federated.deployment.layout import Layout, read_json, write_json
+from helpers.federated.deployment.layout import Layout, take_lock, write_json
 from helpers.federated.robust.aggregator import RobustAggregator
 from helpers.federated.task import LocalTraining, ServerOptimizer, Weighting
 from helpers.federated.validation import require_positive, require_whole
+
+LOOPBACK = ("localhost", "127.0.0.1")
+# What says where a consortium runs, and not what it trains, may change.
+_CHANGEABLE = ("host", "port", "deadline")
+_MARK = ".founding"
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class Settings:
     host, port
         Where the gateway listens; port 0 takes a free one.
     server_names
-        Names and addresses under which the hospitals reach the server, for its certificate.
+        Names and addresses under which the hospitals reach the server, for its certificate; those
+        of the machine itself are added.
     certificate_days
         Validity of the certificates.
     """
@@ -76,7 +85,7 @@ class Settings:
     max_message_bytes: int | None = None
     host: str = "127.0.0.1"
     port: int = 0
-    server_names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    server_names: tuple[str, ...] = LOOPBACK
     certificate_days: float = LEAF_DAYS
 
     def __post_init__(self) -> None:
@@ -85,6 +94,11 @@ class Settings:
         require_positive("deadline", self.deadline)
         if self.quorum is not None:
             require_whole("quorum", self.quorum, at_least=1)
+        # The gateway itself reaches the SuperLink under the names of the loopback interface.
+        names = tuple(dict.fromkeys((*self.server_names, *LOOPBACK)))
+        object.__setattr__(self, "server_names", names)
+        for name in names:
+            subject_name(name)
 
 
 def found(folder: str | Path, settings: Settings) -> Layout:
@@ -116,8 +130,16 @@ def found(folder: str | Path, settings: Settings) -> Layout:
             f"{layout.root} holds a consortium already: open it, or move it away."
         )
     hospitals, task = plan(settings)
+    with _cleared_ground(layout):
+        _write_folders(layout, settings, hospitals, task)
+    return layout
+
+
+def _write_folders(
+    layout: Layout, settings: Settings, hospitals: Hospitals, task: DenseTask
+) -> None:
     names = [f"hospital-{index + 1}" for index in range(len(hospitals.clients))]
-    for path in (layout.root, layout.server / "members", layout.run, layout.logs):
+    for path in (layout.server / "members", layout.run, layout.logs):
         path.mkdir(parents=True, exist_ok=True)
     authority = CertificateAuthority.create(layout.ca)
     days = settings.certificate_days
@@ -135,7 +157,37 @@ def found(folder: str | Path, settings: Settings) -> Layout:
     write_json(layout.server / "members.json", members)
     publish_crl(layout)
     write_json(layout.settings, _plain(settings, task, names))
-    return layout
+
+
+@contextmanager
+def _cleared_ground(layout: Layout) -> Iterator[None]:
+    """Make the folder, take it, and remove what a founding that was interrupted left in it."""
+    mark = layout.root / _MARK
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        interrupted = mark.exists()
+        lock = take_lock(mark)
+    except OSError as error:
+        raise DeploymentError(
+            f"{layout.root} cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+    if lock is None:
+        raise DeploymentError(f"Another process founds a consortium in {layout.root}.")
+    try:
+        if layout.settings.exists():  # by another process, a moment ago
+            raise DeploymentError(f"{layout.root} holds a consortium already: open it.")
+        parts = [path for path in (layout.ca, layout.server) if path.exists()]
+        if parts and not interrupted:
+            mark.unlink()
+            raise DeploymentError(
+                f"{layout.root} holds {parts[0].name}/ of something else: use another folder."
+            )
+        for left in (*parts, *layout.root.glob("hospital-*")) if interrupted else ():
+            shutil.rmtree(left)
+        yield
+        mark.unlink()
+    finally:
+        os.close(lock)
 
 
 def plan(settings: Settings) -> tuple[Hospitals, DenseTask]:
@@ -198,7 +250,7 @@ def renew(layout: Layout) -> list[str]:
     are registered, and do not expire.
     """
     authority, renewed = CertificateAuthority.open(layout.ca), []
-    settings = read_json(layout.settings)
+    settings = layout.read_settings()
     days, soon = settings["founded with"]["certificate_days"], now() + datetime.timedelta(days=1)
     latest = {line.name: line for line in authority.issued()}
     for name in ("server", *settings["hospitals"]):
@@ -224,20 +276,39 @@ def publish_crl(layout: Layout) -> None:
     partial.replace(layout.crl)
 
 
-def prolong(layout: Layout, rounds: int) -> None:
-    """Ask a consortium that exists for a larger number of rounds in total."""
-    settings = read_json(layout.settings)
-    if rounds < settings["rounds"]:
+def amend(layout: Layout, asked: Settings, names: Sequence[str]) -> None:
+    """Change what may change in a consortium that exists: more rounds, another port.
+
+    Parameters
+    ----------
+    layout
+        The consortium's folder.
+    asked
+        The new settings.
+    names
+        Which of them were asked for; the others stay.
+
+    Raises
+    ------
+    DeploymentError
+        If the number of rounds would shrink.
+    """
+    settings, rounds = layout.read_settings(), asked.rounds
+    if "rounds" in names and rounds < settings["rounds"]:
         raise DeploymentError(
             f"{layout.root} was founded for {settings['rounds']} rounds; rounds={rounds} cannot "
             "shorten that."
         )
-    write_json(layout.settings, {**settings, "rounds": rounds})
+    changed = {k: getattr(asked, k) for k in ("rounds", *_CHANGEABLE) if k in names}
+    if "port" in changed:
+        layout.state("gateway").unlink(missing_ok=True)  # else it would return to its last port
+    if changed:
+        write_json(layout.settings, {**settings, **changed})
 
 
 def differing(layout: Layout, settings: Settings, names: Sequence[str]) -> list[str]:
     """Return which of some settings are not those of the consortium in a folder."""
-    stored = read_json(layout.settings)["founded with"]
+    stored = layout.read_settings()["founded with"]
     asked = _comparable(settings)
     return [name for name in names if name in asked and stored.get(name) != asked[name]]
 
@@ -245,7 +316,8 @@ def differing(layout: Layout, settings: Settings, names: Sequence[str]) -> list[
 def _comparable(settings: Settings) -> dict[str, Any]:
     plain = asdict(replace(settings, data="breast_cancer", rounds=1))
     plain["data"] = settings.data if isinstance(settings.data, str) else "given"
-    del plain["rounds"]
+    for name in ("rounds", *_CHANGEABLE):
+        del plain[name]
     return json.loads(json.dumps(plain))
 
 

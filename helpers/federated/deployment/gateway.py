@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import ssl
@@ -31,6 +30,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.gateway_policy import Caller, Policy, identify
 from helpers.federated.deployment.layout import Layout, append_event, read_json, write_json
 
@@ -44,7 +44,9 @@ METHODS = frozenset(
 )  # fmt: skip
 _FORWARDED = ("flwr-public-key-bin", "flwr-signature-bin", "flwr-timestamp")
 _HANDSHAKE_SECONDS, _CALL_SECONDS = 5.0, 30.0
-_CONNECTIONS, _CONNECTIONS_EACH = 256, 8
+_HANDSHAKES, _CONNECTIONS_EACH = 128, 8
+# A peer that lost its power says no goodbye: the system asks after it, and gives up in a minute.
+_KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 _CHUNK = 65_536
 
 
@@ -98,45 +100,46 @@ class Gateway:
     ----------
     layout
         The deployment's folder.
-    host, port
-        Where to listen; port 0 takes a free one.
     max_message_bytes
         Largest message a node may send.
     """
 
-    def __init__(self, layout: Layout, host: str, port: int, max_message_bytes: int) -> None:
-        self._layout, self._host, self._port = layout, host, port
+    def __init__(self, layout: Layout, max_message_bytes: int) -> None:
+        self._layout = layout
         self._limit = max_message_bytes
         self._policy = Policy(layout, max_message_bytes)
         self._backend = Backend(layout, max_message_bytes)
         self._servers: dict[Caller, tuple[grpc.aio.Server, str]] = {}
-        self._open: dict[str, int] = {}
+        # Oldest first. What has not shown a certificate cannot keep out what has.
+        self._handshaking: dict[asyncio.Task[None], None] = {}
+        self._open: dict[str, dict[asyncio.Task[None], None]] = {}
         self._logged: dict[tuple[str, str], float] = {}
         self._sockets = tempfile.TemporaryDirectory(prefix="edgesec-")  # 0700, and a short path
         self._context = server_context(layout)
         self._crl_stamp = layout.crl.stat().st_mtime_ns
 
-    async def serve(self) -> None:
-        """Listen until cancelled."""
-        listener = socket.create_server((self._host, self._port), backlog=128)
+    async def serve(self, listener: socket.socket) -> None:
+        """Answer who connects to a listening socket, until cancelled."""
         listener.setblocking(False)
-        port = listener.getsockname()[1]
-        write_json(
-            self._layout.state("gateway"), {"pid": os.getpid(), "host": self._host, "port": port}
-        )
+        host, port = listener.getsockname()[:2]
+        write_json(self._layout.state("gateway"), {"pid": os.getpid(), "host": host, "port": port})
         loop = asyncio.get_running_loop()
         refresh = loop.create_task(self._keep_list_fresh())
-        connections: set[asyncio.Task[None]] = set()
         with listener:
             while not refresh.done():
-                accepted, _ = await loop.sock_accept(listener)
-                if len(connections) >= _CONNECTIONS:
-                    self._refused("?", "too many connections")
-                    accepted.close()
+                try:
+                    accepted, _ = await loop.sock_accept(listener)
+                except OSError as error:  # gone again, or out of file descriptors
+                    self._refused("?", f"accepting: {_reason(error)}")
+                    await asyncio.sleep(0.05)
                     continue
+                _keep_alive(accepted)
+                if len(self._handshaking) >= _HANDSHAKES:
+                    self._refused("?", "too many handshakes at once: the oldest was dropped")
+                    _drop_oldest(self._handshaking)
                 task = loop.create_task(self._connected(accepted))
-                connections.add(task)
-                task.add_done_callback(connections.discard)
+                self._handshaking[task] = None
+                task.add_done_callback(lambda done: self._handshaking.pop(done, None))
         await refresh
 
     async def _keep_list_fresh(self) -> None:
@@ -174,32 +177,42 @@ class Gateway:
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
             await self._welcome(reader, writer)
+        except asyncio.CancelledError:  # dropped for a newer connection of the same member
+            pass
         finally:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
     async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        task = asyncio.current_task()
+        assert task is not None
+        self._handshaking.pop(task, None)
+        try:
+            certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        except ValueError:  # asyncio takes a peer that hung up at the last moment for connected
+            self._refused("?", "handshake: broken off")
+            return
         try:
             caller = identify(certificate)
             revoked = self._policy.is_revoked(caller.serial)
         except (OSError, ValueError) as error:
             self._refused("?", str(error)[:200])
             return
-        own = self._open.get(caller.name, 0)
         if revoked:
             self._refused(caller.name, "certificate revoked")
-        elif own >= _CONNECTIONS_EACH:
-            self._refused(caller.name, "too many connections")
-        else:
-            self._open[caller.name] = own + 1
-            try:
-                await self._pipe(caller, reader, writer)
-            except OSError as error:
-                self._refused(caller.name, f"connection: {_reason(error)}")
-            finally:
-                self._open[caller.name] -= 1
+            return
+        own = self._open.setdefault(caller.name, {})
+        if len(own) >= _CONNECTIONS_EACH:
+            self._refused(caller.name, "too many connections: the oldest was dropped")
+            _drop_oldest(own)
+        own[task] = None
+        try:
+            await self._pipe(caller, reader, writer)
+        except OSError as error:
+            self._refused(caller.name, f"connection: {_reason(error)}")
+        finally:
+            own.pop(task, None)
 
     async def _pipe(
         self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -251,7 +264,8 @@ class Gateway:
             return await self._backend.call(method, request, list(metadata.items()))
         except grpc.aio.AioRpcError as error:
             await context.abort(error.code(), error.details() or "")
-        except (OSError, TypeError) as error:  # the SuperLink has not announced itself yet
+        except (OSError, TypeError, KeyError, DeploymentError) as error:
+            # The SuperLink has not announced itself yet, or in a way that cannot be read.
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the server is starting: {error}")
         raise AssertionError  # abort() raises
 
@@ -261,7 +275,10 @@ class Gateway:
         if now - self._logged.get((name, reason), -1e9) < 1 or len(self._logged) > 10_000:
             return
         self._logged[name, reason] = now
-        append_event(self._layout.events, "connection refused", node=name, reason=reason)
+        try:
+            append_event(self._layout.events, "connection refused", node=name, reason=reason)
+        except OSError as error:  # a full disk must not open or close the door
+            print(f"{name} refused ({reason}); not logged: {error}", file=sys.stderr)
 
 
 class _Forward(grpc.GenericRpcHandler):
@@ -305,6 +322,19 @@ def _reason(error: OSError) -> str:
     return str(verify or getattr(error, "reason", "") or str(error) or type(error).__name__)[:200]
 
 
+def _keep_alive(accepted: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEPALIVE.items():
+            accepted.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _drop_oldest(tasks: dict[asyncio.Task[None], None]) -> None:
+    oldest = next(iter(tasks))
+    del tasks[oldest]
+    oldest.cancel()
+
+
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(_CHUNK):
@@ -315,10 +345,14 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def main(root: str, host: str, port: int) -> None:
     """Run the gateway of a deployment in this process."""
     layout = Layout(root)
-    settings = json.loads(layout.settings.read_text())
-    gateway = Gateway(layout, host, port, int(settings["max_message_bytes"]))
+    settings = layout.read_settings()
+    gateway = Gateway(layout, int(settings["max_message_bytes"]))
+    try:
+        listener = socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        sys.exit(f"The gateway cannot listen on {host} port {port}: {error.strerror}.")
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(gateway.serve())
+        asyncio.run(gateway.serve(listener))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from helpers.federated.deployment.layout import Layout
 
 # Traffic that a node may cause, in largest messages: at once, and a second in the long run.
 _BURST, _RATE = 20.0, 5.0
+# Likewise in requests. A node that works makes some 25 a round, and looks 20 times a second.
+_REQUESTS_BURST, _REQUESTS_RATE = 1_000.0, 200.0
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
 
@@ -37,6 +40,30 @@ class Caller:
     not_after: datetime.datetime
 
 
+class Allowance:
+    """So much at once, so much a second in the long run, for each name apart (a leaky bucket).
+
+    Parameters
+    ----------
+    burst
+        Largest amount at once.
+    rate
+        Amount a second that is forgiven.
+    """
+
+    def __init__(self, burst: float, rate: float) -> None:
+        self._burst, self._rate = burst, rate
+        self._spent: dict[str, tuple[float, float]] = {}
+
+    def covers(self, name: str, amount: float) -> bool:
+        """Charge an amount to a name, and say whether it still keeps to its allowance."""
+        now = time.monotonic()
+        at, spent = self._spent.get(name, (now, 0.0))
+        spent = max(0.0, spent - (now - at) * self._rate) + amount
+        self._spent[name] = (now, min(spent, self._burst))
+        return spent <= self._burst
+
+
 class Policy:
     """Decides on each request by what the server knows at that moment.
 
@@ -51,12 +78,13 @@ class Policy:
 
     def __init__(self, layout: Layout, max_message_bytes: int) -> None:
         self._layout = layout
-        self._limit = max_message_bytes
         self._read_at: dict[Path, int] = {}
         self._revoked: frozenset[int] = frozenset()
         self._crl_until = _NEVER
+        self._crl_number = 0
         self._keys: dict[str, bytes] = {}
-        self._spent: dict[str, tuple[float, float]] = {}
+        self._bytes = Allowance(_BURST * max_message_bytes, _RATE * max_message_bytes)
+        self._requests = Allowance(_REQUESTS_BURST, _REQUESTS_RATE)
 
     def refusal(self, caller: Caller, public_key: bytes, size: int = 0) -> str:
         """Return why a request is refused, or an empty string.
@@ -86,7 +114,9 @@ class Policy:
             return f"{caller.name} is not a member"
         if not hmac.compare_digest(registered, public_key.strip()):
             return f"the node's key is not the one registered for {caller.name}"
-        if not self._within_traffic(caller.name, size):
+        if not self._requests.covers(caller.name, 1):
+            return "too many requests"
+        if not self._bytes.covers(caller.name, size):
             return "too much traffic"
         return ""
 
@@ -95,17 +125,15 @@ class Policy:
         self._refresh()
         return serial in self._revoked
 
-    def _within_traffic(self, name: str, size: int) -> bool:
-        now, burst = time.monotonic(), _BURST * self._limit
-        at, spent = self._spent.get(name, (now, 0.0))
-        spent = max(0.0, spent - (now - at) * _RATE * self._limit) + size
-        self._spent[name] = (now, min(spent, burst))
-        return spent <= burst
-
     def _refresh(self) -> None:
         if self._changed(self._layout.crl):
-            self._crl_until = _NEVER  # until the new list is read; a broken one lets nobody in
-            crl = x509.load_pem_x509_crl(self._layout.crl.read_bytes())
+            until, self._crl_until = self._crl_until, _NEVER  # a broken list lets nobody in
+            crl = read_crl(self._layout)
+            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            if number < self._crl_number:  # who was revoked since must not come back
+                self._crl_until = until
+                return
+            self._crl_number = number
             self._revoked = frozenset(entry.serial_number for entry in crl)
             self._crl_until = crl.next_update_utc or _NEVER
         members = self._layout.server / "members"
@@ -118,6 +146,22 @@ class Policy:
             return False
         self._read_at[path] = stamp
         return True
+
+
+def read_crl(layout: Layout) -> x509.CertificateRevocationList:
+    """Read the server's revocation list.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or the consortium's authority did not sign it.
+    """
+    crl = x509.load_pem_x509_crl(layout.crl.read_bytes())
+    root = x509.load_pem_x509_certificate((layout.server / "root.pem").read_bytes())
+    key = root.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not crl.is_signature_valid(key):
+        raise ValueError("the revocation list is not signed by the consortium's authority")
+    return crl
 
 
 def identify(certificate: bytes | None) -> Caller:

@@ -31,13 +31,16 @@ class Hosts:
         Folder of the deployment.
     apps
         ClientApps of single hospitals, ``"module:function"`` by name.
+    routes
+        Addresses of the gateway for single hospitals, by name.
     """
 
-    def __init__(self, layout: Layout, apps: Mapping[str, str]) -> None:
+    def __init__(self, layout: Layout, apps: Mapping[str, str], routes: Mapping[str, str]) -> None:
         self.layout = layout
-        self.settings = read_json(layout.settings)
+        self.settings = layout.read_settings()
         self.hospitals: list[str] = list(self.settings["hospitals"])
-        self._apps = _known_apps(apps, self.hospitals)
+        self._apps = _of_hospitals("apps", apps, self.hospitals)
+        self._routes = _of_hospitals("routes", routes, self.hospitals)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._launched: dict[str, float] = {}
         self._deaths: dict[str, int] = {}
@@ -50,10 +53,9 @@ class Hosts:
     @property
     def round_number(self) -> int:
         """Rounds done and saved."""
-        done = [
-            int(path.stem.split("-")[1]) for path in self.layout.checkpoints.glob("round-*.json")
-        ]
-        return max(done, default=0)
+        stems = [path.stem for path in self.layout.checkpoints.glob("round-*.json")]
+        numbers = [stem.removeprefix("round-") for stem in stems]
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     def launch_missing(self) -> None:
         """Start every process that is not running: the server, then who talks to it."""
@@ -130,7 +132,7 @@ class Hosts:
             ran before.
         """
         if app is not None:
-            self._apps |= _known_apps({name: app}, self.hospitals)
+            self._apps |= _of_hospitals("apps", {name: app}, self.hospitals)
         self.kill(name)
         names = self._named(name)
         if "superlink" in names:  # a ServerApp belongs to the SuperLink that it started with
@@ -212,7 +214,8 @@ class Hosts:
         elif name in SERVER_MODULES:
             command = [SERVER_MODULES[name], str(self.layout.root)]
         else:
-            command = [NODE_MODULE, str(self.layout.hospital(name)), "--server", self.address]
+            where = [self._routes.get(name, self.address)]
+            command = [NODE_MODULE, str(self.layout.hospital(name)), "--server", *where]
             command += ["--state", str(self.layout.state(name))]
             command += ["--app", self._apps[name]] if name in self._apps else []
         self._launched[name] = time.monotonic()
@@ -268,10 +271,10 @@ class Hosts:
             time.sleep(_POLL)
 
 
-def _known_apps(apps: Mapping[str, str], hospitals: list[str]) -> dict[str, str]:
-    if unknown := apps.keys() - set(hospitals):
-        raise DeploymentError(f"apps names {sorted(unknown)}; there are {hospitals}.")
-    return dict(apps)
+def _of_hospitals(what: str, named: Mapping[str, str], hospitals: list[str]) -> dict[str, str]:
+    if unknown := named.keys() - set(hospitals):
+        raise DeploymentError(f"{what} names {sorted(unknown)}; there are {hospitals}.")
+    return dict(named)
 
 
 def _signal_group(process: subprocess.Popen[bytes], sent: signal.Signals) -> None:

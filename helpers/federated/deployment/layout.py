@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from helpers.federated.checkpoint import write_atomically
+from helpers.federated.deployment.errors import DeploymentError
+
+_SETTINGS = {"founded with", "hospitals", "rounds", "server_names", "max_message_bytes"}
 
 
 class Layout:
@@ -30,6 +34,28 @@ class Layout:
     def settings(self) -> Path:
         """Settings of the consortium (JSON)."""
         return self.root / "consortium.json"
+
+    def read_settings(self) -> dict[str, Any]:
+        """Read the settings of the consortium.
+
+        Raises
+        ------
+        DeploymentError
+            If there are none, or they lack something.
+        """
+        settings = read_json(self.settings)
+        if settings is None:
+            raise DeploymentError(
+                f"{self.root} holds no consortium: start one with `edgesec federate up --dir "
+                f"{self.root}`, or name its folder."
+            )
+        missing = _SETTINGS - settings.keys() if isinstance(settings, dict) else _SETTINGS
+        if missing:
+            raise DeploymentError(
+                f"{self.settings} is damaged, it lacks {', '.join(sorted(missing))}: restore it, "
+                "or start anew in another folder."
+            )
+        return dict(settings)
 
     @property
     def ca(self) -> Path:
@@ -88,11 +114,40 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or return None where there is no such file."""
+    """Read JSON, or return None where there is no such file.
+
+    Raises
+    ------
+    DeploymentError
+        If it is not JSON.
+    """
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise DeploymentError(
+            f"{path} is damaged ({error}): restore it, or start anew in another folder."
+        ) from error
+
+
+def take_lock(path: Path) -> int | None:
+    """Lock a file until this process ends, however it ends.
+
+    Returns
+    -------
+    int or None
+        A handle whose closing frees the lock; None where another process holds it.
+    """
+    import fcntl
+
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def append_event(path: Path, event: str, **details: Any) -> None:
@@ -103,11 +158,13 @@ def append_event(path: Path, event: str, **details: Any) -> None:
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the events of a log; a line that a kill cut short is left out."""
+    """Yield the events of a log; a line that a kill cut short, or that is none, is left out."""
     if not path.exists():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            event = json.loads(line)
+        except ValueError:
             continue
+        if isinstance(event, dict) and {"time", "event"} <= event.keys():
+            yield event

@@ -67,9 +67,7 @@ def read_history(layout: Layout) -> History:
 
 def read_status(layout: Layout, processes: Mapping[str, str]) -> Status:
     """Return how a deployment stands, from its folder."""
-    settings = read_json(layout.settings)
-    if settings is None:
-        raise DeploymentError(f"{layout.root} holds no consortium.")
+    settings = layout.read_settings()
     events = list(read_events(layout.events))
     done = [event for event in events if event["event"] == "round done"]
     number = int(done[-1]["round"]) if done else 0
@@ -118,7 +116,7 @@ def supervisor(layout: Layout) -> int | None:
 
 def real_hosts(layout: Layout) -> str:
     """Return what to copy to real hosts and what to run there."""
-    settings = read_json(layout.settings)
+    settings = layout.read_settings()
     name = settings["server_names"][0]
     state = read_json(layout.state("gateway")) or {}
     port = settings["port"] or state.get("port", 9443)

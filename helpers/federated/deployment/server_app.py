@@ -62,7 +62,7 @@ class Server:
 
     def __init__(self, layout: Layout, grid: Grid, run_id: int) -> None:
         self._layout, self._grid, self._run_id = layout, grid, run_id
-        self._settings = read_json(layout.settings)
+        self._settings = layout.read_settings()
         self._task = DenseTask.load(layout.server)
         self._members = _members(layout, self._task)
         with np.load(layout.server / "test.npz", allow_pickle=False) as archive:

@@ -24,6 +24,8 @@ from helpers.federated.deployment.errors import RejectedUpdate
 
 # Signed with every update, so that no signature made for another purpose can be one of ours.
 _PURPOSE = b"edge-ml-security: federated update, version 1\x00"
+# Mean of -log p over examples: never negative, and far below this unless somebody makes it up.
+_LARGEST_LOSS = 1e6
 # A header of a .npy file of float32 is 128 bytes; a hostile one may be longer.
 _HEADER_BYTES = 512
 
@@ -215,6 +217,8 @@ class UpdateGate:
         ]
         if not np.isfinite(update.train_loss) or not all(np.isfinite(w).all() for w in weights):
             raise RejectedUpdate("not finite", "it holds NaN or infinity.")
+        if not 0 <= update.train_loss < _LARGEST_LOSS:
+            raise RejectedUpdate("wrong loss", f"claims a training loss of {update.train_loss:g}.")
         self._seen.add(sender)
         return Admitted(member.client, weights, update.train_loss)
 

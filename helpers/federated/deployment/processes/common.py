@@ -9,6 +9,9 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
+
+from helpers.federated.deployment.layout import take_lock
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PARENT_VARIABLE = "EDGESEC_PARENT"
@@ -40,6 +43,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+
+
+def work_alone(path: Path) -> None:
+    """End this process where another of its kind works on the same state."""
+    if take_lock(path) is None:
+        sys.exit(f"Another process holds {path}: end that one first.")
 
 
 def free_ports(count: int) -> list[int]:

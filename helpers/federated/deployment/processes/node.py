@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import signal
 import sys
@@ -31,6 +30,7 @@ from threading import Lock, Thread
 from types import SimpleNamespace
 from typing import Any
 
+from helpers.federated.deployment.layout import write_json
 from helpers.federated.deployment.processes.common import (
     PARENT_VARIABLE,
     Pace,
@@ -100,8 +100,7 @@ def main() -> None:
         return
     Thread(target=_end_with, args=(child,), daemon=True).start()
     if arguments.state:
-        pids = json.dumps({"pid": os.getpid(), "clientapp": child})
-        arguments.state.write_text(pids)
+        write_json(arguments.state, {"pid": os.getpid(), "clientapp": child})
     try:
         _run_supernode(arguments.folder, arguments.server, address)
     finally:

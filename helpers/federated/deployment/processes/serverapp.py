@@ -16,6 +16,7 @@ from helpers.federated.deployment.processes.common import (
     die_with_parent,
     poll_quickly,
     stay_small,
+    work_alone,
 )
 
 die_with_parent()
@@ -70,6 +71,7 @@ clientapp = "consortium.client:app"
 def main(root: str) -> None:
     """Run until the training is complete."""
     layout = Layout(root)
+    work_alone(layout.server / "serverapp.lock")
     os.environ[FOLDER_VARIABLE] = str(layout.root)
     poll_quickly()
     bound_uploads()

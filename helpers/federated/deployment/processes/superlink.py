@@ -12,6 +12,7 @@ from helpers.federated.deployment.processes.common import (
     die_with_parent,
     free_ports,
     stay_small,
+    work_alone,
 )
 
 die_with_parent()
@@ -32,6 +33,7 @@ from helpers.federated.deployment.layout import Layout, write_json  # noqa: E402
 def main(root: str) -> None:
     """Run Flower's own command with the arguments of this deployment."""
     layout = Layout(root)
+    work_alone(layout.server / "superlink.lock")
     control, appio, fleet = free_ports(3)
     server = layout.server
     sys.argv = [
