@@ -63,7 +63,7 @@ class Cell:
             "source": "McMahan et al. 2017, Table 1 (mcmahan2017communication)",
             "url": "https://proceedings.mlr.press/v54/mcmahan17a.html",
             "differs": [
-                f"the learning rate is the best of {', '.join(map(str, tried))} on seed 0; "
+                f"the learning rate is the best tried on seed 0 ({', '.join(map(str, tried))}); "
                 "the paper takes the best of 11 to 13, a factor of 10^(1/3) or 10^(1/6) apart",
                 "Glorot initial weights; the paper does not say which it used",
             ],
