@@ -21,6 +21,10 @@ class PrivacyError(EdgesecError):
     """A privacy measurement or mechanism was asked for something it cannot give."""
 
 
+class EdgeError(EdgesecError):
+    """A model file, a runtime, a device or a key on the edge does not give what was asked of it."""
+
+
 class CourseError(EdgesecError):
     """A lab, its source or the course's own machinery is not as it must be."""
 

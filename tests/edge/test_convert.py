@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from helpers import data
+from helpers.edge import convert
+from helpers.edge.artefact import Artefact, Contract, contract_of
+from helpers.edge.quantise import train_quantised
+from helpers.edge.runtimes import open_model
+from helpers.errors import EdgeError
+from helpers.models import small_cnn
+from tests.edge.conftest import wake_word
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def predicted(artefact: Artefact, rows: np.ndarray) -> np.ndarray:
+    with open_model(artefact, isolated=False) as runner:
+        return np.asarray(runner.predict(rows))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 5e-3)])
+def test_a_float_file_answers_as_keras_does(
+    artefacts: dict[str, Artefact],
+    network: tf.keras.Model,
+    rows: np.ndarray,
+    precision: str,
+    tolerance: float,
+) -> None:
+    found = predicted(artefacts[precision], rows)
+    np.testing.assert_allclose(found, network.predict(rows, verbose=0), rtol=0, atol=tolerance)
+
+
+def test_an_int8_file_keeps_the_labels_of_most_rows(
+    artefacts: dict[str, Artefact], network: tf.keras.Model, rows: np.ndarray
+) -> None:
+    same = predicted(artefacts["int8"], rows).argmax(1) == network.predict(rows, verbose=0).argmax(
+        1
+    )
+    assert same.mean() > 0.9
+
+
+def test_dynamic_quantisation_stores_int8_weights_and_takes_floats() -> None:
+    model = small_cnn((8, 8, 1), 10, filters=(32,))
+    artefact = convert.to_tflite(model, "dynamic")
+    assert contract_of(artefact.graph()).inputs[0].dtype == "float32"
+    assert any(t.dtype == "int8" for t in artefact.graph().tensors)
+    assert artefact.num_bytes < convert.to_tflite(model).num_bytes
+
+
+def test_quantisation_aware_training_brings_its_ranges_along(
+    network: tf.keras.Model, digits: data.Dataset, rows: np.ndarray
+) -> None:
+    before = network.get_weights()
+    trained = train_quantised(network, digits.x_train[:256], digits.y_train[:256])
+    artefact = convert.to_tflite(trained, "int8")
+    assert contract_of(artefact.graph()).inputs[0].dtype == "int8"
+    same = predicted(artefact, rows).argmax(1) == trained.predict(rows, verbose=0).argmax(1)
+    assert same.mean() > 0.9
+    for one, other in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_keras_becomes_onnx_with_an_open_batch(network: tf.keras.Model, rows: np.ndarray) -> None:
+    found = predicted(convert.to_onnx(network), rows)
+    np.testing.assert_allclose(found, network.predict(rows, verbose=0), rtol=0, atol=1e-6)
+
+
+def test_what_cannot_be_converted_is_refused_with_a_reason(network: tf.keras.Model) -> None:
+    with pytest.raises(EdgeError, match="needs representative inputs"):
+        convert.to_tflite(network, "int8")
+    with pytest.raises(EdgeError, match="at least 10 inputs of shape"):
+        convert.to_tflite(network, "int8", np.zeros((3, 8, 8, 1)))
+    with pytest.raises(EdgeError, match="precision='int4'"):
+        convert.to_tflite(network, "int4")  # type: ignore[arg-type]
+    with pytest.raises(EdgeError, match="keeps state"):
+        convert.to_onnx(Artefact.read(wake_word("alexa")))
+
+
+def test_a_contract_survives_json(artefacts: dict[str, Artefact]) -> None:
+    contract = contract_of(artefacts["int8"].graph())
+    assert Contract.from_json(contract.to_json()) == contract
+    for text in ("", "[]", '{"inputs": 3}', '{"inputs": [{}], "outputs": [], "stateful": 0}'):
+        with pytest.raises(EdgeError, match="contract cannot be read"):
+            Contract.from_json(text)
