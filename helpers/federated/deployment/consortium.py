@@ -135,7 +135,7 @@ class Consortium(Hosts):
         DeploymentError
             If the consortium was asked for more already.
         """
-        founding.prolong(self.layout, rounds)
+        founding.amend(self.layout, Settings(rounds=rounds), ["rounds"])
         self.settings = self.layout.read_settings()
         self.kill("serverapp")
         self.launch_missing()
