@@ -23,3 +23,7 @@ class PrivacyError(EdgesecError):
 
 class CourseError(EdgesecError):
     """A lab, its source or the course's own machinery is not as it must be."""
+
+
+class SandboxError(EdgesecError):
+    """A sandbox cannot be put up here, or the program in it has ended or does not answer."""
