@@ -17,6 +17,7 @@ COMMANDS = {
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
     "book": ("helpers.cli.book", "Build the book and open it."),
     "federate": ("helpers.cli.federate", "Run a consortium as real processes over mutual TLS."),
+    "grade": ("helpers.cli.grade", "Grade a folder of notebooks in a sandbox, with feedback."),
 }
 
 

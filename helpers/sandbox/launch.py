@@ -173,6 +173,8 @@ def _build_root(policy: dict[str, Any]) -> None:
         _bind(path)
     for path in ("/new/proc", "/new/dev/shm", f"/new{policy['folder']}"):
         _make_folder(path)
+    if not os.path.lexists("/new/tmp"):  # unless something readable lies there
+        os.symlink(policy["folder"], "/new/tmp")  # noqa: PTH211
     with contextlib.suppress(OSError):  # inside a container that masks parts of its own /proc
         linux.mount("proc", "/new/proc", "proc", flags | linux.MS_NOEXEC)
     linux.make_read_only("/new")
