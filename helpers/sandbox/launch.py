@@ -62,7 +62,8 @@ def _inside(policy: dict[str, Any], alive: int) -> None:
             # The tree that was built here holds nothing that may not be listed.
             inside = policy["namespaces"]
             readable = [*policy["readable"], *(["/proc"] if inside else [])]
-            linux.landlock(_present(readable), _writable(policy), ["/"] if inside else [])
+            listable = ["/"] if inside else []
+            linux.landlock(_present(readable), _writable(policy), listable, tcp=inside)
         linux.empty_bounding_set()
         if policy["namespaces"]:
             _become_nobody()
@@ -141,6 +142,7 @@ def _enter_namespaces() -> None:
         linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
         | linux.CLONE_NEWPID | linux.CLONE_NEWCGROUP
     )  # fmt: skip
+    linux.raise_loopback()
 
 
 def _write_maps(process: str, users: list[tuple[int, int]], groups: list[tuple[int, int]]) -> None:

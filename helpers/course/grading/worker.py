@@ -144,6 +144,9 @@ class Worker:
         shell: Any = InteractiveShell.instance(history_manager=None, colors="NoColor")
         shell.showtraceback = _nothing  # it is slow, and nobody reads it
         self._names, self._expected = shell.user_ns, request["functions"]
+        # For a notebook that has lost the cell with its session.
+        name, seed, profile = self._recorder.spec.name, request["seed"], request["profile"]
+        self._names["lab"] = session.Lab(name, seed=seed, profile=profile)
         errors: list[tuple[int, str]] = []
         for number, cell in enumerate(self._anatomy.cells):
             if number in request["skip"]:
@@ -154,7 +157,7 @@ class Worker:
             if problem:
                 errors.append((number, problem))
             if number == self._anatomy.parameters:
-                shell.user_ns.update(profile=request["profile"], seed=request["seed"])
+                self._names.update(profile=profile, seed=seed)
         return {
             "ran": {
                 "errors": errors[:_ERRORS],
