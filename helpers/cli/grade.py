@@ -56,6 +56,11 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Time one cell may take.",
 )
+@click.option(
+    "--whole",
+    is_flag=True,
+    help="Run every cell, not only those on which an answer rests.",
+)
 @click.option("--force", is_flag=True, help="Grade again what has been graded.")
 @click.option("--unsafe", is_flag=True, help="Run although a layer of the sandbox is missing.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
@@ -71,6 +76,7 @@ def command(
     private: Path | None,
     timeout: float,
     cell_timeout: float,
+    whole: bool,
     force: bool,
     unsafe: bool,
     progress: bool,
@@ -108,6 +114,7 @@ def command(
     rules = Rules(
         seed=seed_of(out, seed),
         cell_seconds=cell_timeout,
+        whole=whole,
         limits=Limits(seconds=timeout),
         layers=layers,
     )

@@ -43,6 +43,7 @@ def main(text: str) -> None:
     child = os.fork()
     if child:
         os.close(alive)
+        _let_go()
         status = os.waitpid(child, 0)[1]
         if not policy["namespaces"]:  # where ending process 1 ends all the others
             _end_orphans()

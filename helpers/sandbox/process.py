@@ -58,7 +58,7 @@ class Sandbox:
     Raises
     ------
     SandboxError
-        If `readable` has a path that does not exist.
+        If `readable` has a path that does not exist or that the program could not read.
     """
 
     def __init__(
@@ -148,12 +148,12 @@ class Sandbox:
         searched = 0
         while True:
             end = self._pending.find(b"\n", searched)
-            if end >= 0:
+            if 0 <= end <= max_bytes:
                 line = bytes(self._pending[:end])
                 del self._pending[: end + 1]
                 return line
             searched = len(self._pending)
-            if searched > max_bytes:
+            if end > max_bytes or searched > max_bytes:
                 self.end("it wrote more than one message may hold")
                 raise SandboxError(self.describe_end())
             self._wait([pipe], [], deadline)
@@ -334,4 +334,10 @@ def _resolved(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     for path in resolved:
         if not path.exists():
             raise SandboxError(f"{path} does not exist, so it cannot be given to a sandbox")
+        needed = 0o5 if path.is_dir() else 0o4
+        if os.geteuid() == 0 and path.stat().st_mode & needed != needed:
+            raise SandboxError(
+                f"{path} is for its owner alone, and started by root the sandbox runs as nobody: "
+                "make it readable for all, or work as an ordinary user"
+            )
     return [str(path) for path in resolved]

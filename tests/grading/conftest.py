@@ -59,7 +59,7 @@ def lab(unsolved: dict[str, Any]) -> Iterator[GradedLab]:
 
 @pytest.fixture(scope="session")
 def rules() -> Rules:
-    return Rules(seed=7, cell_seconds=1.5, limits=LIMITS)
+    return Rules(seed=7, cell_seconds=1.5, whole=True, limits=LIMITS)
 
 
 @pytest.fixture(scope="session")

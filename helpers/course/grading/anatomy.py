@@ -7,7 +7,9 @@ parsing hostile source is already work for an untrusted process.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import symtable
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +44,8 @@ class Anatomy:
         Position of the cell that sets both ``profile`` and ``seed``, or -1.
     seed
         The seed set there, or 0.
+    needed
+        Positions of the cells that what is handed in rests on: see :func:`needed_cells`.
     broken
         Positions of the cells that are not Python.
     """
@@ -54,6 +58,7 @@ class Anatomy:
     imports: tuple[str, ...] = ()
     parameters: int = -1
     seed: int = 0
+    needed: tuple[int, ...] = ()
     broken: tuple[int, ...] = ()
 
     @property
@@ -106,12 +111,82 @@ def dissect(texts: Sequence[str]) -> Anatomy:
         found.visit_cell(number, tree, cells[number])
     return Anatomy(
         tuple(cells), tuple(found.labs), found.sources, found.functions, tuple(found.checks),
-        tuple(sorted(found.imports)), found.parameters, found.seed, tuple(broken),
+        tuple(sorted(found.imports)), found.parameters, found.seed,
+        needed_cells(cells, trees, found.handing_in), tuple(broken),
     )  # fmt: skip
 
 
+def needed_cells(
+    cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]], wanted: set[int]
+) -> tuple[int, ...]:
+    """Return the positions of some cells and of all that they rest on.
+
+    A cell rests on those that assign, import or define a name it uses, or change in place what
+    such a name stands for. Training and plots on which no answer rests are left out: running a
+    lab whole takes a hundred times longer than judging its answers.
+    """
+    names = {}
+    for number, tree in trees:
+        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
+            names[number] = _Names.of(cells[number], tree)
+    modules = {"lab"}.union(*(cell.imports for cell in names.values()))
+    chosen, before = set(wanted), -1
+    while len(chosen) != before:
+        before = len(chosen)
+        used = set().union(*(names[number].used for number in chosen if number in names))
+        for number, cell in names.items():
+            if "*" in cell.imports or used & (cell.gives | (cell.changes - modules)):
+                chosen.add(number)
+    return tuple(sorted(chosen))
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The global names that a cell uses, gives a value to, imports, or changes in place."""
+
+    used: frozenset[str]
+    gives: frozenset[str]
+    imports: frozenset[str]
+    changes: frozenset[str]
+
+    @staticmethod
+    def of(cell: str, tree: ast.Module) -> _Names:
+        table = symtable.symtable(cell, "cell", "exec")
+        used: set[str] = set()
+        gives: set[str] = set()
+        for symbol in table.get_symbols():
+            if symbol.is_referenced():
+                used.add(symbol.get_name())
+            if symbol.is_assigned() or symbol.is_imported():
+                gives.add(symbol.get_name())
+        tables = table.get_children()
+        while tables:
+            inner = tables.pop()
+            used |= {name.get_name() for name in inner.get_symbols() if name.is_global()}
+            tables += inner.get_children()
+        imports = {name.get_name() for name in table.get_symbols() if name.is_imported()}
+        if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in tree.body):
+            imports.add("*")
+        changes = {_root(node) for node in tree.body} - {""}
+        return _Names(*map(frozenset, (used, gives, imports, changes)))
+
+
+def _root(node: ast.stmt) -> str:
+    """Return the name whose object a statement changes: ``x`` in ``x[0] = 1`` or ``x.add(1)``."""
+    part: Any = None
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        part = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        part = node.value.func
+    if not isinstance(part, ast.Attribute | ast.Subscript):
+        return ""
+    while isinstance(part, ast.Attribute | ast.Subscript):
+        part = part.value
+    return part.id if isinstance(part, ast.Name) else ""
+
+
 def definitions(cell: str) -> str:
-    """Return only what a cell defines: its imports, functions, classes and plain assignments."""
+    """Return only what a cell defines: its imports, functions and classes, and the session."""
     try:
         tree = _parse(cell)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -159,9 +234,12 @@ class _Finder:
         self.checks: list[str] = []
         self.imports: set[str] = set()
         self.parameters, self.seed = -1, 0
+        self.handing_in: set[int] = set()
 
     def visit_cell(self, number: int, tree: ast.Module, text: str) -> None:
         for node in ast.walk(tree):
+            if _called(node) in ("Lab", "task", "answer", "memo"):
+                self.handing_in.add(number)
             if isinstance(node, ast.FunctionDef):
                 self._function(node, text)
             elif isinstance(node, ast.Call):
@@ -196,6 +274,7 @@ class _Finder:
         }
         if self.parameters < 0 and {"profile", "seed"} <= values.keys():
             self.parameters = number
+            self.handing_in.add(number)
             seed = getattr(values["seed"], "value", None)
             self.seed = seed if type(seed) is int and 0 <= seed < 2**31 else 0
 

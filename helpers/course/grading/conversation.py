@@ -167,5 +167,5 @@ def _anatomy(said: dict[str, Any]) -> Anatomy:
     return Anatomy(
         texts("cells"), texts("labs"), by_name("sources"), by_name("functions"), texts("checks"),
         texts("imports"), whole(said["parameters"]), whole(said["seed"]),
-        tuple(whole(number) for number in said["broken"]),
+        *(tuple(whole(number) for number in said[name]) for name in ("needed", "broken")),
     )  # fmt: skip

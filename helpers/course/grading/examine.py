@@ -34,6 +34,7 @@ from helpers.sandbox import Layers, Limits
 MAX_NOTEBOOK = 25 * 2**20  # bytes; what is larger carries outputs that nobody reads here
 _MAX_STARTS = 8  # of a sandbox for one submission
 _MEMO = 20_000  # characters
+_FAILED = " failed: "
 _HIDDEN = (
     "It passes the cases of lab.check and fails on others of the same kind. Does it treat every "
     "input alike, whatever its size and its values?"
@@ -52,6 +53,9 @@ class Rules:
         Sizes with which the notebook runs.
     cell_seconds : float
         Time one cell may take.
+    whole : bool
+        Run every cell. Otherwise only those on which something handed in rests are run, and the
+        others too if that ends in an error.
     limits : Limits
         What one submission may use; its ``seconds`` are for the whole of it.
     layers : Layers
@@ -61,6 +65,7 @@ class Rules:
     seed: int
     profile: str = "fast"
     cell_seconds: float = 120.0
+    whole: bool = False
     limits: Limits = field(default_factory=Limits)
     layers: Layers = field(default_factory=Layers)
 
@@ -107,9 +112,10 @@ class _Examination:
         self._given: dict[str, dict[str, Any]] = {}  # values handed in, as they came
         self._revealed: set[str] = set()  # tasks whose right value the notebook was told
         self._alone: set[str] = set()  # tasks whose right value it is never told
+        self._cells_failed = False
         self._references: dict[tuple[str, str], Any] = {}
         self._visible: dict[str, Verdict] = {}  # functions that pass the visible cases
-        self._ran = False
+        self._ran, self._whole = False, rules.whole
 
     def examined(self) -> Examined:
         for _ in range(_MAX_STARTS):
@@ -120,10 +126,27 @@ class _Examination:
                     continue
                 if self._found.state != "graded":
                     break
+                self._try_whole()
         if not self._ran and self._found.state == "graded":
             self._found.state = "stopped"
         self._finish()
         return self._found
+
+    def _try_whole(self) -> None:
+        """Forget what ended in an error where running all cells may mend it."""
+        open_ = [name for name, (found, _) in self._done.items() if self._may_mend(found)]
+        if self._whole or not open_:
+            return
+        self._whole, self._ran = True, False
+        self._found.notes = [note for note in self._found.notes if _FAILED not in note]
+        for name in open_:
+            del self._done[name]
+
+    def _may_mend(self, found: Verdict) -> bool:
+        if found.status == "error":
+            return found.explanation.startswith("it raised")
+        missing = found.status == "not attempted" and found.task in self._anatomy.sources
+        return missing and self._cells_failed
 
     def _conversation(self) -> Conversation:
         rest = max(1.0, self._ends - time.monotonic())
@@ -181,13 +204,17 @@ class _Examination:
                 "seed": self._anatomy.seed,
                 "cell_seconds": self._rules.cell_seconds,
                 "define": sorted(self._define),
-                "skip": sorted(self._skip),
+                "skip": sorted(self._skip | self._idle()),
                 "functions": self._lab.given.functions,
             },
             self._answered,
         )
         if not self._ran:
             self._keep(ran)
+
+    def _idle(self) -> set[int]:
+        cells = set(range(len(self._anatomy.cells)))
+        return set() if self._whole else cells - set(self._anatomy.needed)
 
     def _blame_cell(self, cell: int, why: str) -> None:
         if cell < 0:
@@ -206,8 +233,9 @@ class _Examination:
             known = {memo.name for memo in self._lab.spec.memos}
             kept = {name: text for name, text in memos.items() if isinstance(text, str)}
             self._found.memos = {n: text[:_MEMO] for n, text in kept.items() if n in known}
+        self._cells_failed = bool(_pairs(errors))
         for cell, problem in _pairs(errors):
-            self._note(f"code cell {cell + 1} failed: {problem[:300]}")
+            self._note(f"code cell {cell + 1}{_FAILED}{problem[:300]}")
         counts = ran.get("counts")
         for name, count in counts.items() if isinstance(counts, dict) else ():
             if type(count) is int and count > 1 and self._lab.spec.task(name):
