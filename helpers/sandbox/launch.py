@@ -40,19 +40,20 @@ def main(text: str) -> None:
     if os.getppid() != policy["parent"]:
         os._exit(REFUSED)
     alive, hold = os.pipe()
+    null = os.open(os.devnull, os.O_RDWR)  # now: the file tree will be another one
     child = os.fork()
     if child:
         os.close(alive)
-        _let_go()
+        _let_go(null)
         status = os.waitpid(child, 0)[1]
         if not policy["namespaces"]:  # where ending process 1 ends all the others
             _end_orphans()
         _exit_like(status)
     os.close(hold)
-    _inside(policy, alive)
+    _inside(policy, alive, null)
 
 
-def _inside(policy: dict[str, Any], alive: int) -> None:
+def _inside(policy: dict[str, Any], alive: int, null: int) -> None:
     """Finish the sandbox as its first process, and start the program."""
     try:
         if policy["namespaces"]:
@@ -80,7 +81,7 @@ def _inside(policy: dict[str, Any], alive: int) -> None:
     program = os.fork()
     if not program:
         _become(policy)
-    _let_go()
+    _let_go(null)
     while True:  # reap whatever is left behind until the program itself ends
         ended, status = os.wait()
         if ended == program:
@@ -97,9 +98,8 @@ def _become(policy: dict[str, Any]) -> None:
         _refuse(error)
 
 
-def _let_go() -> None:
+def _let_go(null: int) -> None:
     """Drop the program's pipes, so that their other ends notice when it closes them."""
-    null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(null, number)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_what_a_learner_is_told_does_not_depend_on_the_hidden_inputs(
 ) -> None:
     (kind,) = [kind for kind in recipes.ALL if kind.name == "hidden inputs told to the learner"]
     data = spoilt(kind, solved, unsolved)
-    other = Rules(seed=8, cell_seconds=rules.cell_seconds, limits=rules.limits)
+    other = replace(rules, seed=8)
     one, two = examine(lab, data, rules), examine(lab, data, other)
     assert "HIDDEN" in one.tasks[1].explanation
     assert (one.tasks, one.memos, one.notes) == (two.tasks, two.memos, two.notes)
@@ -217,7 +218,7 @@ def test_another_submission_seed_or_check_is_graded_anew_and_a_damaged_record_to
     assert records.load(run.out, first.ident, "another key") is None
     records.path_of(run.out, first.ident).write_text('{"half": ')
     assert records.load(run.out, first.ident, first.key) is None
-    other = Run(lab, source, run.out, Rules(seed=8, limits=rules.limits), progress=False)
+    other = Run(lab, source, run.out, replace(rules, seed=8), progress=False)
     assert grade(other)[0].key != first.key
 
 

@@ -147,7 +147,8 @@ def test_closing_it_ends_everything_that_was_started_however_it_hid() -> None:
 def test_it_dies_with_a_parent_that_is_killed() -> None:
     code = (
         "import sys\nfrom helpers.sandbox import Sandbox\n"
-        "box = Sandbox([sys.executable, '-S', '-c', 'import time; print(1, flush=True); time.sleep(60)'])\n"
+        "program = 'import time; print(1, flush=True); time.sleep(60)'\n"
+        "box = Sandbox([sys.executable, '-S', '-c', program])\n"
         "box.receive(10, 10)\nprint('up', flush=True)\nbox.receive(60, 10)"
     )
     root = Path(__file__).parents[2]

@@ -71,12 +71,14 @@ _SUMMARY = (
 <h2>Look at these</h2>
 <table><tr><th>learner<th>file<th>status<th>points<th>notes</tr>
 {% for record in records if record.notes or record.state != "graded" %}
-<tr><td>{{ record.learner }}<td>{{ record.source }}<td>{{ record.state }}
+<tr><td><a href="feedback/{{ record.ident }}.html">{{ record.learner }}</a>
+<td>{{ record.source }}<td>{{ record.state }}
 <td>{{ record.points }}<td>{% for note in record.notes %}{{ note }}<br>{% endfor %}</tr>
 {% endfor %}</table>
 <h2>Everyone</h2>
 <table><tr><th>learner{% for task in tasks %}<th>{{ task.name }}{% endfor %}<th>total<th>s</tr>
-{% for record in records %}<tr><td>{{ record.learner }}
+{% for record in records %}<tr>
+<td><a href="feedback/{{ record.ident }}.html">{{ record.learner }}</a>
 {% for task in record.tasks %}<td>{{ task.points }}{% endfor %}
 <td>{{ record.points }}<td>{{ "%.0f"|format(record.seconds) }}</tr>{% endfor %}</table>
 </body></html>
@@ -151,21 +153,28 @@ def failure_messages(records: Sequence[Record]) -> list[tuple[str, int]]:
     for record in records:
         for task in record.tasks:
             if task.status in ("mismatch", "error"):
-                line = re.sub(r"-?\d[\d.,e+-]*", "#", task.explanation.partition("\n")[0])
+                line = re.sub(
+                    r"-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?", "#", task.explanation.partition("\n")[0]
+                )
                 found[f"{task.task}: {line}"[:70]] += 1
     return sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))[:_MESSAGES]
 
 
 def _image(draw: Callable[[Axes], object]) -> str:
     """Draw on new axes and return the figure as a data address."""
+    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.0, 4.0), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    draw(figure.subplots())
+    from helpers.plots import use_style
+
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=120)
+    with mpl.rc_context():
+        use_style()
+        figure = Figure(figsize=(8.0, 4.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure.subplots())
+        figure.savefig(stream, format="png", dpi=120)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

@@ -101,11 +101,23 @@ def save(folder: Path, record: Record) -> None:
 
 def load(folder: Path, ident: str, key: str) -> Record | None:
     """Return the record of a submission if it was made under the same key."""
+    record = _read(path_of(folder, ident))
+    return record if record is not None and record.key == key else None
+
+
+def load_all(folder: Path) -> list[Record]:
+    """Return every record of a run, in the order of the learners' names."""
+    found = [_read(path) for path in (folder / "records").glob("*.json")]
+    whole = [record for record in found if record is not None]
+    return sorted(whole, key=lambda record: (record.learner.casefold(), record.ident))
+
+
+def _read(path: Path) -> Record | None:
     try:
-        content: dict[str, Any] = json.loads(path_of(folder, ident).read_text("utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
         tasks = tuple(TaskRecord(**task) for task in content.pop("tasks"))
         notes = tuple(content.pop("notes"))
         record = Record(**content, tasks=tasks, notes=notes)
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return record if record.key == key and record.version == VERSION else None
+    return record if record.version == VERSION else None

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -59,25 +60,40 @@ class Run:
     progress: bool = True
 
 
-def seed_of(out: Path, given: int | None) -> int:
+def seed_of(out: Path, lab: str, given: int | None) -> int:
     """Return the seed of the run in a folder: the one given, else the stored, else a new one.
 
     Raises
     ------
     CourseError
-        If the folder cannot be written, or its settings cannot be read.
+        If the folder cannot be written, or holds the marks of another lab.
     """
-    path = out / "run.json"
+    stored = _settings(out) if (out / "run.json").is_file() else {"lab": lab, "seed": None}
+    if stored["lab"] != lab:
+        raise CourseError(f"{out} holds the marks of lab {stored['lab']}; give another --out")
+    seed = given if given is not None else stored["seed"]
+    seed = secrets.randbelow(2**31) if seed is None else seed
     try:
-        stored = json.loads(path.read_text("utf-8"))["seed"] if path.is_file() else None
-        seed = given if given is not None else stored
-        seed = secrets.randbelow(2**31) if seed is None else int(seed)
-        write_atomically(path, json.dumps({"seed": seed}) + "\n")
+        write_atomically(out / "run.json", json.dumps({"lab": lab, "seed": seed}) + "\n")
     except OSError as error:
         raise CourseError(f"{out} cannot be written: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
-        raise CourseError(f"{path} is damaged; give --seed, and delete it") from None
     return seed
+
+
+def lab_of(out: Path) -> str:
+    """Return the name of the lab whose marks a folder holds."""
+    return str(_settings(out)["lab"])
+
+
+def _settings(out: Path) -> dict[str, Any]:
+    path = out / "run.json"
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        return {"lab": str(stored["lab"]), "seed": int(stored["seed"])}
+    except OSError as error:
+        raise CourseError(f"{path}: {error.strerror}; grade into this folder first") from None
+    except (ValueError, KeyError, TypeError):
+        raise CourseError(f"{path} is damaged; delete it and give --seed") from None
 
 
 def grade(run: Run) -> list[Record]:
