@@ -1,8 +1,8 @@
 """Run an untrusted program so that it cannot read, reach, exhaust or outlive anything.
 
-:class:`Sandbox` starts a program and exchanges lines with it; :func:`run` runs one to its end;
-:func:`available` says which layers this machine can put up. Linux on x86-64, standard library
-only. See :mod:`helpers.sandbox.probes` for what each layer is tested against.
+:class:`~helpers.sandbox.process.Sandbox` starts a program and exchanges lines with it,
+:func:`~helpers.sandbox.process.run` runs one to its end. Linux on x86-64, standard library only.
+``helpers.sandbox.probes`` tries to break each layer, and says which of them a machine can put up.
 """
 
 from helpers.sandbox.layers import Layers

@@ -29,6 +29,9 @@ def main(text: str) -> None:
     os.umask(0o077)
     with contextlib.suppress(OSError):
         os.nice(policy["niceness"])
+    if policy["bubblewrap"]:  # it has done the rest of this
+        alive, _hold = os.pipe()
+        _inside(policy, alive, os.open(os.devnull, os.O_RDWR))
     try:
         if policy["namespaces"]:
             _enter_namespaces()
@@ -56,7 +59,7 @@ def main(text: str) -> None:
 def _inside(policy: dict[str, Any], alive: int, null: int) -> None:
     """Finish the sandbox as its first process, and start the program."""
     try:
-        if policy["namespaces"]:
+        if policy["namespaces"] and not policy["bubblewrap"]:
             _build_root(policy)
         _set_limits(policy)
         if policy["landlock"]:

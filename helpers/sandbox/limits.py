@@ -42,7 +42,7 @@ class Limits:
     cpu_seconds: int = 1200
     memory: int = 4 * GB
     group_memory: int = 3 * GB
-    processes: int = 128
+    processes: int = 256
     disk: int = 256 * MB
     shared_memory: int = 64 * MB
     file_size: int = 128 * MB

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import SandboxError
-from helpers.sandbox.layers import Layers
+from helpers.sandbox import bubblewrap
+from helpers.sandbox.layers import NAMES, Layers
 from helpers.sandbox.limits import MB, Limits
 from helpers.sandbox.process import Sandbox, run
 
@@ -227,11 +228,20 @@ def _targets() -> Iterator[Targets]:
 def available() -> tuple[Layers, dict[str, str]]:
     """Return the layers this machine can put up, and why each of the others fails."""
     problems = {}
-    for name in ("namespaces", "landlock", "seccomp"):
+    for name in NAMES:
         problem = _problem(Layers(False, False, False).with_(name))
         if problem:
             problems[name] = problem
-    return Layers().without(*problems), problems
+    layers = Layers().without(*problems)
+    if "namespaces" in problems and bubblewrap.installed():
+        wrapped = Layers(landlock=False, seccomp=False, bubblewrap=True)
+        problem = _problem(wrapped)
+        if not problem:
+            del problems["namespaces"]
+            layers = layers.with_("namespaces", "bubblewrap")
+        else:
+            problems["namespaces"] += f"; with bubblewrap: {problem}"
+    return layers, problems
 
 
 def _problem(layers: Layers) -> str:

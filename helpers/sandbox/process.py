@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import SandboxError
+from helpers.sandbox import bubblewrap
 from helpers.sandbox.layers import Layers
 from helpers.sandbox.limits import Limits
 
@@ -40,7 +41,7 @@ class Sandbox:
     The program reads lines on its standard input and writes lines on its standard output. It
     sees an own small file tree: the system's libraries, this Python, the paths in `readable`, and
     a private folder that vanishes with it. Every other file, the network and all processes
-    outside are not there for it.
+    outside are not there for it. It ends at the latest with the thread that started it.
 
     Parameters
     ----------
@@ -100,6 +101,8 @@ class Sandbox:
             },
         }
         launcher = [sys.executable, "-P", "-S", "-m", _LAUNCHER, json.dumps(policy)]
+        if self.layers.namespaces and self.layers.bubblewrap:
+            launcher = bubblewrap.wrapped(launcher, policy)
         process = subprocess.Popen(
             launcher,
             stdin=subprocess.PIPE,
@@ -279,7 +282,7 @@ class Finished:
 def run(command: Sequence[str], *, max_bytes: int = 1 << 20, **options: object) -> Finished:
     """Run a program in a sandbox to its end; the options are those of :class:`Sandbox`."""
     with Sandbox(command, **options) as box:  # type: ignore[arg-type]
-        output = b"\n".join(_lines(box, max_bytes))
+        output = b"\n".join([*_lines(box, max_bytes), *filter(None, [bytes(box._pending)])])
         with contextlib.suppress(subprocess.TimeoutExpired):
             box._process.wait(1)
         box._closed.set()

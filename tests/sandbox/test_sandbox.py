@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import SandboxError
-from helpers.sandbox import Layers, Limits, Sandbox, run
+from helpers.sandbox import Layers, Limits, Sandbox, bubblewrap, probes, run
 from helpers.sandbox.limits import MB
 from helpers.sandbox.probes import PROBES, available, try_to_break
 from helpers.sandbox.process import descendants
@@ -23,8 +23,19 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-S", "-c", code]
 
 
-def test_every_attempt_to_break_it_fails() -> None:
-    findings = list(try_to_break())
+@pytest.mark.parametrize(
+    "layers",
+    [
+        Layers(),
+        pytest.param(
+            Layers(bubblewrap=True),
+            marks=pytest.mark.skipif(not bubblewrap.installed(), reason="bwrap is not installed"),
+        ),
+    ],
+    ids=["own namespaces", "bubblewrap"],
+)
+def test_every_attempt_to_break_it_fails(layers: Layers) -> None:
+    findings = list(try_to_break(layers))
     assert len(findings) == len(PROBES) >= 20
     assert [f"{f.attempt}: {f.note}" for f in findings if not f.held] == []
 
@@ -61,6 +72,23 @@ def test_this_machine_has_every_layer() -> None:
     layers, problems = available()
     assert problems == {}
     assert layers.missing == ()
+
+
+def test_bubblewrap_stands_in_where_namespaces_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def problem(layers: Layers) -> str:
+        tried.append(layers)
+        return "" if layers.bubblewrap or not layers.namespaces else "Operation not permitted"
+
+    monkeypatch.setattr(probes, "_problem", problem)
+    monkeypatch.setattr(bubblewrap, "installed", lambda: "/usr/bin/bwrap")
+    assert available() == (Layers(bubblewrap=True), {})
+    assert tried[-1].bubblewrap
+    monkeypatch.setattr(bubblewrap, "installed", lambda: None)
+    assert available() == (Layers(namespaces=False), {"namespaces": "Operation not permitted"})
 
 
 def test_lines_go_in_and_out() -> None:
@@ -198,7 +226,8 @@ def test_limits_and_paths_that_make_no_sense_are_refused(tmp_path: Path) -> None
 
 def test_the_environment_does_not_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "secret")
-    end = run(python("import os; print(sorted(os.environ))"), environment={"A": "1"}, limits=SMALL)
+    code = "import os, sys; sys.stdout.write(str(sorted(os.environ)))"
+    end = run(python(code), environment={"A": "1"}, limits=SMALL)
     assert b"API_TOKEN" not in end.output
     assert b"'A'" in end.output
     assert os.environ["API_TOKEN"] == "secret"
