@@ -263,7 +263,10 @@ class Sandbox:
             return f"it ran for more than {self.limits.seconds:g} s"
         if written > self.limits.output:
             return f"it wrote more than {self.limits.output:,} bytes to standard error"
-        used = sum(map(_memory, descendants(self._process.pid)))
+        inside = descendants(self._process.pid)
+        if len(inside) > self.limits.processes + 2:  # where the kernel does not count for us
+            return f"it started more than {self.limits.processes} processes"
+        used = sum(map(_memory, inside))
         if used > self.limits.group_memory:
             return f"its processes used more than {self.limits.group_memory / 2**20:,.0f} MB"
         return ""

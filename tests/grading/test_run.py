@@ -19,7 +19,7 @@ from helpers.course.grading import records
 from helpers.course.grading.examine import Rules, examine
 from helpers.course.grading.lab import GradedLab, Private, load, load_private
 from helpers.course.grading.records import Record
-from helpers.course.grading.run import Run, grade, seed_of
+from helpers.course.grading.run import Run, grade, lab_of, seed_of
 from helpers.course.grading.tables import write_tables
 from helpers.course.tasks import Case, FunctionTask
 from helpers.errors import CourseError
@@ -130,10 +130,16 @@ def test_the_labs_of_the_course_can_be_graded_by_number() -> None:
 
 
 def test_the_seed_is_drawn_once_and_kept(tmp_path: Path) -> None:
-    drawn = seed_of(tmp_path, None)
-    assert seed_of(tmp_path, None) == drawn
-    assert seed_of(tmp_path, 5) == 5
-    assert seed_of(tmp_path, None) == 5
+    drawn = seed_of(tmp_path, "tiny", None)
+    assert seed_of(tmp_path, "tiny", None) == drawn
+    assert seed_of(tmp_path, "tiny", 5) == 5
+    assert seed_of(tmp_path, "tiny", None) == 5
+    assert lab_of(tmp_path) == "tiny"
+    with pytest.raises(CourseError, match="holds the marks of lab tiny; give another --out"):
+        seed_of(tmp_path, "other", 5)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(CourseError, match="is damaged"):
+        lab_of(tmp_path)
 
 
 KILLED = """
