@@ -124,6 +124,13 @@ def test_a_zip_bomb_is_refused_before_it_goes_off(tmp_path: Path) -> None:
         deep.read()
 
 
+def test_an_archive_of_200_mb_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "eve.zip").open("wb") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(CourseError, match="the archive has more than 30 MB"):
+        collect(tmp_path)[0].read()
+
+
 def test_a_damaged_or_encrypted_archive_is_refused(tmp_path: Path) -> None:
     whole = archive({"lab.ipynb": b"text" * 1000})
     put(tmp_path, "cut.zip", data=whole[: len(whole) // 2])

@@ -27,7 +27,7 @@ _MOODLE = re.compile(r"(?P<name>.+)_(?P<user>\d+)_assignsubmission_(?:file|onlin
 _ATTEMPT = re.compile(r"-(\d{1,3})$")  # Canvas numbers resubmissions
 _NOISE = re.compile(r"(^|/)(\.|__MACOSX/|.*\.ipynb_checkpoints/|.*assignsubmission_onlinetext_)")
 _MAX_MEMBERS = 10_000  # files in one archive
-_MAX_ARCHIVE = 100 * 2**20  # bytes of a learner's own archive
+_MAX_ARCHIVE = 30 * 2**20  # bytes of a learner's own archive
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ class Submission:
             return self.place.read(MAX_NOTEBOOK)
         if suffix != ".zip":
             raise CourseError(f"a notebook (.ipynb) was expected, not {suffix or 'this file'}")
+        if not self.place.inner and self.place.path.stat().st_size > _MAX_ARCHIVE:
+            raise CourseError(f"the archive has more than {_MAX_ARCHIVE >> 20} MB")
         inside = [name for name in self.place.members() if _is_notebook(name)]
         if not inside:
             raise CourseError("there is no notebook in this archive, or it is damaged")
