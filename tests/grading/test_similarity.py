@@ -43,6 +43,7 @@ def test_a_copy_with_other_names_comes_first_and_given_code_counts_for_nothing()
     assert (found[0].one, found[0].other) == ("L3", "L4")
     assert found[0].similarity > 0.9
     assert "setdefault ( round ( v , 0 )" in found[0].shared
+    assert found[0].shared in " ".join(tokens(GIVEN + COPIED))
     assert all(pair.similarity < 0.3 for pair in found[1:])
 
 

@@ -7,6 +7,7 @@ that did so, so that one bad cell costs what is in it and not the rest.
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -232,7 +233,7 @@ class _Examination:
         if isinstance(memos, dict):
             known = {memo.name for memo in self._lab.spec.memos}
             kept = {name: text for name, text in memos.items() if isinstance(text, str)}
-            self._found.memos = {n: text[:_MEMO] for n, text in kept.items() if n in known}
+            self._found.memos = {n: _tidy(text) for n, text in kept.items() if n in known}
         self._cells_failed = bool(_pairs(errors))
         for cell, problem in _pairs(errors):
             self._note(f"code cell {cell + 1}{_FAILED}{problem[:300]}")
@@ -380,6 +381,11 @@ class _Examination:
             self._note("it opens no session of the lab; tasks were found by their functions' names")
         for cell in own.broken:
             self._note(f"code cell {cell + 1} is not Python")
+
+
+def _tidy(text: str) -> str:
+    """Return a memo without the indentation it had as a string in a cell."""
+    return textwrap.dedent(text[:_MEMO]).strip()
 
 
 def _pairs(errors: Any) -> Sequence[tuple[int, str]]:

@@ -50,7 +50,7 @@ _FEEDBACK = (
 {% for task in record.tasks %}
 <section class="{{ 'passed' if task.status == 'passed' else 'lost' }}">
 <h2>{{ task.task }} · {{ task.title }}: {{ task.points }} of {{ task.max_points }}</h2>
-<p>{{ words[task.status] }}{% if task.hidden %}, but only on the inputs you can see{% endif %}</p>
+<p>{{ words["hidden" if task.hidden else task.status] }}</p>
 {% for name, text in (("You wrote", task.answer), ("It was called as", task.called),
     ("Expected", task.expected), ("Got", task.got), ("Why not", task.explanation),
     ("Hint", task.hint)) %}{% if text %}<h3>{{ name }}</h3><pre>{{ text }}</pre>{% endif %}
@@ -87,7 +87,8 @@ _SUMMARY = (
 _WORDS = {
     "passed": "Right",
     "mismatch": "Not right yet",
-    "error": "It could not be judged",
+    "error": "It ended in an error",
+    "hidden": "Right on the inputs you can see, not on others",
     "not attempted": "Not attempted",
 }
 _EXCUSES = {

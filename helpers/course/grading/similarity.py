@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import keyword
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,29 +76,35 @@ def similar_pairs(records: Sequence[Record], given: str) -> list[Pair]:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     left_out = set(runs(given))
-    own = {r.ident: [run for run in runs(r.code) if run not in left_out] for r in records}
+    own = {
+        r.ident: {at: run for at, run in enumerate(runs(r.code)) if run not in left_out}
+        for r in records
+    }
     kept = [record for record in records if own[record.ident]]
     if len(kept) < 2:
         return []
-    bags = TfidfVectorizer(analyzer=lambda record: own[record.ident], sublinear_tf=True)
+    bags = TfidfVectorizer(analyzer=lambda record: own[record.ident].values(), sublinear_tf=True)
     weights = bags.fit_transform(kept)
     cosines = np.triu((weights @ weights.T).toarray(), 1)
     pairs = [
         Pair(
             kept[i].learner, kept[j].learner, float(cosines[i, j]),
-            _longest(own[kept[i].ident], set(own[kept[j].ident])),
+            _longest(own[kept[i].ident], set(own[kept[j].ident].values())),
         )
         for i, j in np.argwhere(cosines >= _LEAST)
     ]  # fmt: skip
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.one, pair.other))
 
 
-def _longest(one: Sequence[str], other: set[str]) -> str:
+def _longest(one: Mapping[int, str], other: set[str]) -> str:
     """Return the longest stretch of neighbouring runs of `one` that `other` holds too."""
     best: list[str] = []
     now: list[str] = []
-    for run in one:
-        now = [*now, run] if run in other else []
+    for at, run in one.items():
+        if run not in other:
+            now = []
+            continue
+        now = [*now, run] if at - 1 in one else [run]
         best = max(best, now, key=len)
     if not best:
         return ""

@@ -29,7 +29,7 @@ def harmless(value: str | int | float) -> str | int | float:
     """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
     if not isinstance(value, str):
         return value
-    text = "".join(c if c.isprintable() else " " for c in value)
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in value)
     return f"'{text}" if value.lstrip(" ").startswith(_FORMULA) else text
 
 
