@@ -97,10 +97,10 @@ def dissect(texts: Sequence[str]) -> Anatomy:
     """Find out what code cells hold."""
     from IPython.core.inputtransformer2 import TransformerManager
 
-    cells, trees, broken = [], [], []
+    cells, trees, broken, magics = [], [], [], TransformerManager()
     for number, text in enumerate(texts):
         try:
-            translated = TransformerManager().transform_cell(text)
+            translated = magics.transform_cell(text)
             trees.append((number, _parse(translated)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             translated = text

@@ -7,6 +7,7 @@ and believed only as what the submission says about itself.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Conversation:
         }
         readable = [*lab.readable, *([data] if data else [])]
         self.cell = -1  # the last cell that was begun
+        self._token = ""  # of the latest request: a line that lacks it is no answer to it
         self._box = Sandbox(
             command, readable=readable, limits=limits, layers=layers, environment=environment
         )
@@ -70,27 +72,27 @@ class Conversation:
 
     def read(self, notebook: bytes) -> Anatomy | str:
         """Return what the notebook holds, or why it is none."""
-        self._send({"do": "read", "notebook": notebook})
+        self._request({"do": "read", "notebook": notebook})
         answer = self._read(60.0)
         if isinstance(answer.get("problem"), str):
             return str(answer["problem"])
         try:
             return _anatomy(answer["anatomy"])
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise self._out_of_turn() from None
 
     def run(
         self, request: dict[str, Any], answered: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
         """Run the cells; each value that is handed in goes through `answered`."""
-        self._send({"do": "run", **request})
+        self._request({"do": "run", **request})
         while True:
             message = self._read(request["cell_seconds"] + _GRACE)
             if type(message.get("cell")) is int:
                 self.cell = message["cell"]
             elif isinstance(message.get("answer"), str):
                 self._send(answered(message))
-            elif isinstance(message.get("ran"), dict):
+            elif isinstance(message.get("ran"), dict) and message.get("token") == self._token:
                 ran: dict[str, Any] = message["ran"]
                 return ran
             else:
@@ -99,8 +101,9 @@ class Conversation:
     def call(self, task: str, args: tuple[Any, ...], limit: float) -> Reply:
         """Call the function handed in for a task."""
         started = time.monotonic()
-        self._send({"do": "call", "task": task, "args": args, "limit": limit})
-        reply = self._read(limit + _GRACE).get("reply")
+        self._request({"do": "call", "task": task, "args": args, "limit": limit})
+        answer = self._read(limit + _GRACE)
+        reply = answer.get("reply") if answer.get("token") == self._token else None
         if not isinstance(reply, dict) or reply.get("status") not in _STATUSES:
             raise self._out_of_turn()
         if time.monotonic() - started > limit + 1:
@@ -113,6 +116,10 @@ class Conversation:
             message if isinstance(message, str) else "",
             tuple(number for number in numbers if type(number) is int),
         )
+
+    def _request(self, message: dict[str, Any]) -> None:
+        self._token = secrets.token_hex(8)
+        self._send({**message, "token": self._token})
 
     def _send(self, message: dict[str, Any]) -> None:
         try:

@@ -92,12 +92,13 @@ def examine(lab: GradedLab, notebook: bytes, rules: Rules) -> Examined:
     """
     if len(notebook) > MAX_NOTEBOOK:
         size = f"{len(notebook) / 2**20:,.0f} MB (limit {MAX_NOTEBOOK >> 20} MB)"
-        return _nothing(lab, "not a notebook", f"the file has {size}; clear its outputs")
+        return nothing(lab, "not a notebook", f"the file has {size}; clear its outputs")
     return _Examination(lab, notebook, rules).examined()
 
 
-def _nothing(lab: GradedLab, state: State, note: str) -> Examined:
-    tasks = tuple(_recorded(verdict(task, "not attempted"), "") for task in lab.spec.tasks)
+def nothing(lab: GradedLab, state: State, note: str) -> Examined:
+    """Return what a submission gives that was not examined, for the reason in `note`."""
+    tasks = tuple(TaskRecord(**vars(verdict(task, "not attempted"))) for task in lab.spec.tasks)
     return Examined(state, tasks, notes=[note])
 
 
@@ -241,7 +242,8 @@ class _Examination:
         for name, count in counts.items() if isinstance(counts, dict) else ():
             if type(count) is int and count > 1 and self._lab.spec.task(name):
                 self._note(f"{name} is handed in {count} times; the last one counts")
-        for name in ran.get("unregistered") or ():
+        names = ran.get("unregistered")
+        for name in names if isinstance(names, list) else ():
             if isinstance(name, str) and self._lab.spec.task(name):
                 self._note(f"{name} is not registered with @lab.task; found by its function's name")
 
@@ -364,7 +366,8 @@ class _Examination:
             lost = handed_in and self._found.state != "another lab"
             open_ = verdict(task, "error", why) if lost else verdict(task, "not attempted")
             found, hidden = self._done.get(task.name, (open_, False))
-            records.append(_recorded(found, self._anatomy.sources.get(task.name, ""), hidden))
+            answer = self._anatomy.sources.get(task.name, "")
+            records.append(TaskRecord(**vars(found), answer=answer, hidden=hidden))
         self._found.tasks = tuple(records)
         if self._found.state in ("graded", "stopped"):
             self._look_at_text()
@@ -393,7 +396,3 @@ def _pairs(errors: Any) -> Sequence[tuple[int, str]]:
         return []
     pairs = [pair for pair in errors if isinstance(pair, tuple) and len(pair) == 2]
     return [(n, text) for n, text in pairs if type(n) is int and isinstance(text, str)]
-
-
-def _recorded(found: Verdict, answer: str, hidden: bool = False) -> TaskRecord:
-    return TaskRecord(**vars(found), answer=answer, hidden=hidden)

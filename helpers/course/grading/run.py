@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,11 @@ from tqdm import tqdm
 import helpers
 from helpers.course.generate import write_atomically
 from helpers.course.grading import records
-from helpers.course.grading.examine import Examined, Rules, examine
+from helpers.course.grading.examine import Examined, Rules, examine, nothing
 from helpers.course.grading.lab import GradedLab
-from helpers.course.grading.records import Record
+from helpers.course.grading.records import Record, State
 from helpers.course.grading.submissions import Submission, collect
 from helpers.course.run import alone_in
-from helpers.course.tasks import verdict
 from helpers.errors import CourseError, SandboxError
 
 
@@ -140,7 +139,8 @@ def _graded(run: Run, submission: Submission) -> Record:
     kept = None if run.force else records.load(run.out, submission.ident, key)
     if kept is not None:
         return kept
-    found = _unread(run.lab, problem) if problem else _examined(run, notebook)
+    lost: State = "not a notebook"
+    found = nothing(run.lab, lost, problem) if problem else _examined(run, notebook)
     failed = found.state == "stopped" and any(note.startswith(_OURS) for note in found.notes)
     record = Record(
         key="" if failed else key,
@@ -169,15 +169,8 @@ def _examined(run: Run, notebook: bytes) -> Examined:
     except SandboxError:
         raise
     except Exception as error:  # one submission must not end the run for all the others
-        found = _unread(run.lab, f"{_OURS} ({type(error).__name__}: {error}); run it again")
-        return replace(found, state="stopped")
-
-
-def _unread(lab: GradedLab, problem: str) -> Examined:
-    tasks = tuple(
-        records.TaskRecord(**vars(verdict(task, "not attempted"))) for task in lab.spec.tasks
-    )
-    return Examined("not a notebook", tasks, notes=[problem])
+        note = f"{_OURS} ({type(error).__name__}: {error}); run it again"
+        return nothing(run.lab, "stopped", note)
 
 
 def _notes(submission: Submission) -> Iterator[str]:

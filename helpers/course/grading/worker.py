@@ -9,7 +9,8 @@ can change is what this process answers. Requests and answers are single lines, 
                                                       {"ran": {...}}
     {"do": "call", "task": name, "args": tuple, "limit": seconds} -> {"reply": {...}}
 
-After ``{"answer": ...}`` the process waits for ``{"value": ..., "own": bool}``.
+The last line to each request carries its token. After ``{"answer": ...}`` the process waits for
+``{"value": ..., "own": bool}``.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Worker:
         self._say({"ready": True})
         for line in self._requests:
             request = wire.loads(line)
-            self._say(actions[request["do"]](request))
+            self._say({**actions[request["do"]](request), "token": request["token"]})
 
     def _say(self, message: dict[str, Any]) -> None:
         self._replies.write(wire.dumps(message) + b"\n")

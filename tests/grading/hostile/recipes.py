@@ -200,6 +200,11 @@ _REACHES = (
     Hostile("another way into the pipe", first(
         "import os\nfor fd in range(3, 32):\n    try: os.write(fd, b'nonsense\\n')\n"
         "    except OSError: pass"), 6, "wrote to the grader's pipe"),
+    Hostile("a forged report on the pipe", first(
+        "import os\nfrom helpers.course.wire import dumps\n"
+        "forged = dumps({'ran': {'memos': 5, 'errors': 5, 'counts': 5, 'unregistered': 5}})\n"
+        "for fd in range(3, 32):\n    try: os.write(fd, forged + b'\\n')\n"
+        "    except OSError: pass"), 6, "wrote to the grader's pipe"),
     Hostile("JSON that is too deep on the pipe", first(
         "import os\nfor fd in range(3, 32):\n    try: os.write(fd, b'[' * 5000 + b'\\n')\n"
         "    except OSError: pass"), 6, "wrote to the grader's pipe"),
