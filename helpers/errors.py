@@ -31,3 +31,7 @@ class CourseError(EdgesecError):
 
 class ThreatModelError(EdgesecError):
     """A system model, a rule, a measurement or an acceptance is not as it must be."""
+
+
+class SandboxError(EdgesecError):
+    """A sandbox cannot be put up here, or the program in it has ended or does not answer."""

@@ -29,8 +29,11 @@ _PRINTED = 2000  # characters of a function's output that are kept
 _OURS = (__file__, contextlib.__file__)
 
 
-class _OutOfTime(BaseException):
-    """Not an Exception, so that a learner's ``except Exception`` lets it through."""
+class OutOfTime(BaseException):
+    """Raised in code that :func:`stop_after` interrupts.
+
+    Not an Exception, so that a learner's ``except Exception`` lets it through.
+    """
 
 
 class _Lid(io.TextIOBase):
@@ -68,7 +71,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], time_limit: float)
         with (
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
-            _time_limit(time_limit),
+            stop_after(time_limit),
         ):
             value = function(*args)
             if value is ...:
@@ -78,7 +81,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], time_limit: float)
         return Reply("not attempted", message=_leftover_stub(function))
     except WireError as error:
         return Reply("failed", message=_with_output(f"it returned {error}", printed))
-    except _OutOfTime:
+    except OutOfTime:
         message = f"it had not returned after {time_limit:g} s: does a loop ever end?"
         return Reply("failed", message=_with_output(message, printed))
     except BaseException as error:  # SystemExit and KeyboardInterrupt must not end the session
@@ -170,7 +173,8 @@ def _with_output(message: str, printed: _Lid) -> str:
 
 
 @contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def stop_after(seconds: float) -> Iterator[None]:
+    """Interrupt the enclosed code with :class:`OutOfTime`; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -179,7 +183,7 @@ def _time_limit(seconds: float) -> Iterator[None]:
         # Only a learner's code is interrupted, never the lines here that stop the clock. The
         # clock rings on, so that a moment when nothing was raised is made up for.
         if frame is not None and frame.f_code.co_filename not in _OURS:
-            raise _OutOfTime
+            raise OutOfTime
 
     started = time.monotonic()
     handler = signal.signal(signal.SIGALRM, ring)

@@ -95,7 +95,7 @@ def run_labs(
     wanted = [(lab, variant) for lab in labs for variant in variants]
     found: dict[tuple[str, str], LabResult] = {}
     waiting: list[_Prepared] = []
-    with _alone_in(settings.build):
+    with alone_in(settings.build):
         common = _common_key(root, settings)
         for lab, variant in wanted:
             ready = _prepare(root, lab, variant, common, settings)
@@ -136,7 +136,8 @@ class _Running:
 
 
 @contextlib.contextmanager
-def _alone_in(build: Path) -> Iterator[None]:
+def alone_in(build: Path) -> Iterator[None]:
+    """Hold a folder for this process; a second run in it gets a CourseError."""
     try:
         build.mkdir(parents=True, exist_ok=True)
         lock = (build / ".lock").open("w")

@@ -1,0 +1,286 @@
+"""What a notebook holds, found by its text alone: no cell is run, no metadata is trusted.
+
+For a submission this runs inside the sandbox, before any of its code: reading hostile JSON and
+parsing hostile source is already work for an untrusted process.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import symtable
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from helpers.errors import CourseError
+
+_SHOWN = 20_000  # characters of one answer that are kept for feedback
+_CODE = 400_000  # characters of all code that are kept for comparing submissions
+_MAX_CELLS = 2_000
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A notebook's code and what it names.
+
+    Attributes
+    ----------
+    cells
+        The code cells, plain Python: magics are translated.
+    labs
+        Names of the labs for which it makes a session, as in ``Lab("tiny")``.
+    sources
+        By task, the text of the answer: the decorated function, or the call of ``lab.answer``.
+    functions
+        By task, the name of the decorated function.
+    checks
+        Names of the tasks that a ``lab.check`` stands for.
+    imports
+        Modules of the course that it imports from, with the names: ``helpers.data:load``.
+    parameters
+        Position of the cell that sets both ``profile`` and ``seed``, or -1.
+    seed
+        The seed set there, or 0.
+    needed
+        Positions of the cells that what is handed in rests on: see :func:`needed_cells`.
+    broken
+        Positions of the cells that are not Python.
+    """
+
+    cells: tuple[str, ...]
+    labs: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict)
+    checks: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    parameters: int = -1
+    seed: int = 0
+    needed: tuple[int, ...] = ()
+    broken: tuple[int, ...] = ()
+
+    @property
+    def code(self) -> str:
+        """All code, as far as it is kept for comparing submissions."""
+        return "\n\n".join(self.cells)[:_CODE]
+
+
+def code_cells(data: bytes) -> list[str]:
+    """Return the code cells of a notebook file.
+
+    Raises
+    ------
+    CourseError
+        If it is not a notebook.
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CourseError(f"it is not a notebook: {type(error).__name__} in its JSON") from None
+    cells = content.get("cells") if isinstance(content, dict) else None
+    if not isinstance(cells, list):
+        raise CourseError("it is not a notebook: it has no list of cells")
+    code = [cell for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+    if len(code) > _MAX_CELLS:
+        raise CourseError(f"it has {len(code)} code cells (limit {_MAX_CELLS})")
+    return [_text(cell.get("source")) for cell in code]
+
+
+def _text(source: Any) -> str:
+    lines = source if isinstance(source, list) else [source]
+    return "".join(line for line in lines if isinstance(line, str))
+
+
+def dissect(texts: Sequence[str]) -> Anatomy:
+    """Find out what code cells hold."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    cells, trees, broken, magics = [], [], [], TransformerManager()
+    for number, text in enumerate(texts):
+        try:
+            translated = magics.transform_cell(text)
+            trees.append((number, _parse(translated)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            translated = text
+            broken.append(number)
+        cells.append(translated)
+    found = _Finder()
+    for number, tree in trees:
+        found.visit_cell(number, tree, cells[number])
+    return Anatomy(
+        tuple(cells), tuple(found.labs), found.sources, found.functions, tuple(found.checks),
+        tuple(sorted(found.imports)), found.parameters, found.seed,
+        needed_cells(cells, trees, found.handing_in), tuple(broken),
+    )  # fmt: skip
+
+
+def needed_cells(
+    cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]], wanted: set[int]
+) -> tuple[int, ...]:
+    """Return the positions of some cells and of all that they rest on.
+
+    A cell rests on those that assign, import or define a name it uses, or change in place what
+    such a name stands for. Training and plots on which no answer rests are left out: running a
+    lab whole takes a hundred times longer than judging its answers.
+    """
+    names = {}
+    for number, tree in trees:
+        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
+            names[number] = _Names.of(cells[number], tree)
+    modules = {"lab"}.union(*(cell.imports for cell in names.values()))
+    chosen, before = set(wanted), -1
+    while len(chosen) != before:
+        before = len(chosen)
+        used = set().union(*(names[number].used for number in chosen if number in names))
+        for number, cell in names.items():
+            if "*" in cell.imports or used & (cell.gives | (cell.changes - modules)):
+                chosen.add(number)
+    return tuple(sorted(chosen))
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The global names that a cell uses, gives a value to, imports, or changes in place."""
+
+    used: frozenset[str]
+    gives: frozenset[str]
+    imports: frozenset[str]
+    changes: frozenset[str]
+
+    @staticmethod
+    def of(cell: str, tree: ast.Module) -> _Names:
+        table = symtable.symtable(cell, "cell", "exec")
+        used: set[str] = set()
+        gives: set[str] = set()
+        for symbol in table.get_symbols():
+            if symbol.is_referenced():
+                used.add(symbol.get_name())
+            if symbol.is_assigned() or symbol.is_imported():
+                gives.add(symbol.get_name())
+        tables = table.get_children()
+        while tables:
+            inner = tables.pop()
+            used |= {name.get_name() for name in inner.get_symbols() if name.is_global()}
+            tables += inner.get_children()
+        imports = {name.get_name() for name in table.get_symbols() if name.is_imported()}
+        if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in tree.body):
+            imports.add("*")
+        changes = {_root(node) for node in tree.body} - {""}
+        return _Names(*map(frozenset, (used, gives, imports, changes)))
+
+
+def _root(node: ast.stmt) -> str:
+    """Return the name whose object a statement changes: ``x`` in ``x[0] = 1`` or ``x.add(1)``."""
+    part: Any = None
+    if isinstance(node, ast.Assign | ast.AugAssign):
+        part = node.targets[0] if isinstance(node, ast.Assign) else node.target
+    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        part = node.value.func
+    if not isinstance(part, ast.Attribute | ast.Subscript):
+        return ""
+    while isinstance(part, ast.Attribute | ast.Subscript):
+        part = part.value
+    return part.id if isinstance(part, ast.Name) else ""
+
+
+def definitions(cell: str) -> str:
+    """Return only what a cell defines: its imports, functions and classes, and the session."""
+    try:
+        tree = _parse(cell)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
+    kept = [node for node in tree.body if isinstance(node, kinds) or _is_session(node)]
+    return "\n".join(ast.unparse(node) for node in kept)
+
+
+def _parse(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of "\d" in a learner's string
+        return ast.parse(text)
+
+
+def _is_session(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(part, ast.Call) and _called(part) == "Lab" for part in ast.walk(node)
+    )
+
+
+def _called(node: ast.AST) -> str:
+    if not isinstance(node, ast.Call):
+        return ""
+    if isinstance(node.func, ast.Attribute):
+        return node.func.attr
+    return node.func.id if isinstance(node.func, ast.Name) else ""
+
+
+def _first_text(call: ast.Call) -> str:
+    named = [item.value for item in call.keywords if item.arg == "name"]
+    for node in [*call.args[:1], *named]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
+    return ""
+
+
+class _Finder:
+    """Collects what cells name, in order; where a name comes twice the last one stands."""
+
+    def __init__(self) -> None:
+        self.labs: list[str] = []
+        self.sources: dict[str, str] = {}
+        self.functions: dict[str, str] = {}
+        self.checks: list[str] = []
+        self.imports: set[str] = set()
+        self.parameters, self.seed = -1, 0
+        self.handing_in: set[int] = set()
+
+    def visit_cell(self, number: int, tree: ast.Module, text: str) -> None:
+        for node in ast.walk(tree):
+            if _called(node) in ("Lab", "task", "answer", "memo"):
+                self.handing_in.add(number)
+            if isinstance(node, ast.FunctionDef):
+                self._function(node, text)
+            elif isinstance(node, ast.Call):
+                self._call(node, text)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                self.imports.update(_course_imports(node))
+        self._parameters(number, tree)
+
+    def _function(self, node: ast.FunctionDef, text: str) -> None:
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and _called(decorator) == "task":
+                task = _first_text(decorator)
+                self.functions[task] = node.name
+                self.sources[task] = (ast.get_source_segment(text, node) or "")[:_SHOWN]
+
+    def _call(self, node: ast.Call, text: str) -> None:
+        called, name = _called(node), _first_text(node)
+        if called == "Lab" and name and name not in self.labs:
+            self.labs.append(name)
+        elif called == "answer" and name:
+            self.sources[name] = (ast.get_source_segment(text, node) or "")[:_SHOWN]
+        elif called == "check" and name and name not in self.checks:
+            self.checks.append(name)
+
+    def _parameters(self, number: int, tree: ast.Module) -> None:
+        values = {
+            target.id: node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        if self.parameters < 0 and {"profile", "seed"} <= values.keys():
+            self.parameters = number
+            self.handing_in.add(number)
+            seed = getattr(values["seed"], "value", None)
+            self.seed = seed if type(seed) is int and 0 <= seed < 2**31 else 0
+
+
+def _course_imports(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (item.name for item in node.names if item.name.startswith("helpers"))
+    elif (node.module or "").startswith("helpers"):
+        yield from (f"{node.module}:{item.name}" for item in node.names)

@@ -1,0 +1,90 @@
+"""``edgesec grade`` as an instructor types it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.cli import main
+from helpers.course.grading import lab as labs
+from helpers.course.grading.lab import GradedLab
+from helpers.sandbox import Layers, probes
+
+Edgesec = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def edgesec(capsys: pytest.CaptureFixture[str]) -> Edgesec:
+    def call(*args: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main(args=["grade", *args])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return call
+
+
+def test_a_folder_in_and_a_gradebook_out(
+    edgesec: Edgesec,
+    lab: GradedLab,
+    solved: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(labs, "load", lambda root, name, private: lab)
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "doe_1_2_tiny.ipynb").write_text(json.dumps(solved))
+    (source / "roe_3_4_tiny.ipynb").write_text("{")
+    arguments = (str(source), "--lab", "1", "--out", str(out), "--no-progress", "--jobs", "2")
+    code, shown, problems = edgesec(*arguments)
+    assert (code, problems) == (0, "")
+    assert shown == (f"2 submissions, mean 3.0 of 6 points; 1 to look at: {out / 'summary.html'}\n")
+    names = {path.name for path in out.iterdir()}
+    assert {"grades.csv", "nbgrader.csv", "canvas.csv", "summary.html", "run.json"} <= names
+    assert "moodle.csv" not in names
+    assert len(list((out / "feedback").glob("*.html"))) == 2
+    assert (out / "summary.html").read_text().count("data:image/png;base64,") == 2
+
+
+def test_it_refuses_where_a_layer_is_missing_unless_told(
+    edgesec: Edgesec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {"namespaces": "Operation not permitted"}
+    monkeypatch.setattr(probes, "available", lambda: (Layers(namespaces=False), missing))
+    code, _, problems = edgesec(str(tmp_path), "--lab", "1")
+    assert code == 1
+    assert "cannot put up every layer of the sandbox: namespaces (Operation not perm" in problems
+    code, _, problems = edgesec(
+        str(tmp_path), "--lab", "1", "--unsafe", "--out", str(tmp_path / "out")
+    )
+    assert "without namespaces: Operation not permitted" in problems
+    assert "there are no notebooks in" in problems
+
+
+def test_what_is_missing_is_asked_for(edgesec: Edgesec, tmp_path: Path) -> None:
+    assert "give SOURCE and --lab" in edgesec(str(tmp_path))[2]
+    assert "there is no lab '77'" in edgesec(str(tmp_path), "--lab", "77")[2]
+
+
+def test_check_sandbox_says_what_holds(edgesec: Edgesec, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [probe for probe in probes.PROBES if probe.attempt == "read a file of yours"]
+    monkeypatch.setattr(probes, "PROBES", few)
+    code, shown, _ = edgesec("--check-sandbox")
+    assert code == 0
+    assert shown == "held    files       read a file of yours\nevery layer holds\n"
+    monkeypatch.setattr(
+        probes, "available", lambda: (Layers(False, False, False), {"landlock": "no"})
+    )
+    code, shown, problems = edgesec("--check-sandbox")
+    assert code == 1
+    assert "landlock: not on this machine (no)" in shown
+    assert "BROKEN  files       read a file of yours: it got through" in shown
+    assert "the sandbox does not hold here" in problems

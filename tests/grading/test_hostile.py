@@ -1,0 +1,48 @@
+"""Every kind of hostile submission scores what honest work in it deserves, and is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers.course.grading.lab import GradedLab
+from helpers.course.grading.pages import feedback, summary
+from helpers.course.grading.records import Record
+from helpers.course.grading.tables import as_csv
+from tests.grading.hostile import recipes
+
+NAMES = [kind.name for kind in recipes.ALL]
+
+
+@pytest.mark.parametrize("kind", recipes.ALL, ids=NAMES)
+def test_it_scores_what_honest_work_in_it_deserves(
+    kind: recipes.Hostile, hostile_records: dict[str, Record]
+) -> None:
+    record = hostile_records[kind.name]
+    notes = "\n".join(record.notes)
+    assert (record.points, record.state) == (kind.points, kind.state), notes
+    assert record.max_points == 6
+    assert kind.told in notes
+
+
+def test_the_run_goes_on_to_the_last_submission(hostile_records: dict[str, Record]) -> None:
+    assert len(hostile_records) == len(recipes.ALL) + 1 >= 26
+    assert hostile_records["honest"].points == 6
+    assert hostile_records["honest"].notes == ()
+
+
+def test_nothing_of_theirs_is_markup_anywhere(
+    hostile_records: dict[str, Record], lab: GradedLab
+) -> None:
+    records = list(hostile_records.values())
+    pages = [feedback(lab, record) for record in records]
+    for page in [*pages, summary(lab, records)]:
+        assert "<script" not in page
+        assert "<img src=x" not in page
+    assert sum("&lt;script&gt;" in page for page in [*pages, summary(lab, records)]) == 5
+
+
+def test_no_cell_of_a_table_is_a_formula() -> None:
+    hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "＝1"]
+    for line in as_csv([[text] for text in hostile]).splitlines():
+        assert line.strip('"').startswith("'")
+    assert as_csv([["O'Neil", "a=b", -1.5]]) == "O'Neil,a=b,-1.5\n"
