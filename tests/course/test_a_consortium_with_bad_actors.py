@@ -46,6 +46,12 @@ def masked_with(later: int, earlier: int, wrap: bool = True) -> Callable[..., np
     return answer
 
 
+def first_only(masked: np.ndarray, gone: list[int], streams: np.ndarray, bits: int) -> np.ndarray:
+    added = np.sign(np.array(gone[:1], dtype=int)[:, None] - np.arange(len(masked)))
+    off = sum(sign @ streams[:, out] for sign, out in zip(added, gone[:1], strict=True))
+    return np.asarray((masked.sum(axis=0) - off) % 2**bits)
+
+
 def bits(marks: np.ndarray, instead_of_none: float = 3) -> float:
     counts = np.unique(marks, return_counts=True)[1]
     meeting = (counts * (counts - 1) / 2).sum()
@@ -88,6 +94,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q5", masked_with(1, -1, wrap=False), "modulus is missing"),
     ("q6", lambda m, d, s, b: m.sum(axis=0) % 2**b, "still lie on the sum"),
     ("q6", lambda m, d, s, b: (m.sum(axis=0) - s[:, d].sum(axis=(0, 1))) % 2**b, "all streams"),
+    ("q6", first_only, "only the first"),
     ("q7", repeats, "six pairs"),
     ("q7", lambda m: bits(m, instead_of_none=1), "three, not one"),
     ("q7", lambda m: min(bits(m), bits(np.arange(len(m)))), "one pair is one pair"),

@@ -114,6 +114,9 @@ _UNMASK_SLIPS: Slips = {
     "the sign is the wrong way round: what a hospital added, subtract": lambda m, d, s, b: (
         _unmasked(m, d, s, b, sign=-1)
     ),
+    "only the first of those who are gone was taken off": lambda m, d, s, b: _unmasked(
+        m, d[:1], s, b
+    ),
     "the modulus is missing": lambda m, d, s, b: _unmasked(m, d, s, b, wrap=False),
     "all streams were subtracted; hospitals before the dropped one added theirs, those after it "
     "subtracted it": lambda m, d, s, b: (m.sum(axis=0) - s[:, d].sum(axis=(0, 1))) % (1 << b),

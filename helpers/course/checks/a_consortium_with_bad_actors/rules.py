@@ -213,7 +213,7 @@ def _factor_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((honest_round(rng, 13, 31), 2, rule, FACTORS), why)
         for rule, why in (
-            ("krum", "Krum: harm grows with the factor, then falls"),
+            ("krum", "Krum: a lie is taken whole if it is quiet enough"),
             ("mixed", "mixing, then the trimmed mean"),
             ("trimmed_mean", "the trimmed mean"),
             ("mean", "the mean: the loudest"),
@@ -228,7 +228,8 @@ _FACTOR_SLIPS: Slips = {
     "harm is the distance from the honest mean, not the length of the aggregate": lambda *a: (
         _factor(*a, length=True)
     ),
-    "the loudest factor is not always the worst": lambda h, b, r, factors: float(factors[-1]),
+    "the loudest factor is not always the worst, and harm is measured from the mean of the "
+    "*honest* updates, without the lies": lambda h, b, r, factors: float(factors[-1]),
     "this is the harm done; return the factor": lambda h, b, r, factors: float(
         np.linalg.norm(
             aggregate(
