@@ -13,7 +13,7 @@ import time
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PARENT_VARIABLE = "EDGESEC_PARENT"
 # Flower imports these where it finds them; nothing here needs them.
-_NOT_NEEDED = ("tensorflow", "torch", "jax", "ray", "pandas")
+_NOT_NEEDED = ("tensorflow", "torch", "jax", "ray", "pandas", "typer.rich_utils")
 
 
 def stay_small() -> None:
