@@ -591,10 +591,13 @@ consortium.kill("hospital-2")
 note("hospital 2 killed")
 consortium.wait(SECONDS)
 consortium.restart("hospital-2")
+consortium.wait_for_hospital("hospital-2", SECONDS)
 show_rounds(number)
 
 # %% [markdown]
-# The round waited until its deadline and went on with the others. Nobody had to do anything.
+# The round waited until its deadline and went on with the others. Nobody had to do anything. The
+# last line but one waits until hospital 2 has signed on again: the server takes a node for online
+# until it says goodbye or its heartbeat is overdue, and would ask the dead one once more.
 #
 # ### A hospital is slow
 #
@@ -615,8 +618,7 @@ show_rounds(number)
 # Look for `late`: the answer did come, in a later round, and was thrown away. (If this
 # machine is very busy it comes after the run has ended, and you do not see it.) Counting it would
 # be wrong: it was computed from a model that is no longer the current one, and hospital 3 has
-# answered the next round too. Hospital 2 may be missing here as well, if it was still starting: the
-# server takes a node for online until it says goodbye or its heartbeat is overdue.
+# answered the next round too.
 #
 # ### The server dies, and its disk with it
 #
@@ -912,6 +914,7 @@ lies = [
 number = consortium.round_number + 1
 plan_lies(layout.hospital("hospital-4"), dict(enumerate(lies, start=number)))
 consortium.restart("hospital-4", app=APP)
+consortium.wait_for_hospital("hospital-4", SECONDS)
 note("hospital 4 lies")
 consortium.prolong(number + len(lies) - 1)
 consortium.wait(SECONDS)

@@ -57,7 +57,7 @@ class Pace:
     Looking ten times a second costs a node little; many idle nodes would keep the server busy.
     """
 
-    def __init__(self, shortest: float = 0.05, longest: float = 0.5) -> None:
+    def __init__(self, shortest: float = 0.05, longest: float = 1.0) -> None:
         self._shortest, self._longest = shortest, longest
         self._next = shortest
 
