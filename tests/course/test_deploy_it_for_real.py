@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from helpers.course.calling import call
@@ -26,7 +27,14 @@ def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
 
 
 def letting_in(
-    *, by_name: bool = False, begins: bool = True, purpose_matters: bool = True, lists: bool = True
+    *,
+    by_name: bool = False,
+    raises: type[Exception] = Exception,
+    begins: bool = True,
+    last_second: bool = True,
+    purpose_matters: bool = True,
+    lists: bool = True,
+    list_first: bool = False,
 ) -> Callable[..., str]:
     """Exercise 1 with something left out."""
     purposes = {
@@ -42,11 +50,14 @@ def letting_in(
         else:
             try:
                 certificate.verify_directly_issued_by(ours)
-            except Exception:
+            except raises:
                 return "other authority"
         early = begins and now < certificate.not_valid_before_utc.timestamp()
-        if early or now > certificate.not_valid_after_utc.timestamp():
+        end = certificate.not_valid_after_utc.timestamp()
+        if early or now > end or (now == end and not last_second):
             return "not in force"
+        if list_first and certificate.serial_number in revoked:
+            return "revoked"
         allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if purpose_matters and purposes[purpose] not in allowed:
             return "wrong purpose"
@@ -133,6 +144,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q1", letting_in(begins=False), "not begun yet"),
     ("q1", letting_in(purpose_matters=False), "the other purpose"),
     ("q1", letting_in(lists=False), "its serial number is on the list"),
+    ("q1", letting_in(last_second=False), "nothing is wrong with it"),
+    ("q1", letting_in(list_first=True), "the first of the list that applies is another"),
     ("q1", lambda *a: "refused", "return one of"),
     ("q2", joined(b""), "two different updates give the same bytes"),
     ("q2", joined(b"|"), "two different updates give the same bytes"),
@@ -152,6 +165,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
         else "go" if len(c) >= q else "repeat", "after the deadline counts as none"),
     ("q4", lambda c, a, q, d, now: "wait" if now < d
         else "go" if sum(t <= d for t in c) >= q else "repeat", "only costs time"),
+    ("q4", lambda c, a, q, d, now: "go" if sum(t < d for t in c) == a else "wait" if now < d
+        else "go" if sum(t < d for t in c) >= q else "repeat", "came in time"),
     ("q5", lambda c, t: max((p["rounds_done"] for p in c), default=0) + 1, "torn"),
     ("q5", lambda c, t: max((p["rounds_done"] for p in c if p["task"] == t
         and p["promised"] == p["found"]), default=1), "counts its updates twice"),
@@ -170,6 +185,19 @@ def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed
     found = judged(task, answer, seed)
     assert found.status == "mismatch"
     assert named in found.explanation
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"),
+    [
+        ("q1", letting_in(raises=InvalidSignature)),  # another name is a ValueError
+        ("q2", lambda run, number, *rest: struct.pack("<II", run, number) + repr(rest).encode()),
+    ],
+)
+def test_an_answer_that_stops_on_a_rarer_input_does_not_pass(
+    task: str, answer: Callable[..., Any]
+) -> None:
+    assert judged(task, answer).status == "error"
 
 
 def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:

@@ -273,6 +273,7 @@ def test_hosts_killed_at_random_change_nothing_but_who_took_part(tmp_path: Path)
         time.sleep(float(rng.uniform(0, 0.3)))
         consortium.kill("hospital-1")
         consortium.restart("hospital-1")
+        consortium.wait_for_hospital("hospital-1", SECONDS)
         # The whole server, likewise; while it is away, a hospital freezes.
         consortium.wait_for_round(2, SECONDS)
         time.sleep(float(rng.uniform(0, 0.5)))

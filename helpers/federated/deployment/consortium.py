@@ -227,6 +227,19 @@ class Consortium(Hosts):
         self._wait_until(lambda: bool(matching()), timeout, f"{event!r} {details}", tend=False)
         return matching()[0]
 
+    def wait_for_hospital(self, name: str, timeout: float = 120.0) -> None:
+        """Wait until a hospital that was started, or started again, has signed on at the server.
+
+        Until then the server may take its former life for online, and ask that in vain.
+        """
+        announced, signed_on = self.layout.state(name), self.layout.hospital(name) / "node_id"
+
+        def is_back() -> bool:
+            files = announced.exists() and signed_on.exists()
+            return files and signed_on.stat().st_mtime_ns >= announced.stat().st_mtime_ns
+
+        self._until(is_back, timeout, f"{name} to sign on", [name])
+
     def _wait_until(self, ready: Callable[[], bool], timeout: float, what: str, tend: bool) -> None:
         essential = [] if tend else [n for n in ("serverapp",) if n in self._processes]
 

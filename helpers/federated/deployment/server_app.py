@@ -244,7 +244,9 @@ class Server:
                 raise RejectedUpdate("no answer", (answer.error.reason or "unavailable")[:200])
             if sender != node:
                 raise RejectedUpdate("wrong node", f"node {sender} answers for another.")
-            return [self._gate.admit(node, messages.read_reply(answer))]
+            admitted = self._gate.admit(node, messages.read_reply(answer))
+            self._event("update admitted", round=number, node=self._members[node].name)
+            return [admitted]
         except RejectedUpdate as error:
             self._reject(number, node, error.reason, error.detail)
             return []

@@ -42,21 +42,25 @@ def _reference(
 
 
 def _cases(rng: np.random.Generator) -> list[Case]:
-    """Issue real certificates by two authorities of the same name."""
+    """Issue real certificates by two authorities of the same name, and one of another."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ours, rogue = (CertificateAuthority.create(folder / who) for who in ("ours", "rogue"))
+        clinic = CertificateAuthority.create(folder / "clinic", name="clinic")
         der = {
             "root": _der(ours.root_path),
             "client": _der(ours.issue("hospital-1", "client", folder / "a").certificate),
             "other": _der(ours.issue("hospital-2", "client", folder / "b").certificate),
             "server": _der(ours.issue("server", "server", folder / "c").certificate),
             "rogue": _der(rogue.issue("hospital-1", "client", folder / "d").certificate),
+            "foreign": _der(clinic.issue("hospital-1", "client", folder / "f").certificate),
             "old": _der(ours.issue("hospital-1", "client", folder / "e", days=-1).certificate),
         }
     now = time.time() + float(rng.uniform(0, _DAY))
     others = [x509.load_der_x509_certificate(der["other"]).serial_number]
-    own = [x509.load_der_x509_certificate(der["client"]).serial_number]
+    member = x509.load_der_x509_certificate(der["client"])
+    own = [member.serial_number]
+    server = [x509.load_der_x509_certificate(der["server"]).serial_number]
 
     def case(
         which: str, label: str, purpose: str = "client", at: float = now, revoked: Any = ()
@@ -66,7 +70,9 @@ def _cases(rng: np.random.Generator) -> list[Case]:
     return [
         case("client", "a member's, in force", revoked=others),
         case("rogue", "of another authority that calls itself the same"),
+        case("foreign", "of an authority with another name"),
         case("old", "it ended yesterday"),
+        case("client", "in its last second", at=member.not_valid_after_utc.timestamp()),
         case("client", "a week before it was issued", at=now - 7 * _DAY),
         case("client", "ten days later", at=now + 10 * _DAY),
         case("server", "the server's, where a client is expected"),
@@ -74,6 +80,7 @@ def _cases(rng: np.random.Generator) -> list[Case]:
         case("client", "a client's, where a server is expected", purpose="server"),
         case("client", "on the revocation list", revoked=[*others, *own]),
         case("other", "also on it", revoked=[*others, *own]),
+        case("server", "the server's, where a client is expected, and revoked", revoked=server),
     ]
 
 
@@ -105,7 +112,7 @@ def _problem(args: tuple[Any, ...], got: Any) -> str | None:
         return _LET_IN[expected]
     if expected == "":
         return f"refused as {got!r}, and nothing is wrong with it"
-    return f"refused as {got!r}; the reason is another"
+    return f"refused as {got!r}; the first of the list that applies is another"
 
 
 CERTIFICATE = FunctionTask(

@@ -32,6 +32,7 @@ def _deadline_cases(rng: np.random.Generator) -> list[Case]:
         Case((quick[:3], 4, 2, 10.0, 10.0), "three of four, and the time is over"),
         Case((quick[:2], 4, 2, 10.0, 10.5), "exactly the quorum"),
         Case((quick[:1], 4, 2, 10.0, 10.0), "one of four: too few"),
+        Case(([*quick[:1], 10.0], 4, 2, 10.0, 10.3), "the second came just at the deadline"),
         Case(([], 4, 2, 10.0, 3.0), "nobody yet"),
         Case(([], 4, 1, 10.0, 10.0), "nobody at all"),
         Case(([*quick[:1], 10.4, 10.6], 4, 2, 10.0, 11.0), "two of the three came too late"),
@@ -40,12 +41,18 @@ def _deadline_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _deadline(
-    *, all_ends: bool = True, late_counts: bool = False, quorum_ends: bool = False, more: int = 0
+    *,
+    all_ends: bool = True,
+    late_counts: bool = False,
+    strict: bool = False,
+    quorum_ends: bool = False,
+    more: int = 0,
 ) -> Callable[..., str]:
     """Decide with something left out."""
 
     def decide(came_at: list[float], asked: int, quorum: int, deadline: float, now: float) -> str:
-        here = sum(moment <= (now if late_counts else min(now, deadline)) for moment in came_at)
+        last = now if late_counts else min(now, deadline)
+        here = sum(moment < last if strict else moment <= last for moment in came_at)
         if (all_ends and here == asked) or (quorum_ends and here >= quorum):
             return "go"
         if now < deadline:
@@ -60,6 +67,7 @@ _DEADLINE_SLIPS: Slips = {
     "the quorum is there, but time is left: a hospital that is a little slower would never be "
     "heard": _deadline(quorum_ends=True),
     "an answer after the deadline counts as none": _deadline(late_counts=True),
+    "an answer that came at the deadline came in time": _deadline(strict=True),
     "exactly the quorum is enough": _deadline(more=1),
     "fewer than the quorum: the round has to be repeated": _deadline(more=-1),
     "the time is over: a hospital that is away must not stop the others": (

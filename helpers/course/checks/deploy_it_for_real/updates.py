@@ -44,6 +44,8 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         ((1, 2, "hospital-1", b"ab", b"cd"), "challenge ab, payload cd"),
         ((1, 2, "hospital-1", b"abc", b"d"), "challenge abc, payload d"),
         ((1, 2, "hospital-1", b"", b"abcd"), "no challenge, payload abcd"),
+        ((2**64 - 1, 2, "hospital-1", b"ab", b"cd"), "the largest number of a run"),
+        ((1, 2**32 + 2, "hospital-1", b"ab", b"cd"), "a round beyond 2 to the 32nd"),
     ]
     cases = [Case(first, "an update"), *(Case(args, "one part changed") for args in changed)]
     cases += [Case(args, label) for args, label in moved]

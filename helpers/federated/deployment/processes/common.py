@@ -16,7 +16,7 @@ from helpers.federated.deployment.layout import take_lock
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PARENT_VARIABLE = "EDGESEC_PARENT"
 # Flower imports these where it finds them; nothing here needs them.
-_NOT_NEEDED = ("tensorflow", "torch", "jax", "ray", "pandas")
+_NOT_NEEDED = ("tensorflow", "torch", "jax", "ray", "pandas", "typer.rich_utils")
 
 
 def stay_small() -> None:
@@ -66,7 +66,7 @@ class Pace:
     Looking ten times a second costs a node little; many idle nodes would keep the server busy.
     """
 
-    def __init__(self, shortest: float = 0.05, longest: float = 0.5) -> None:
+    def __init__(self, shortest: float = 0.05, longest: float = 1.0) -> None:
         self._shortest, self._longest = shortest, longest
         self._next = shortest
 

@@ -4,7 +4,7 @@
 hospital runs. The SuperNode is Flower's own, with three things set from outside:
 
 * its channel presents the hospital's certificate (mutual TLS, which Flower has no option for);
-* it asks for work at least twice a second instead of every three seconds;
+* it asks for work at least once a second instead of every three seconds;
 * a node that was killed first signs off under its own key, because the server would otherwise take
   it for online, and refuse it, until its heartbeat is overdue.
 
@@ -252,7 +252,7 @@ def _run_client_app(app: ClientApp, address: str) -> None:
     with it.
     """
     stub = ClientAppIoStub(create_channel(address, insecure=True))
-    pace, turn = Pace(longest=0.2), Lock()
+    pace, turn = Pace(longest=0.5), Lock()
     while True:
         try:
             runs = stub.ListAppsToLaunch(ListAppsToLaunchRequest(), timeout=10).run_ids
