@@ -146,6 +146,10 @@ def _learned_from(model: SystemModel, _: Element) -> set[str]:
     return {"personal"} if about_people else {"impersonal"}
 
 
+def _reachable(model: SystemModel, flow: Flow) -> bool:
+    return model.crosses(flow) or PROTOCOLS[flow.protocol].medium in ("radio", "media")
+
+
 def _of_element(
     meaning: str, words: Collection[str], read: Callable[[SystemModel, Element], Iterable[str]]
 ) -> Attribute:
@@ -212,6 +216,10 @@ OF_FLOWS = {
     "crosses": _of_flow(
         "does it leave its zone", ("yes", "no"),
         lambda model, f: ["yes" if model.crosses(f) else "no"],
+    ),
+    "reachable": _of_flow(
+        "does it leave its zone, or pass through the air or somebody's hands", ("yes", "no"),
+        lambda model, f: ["yes" if _reachable(model, f) else "no"],
     ),
     "target-sends": _of_flow(
         "what does the receiver send on or back", DATA_CLASSES,

@@ -244,11 +244,11 @@ def _zero_trust(analysis: Analysis) -> Iterator[Block]:
     checks = zero_trust_checks(analysis.model)
     yield Heading(2, "Zero Trust (NIST SP 800-207)")
     if not checks:
-        yield Paragraph("No flow leaves its zone over a network, a radio or a memory card.")
+        yield Paragraph("No flow travels over a network, a radio or a memory card.")
         return
     whole = sum(not check.failed for check in checks)
     yield Paragraph(
-        f"{whole} of {len(checks)} flows that leave their zone pass all five checks. "
+        f"{whole} of {len(checks)} flows that travel pass all five checks. "
         + " ".join(f"{t.name.capitalize()}: {t.question}" for t in TENETS)
     )
     rows = [

@@ -181,7 +181,7 @@ def test_a_difference_tells_what_changed_and_what_it_did() -> None:
         "element trainer: controls +dp-training -holdout-gate",
         "flow settings: protocol ble → ble-bonded",
     )
-    assert "flow-discloses@audio" in {threat.id for threat in found.gone}
+    assert "wire-tapped@audio" in {threat.id for threat in found.gone}
     moved = {now.id: (old.risk, now.risk) for old, now in found.moved}
     assert moved["flow-discloses@settings"][0] > moved["flow-discloses@settings"][1]
     assert not found.empty
