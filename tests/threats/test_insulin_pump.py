@@ -51,8 +51,8 @@ EXPECTED = {
     "a malformed upload takes over the interface": "process-elevates@api",
     "another app on the phone reads glucose": "process-discloses@app",
 }
-# Expected beforehand and not found. Doses shape the glucose that the model is fitted to, which is in
-# no flow of the drawing; a model that decays for one group of wearers has no attacker.
+# Expected beforehand and not found. Doses shape the glucose that the model is fitted to, and the
+# drawing has no flow for that; a model that decays for one group of wearers has no attacker.
 OUT_OF_SIGHT = {"feedback-skewing@refit", "decay"}
 # There is no federation, and no model from outside.
 ABSENT = {
