@@ -281,14 +281,19 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]|~#!$])", r"\\\1", escaped)
 
 
+def _line(text: str) -> str:
+    """Escape text that begins a line: neither a list, a rule, nor a directive starts there."""
+    return re.sub(r"^(\d*)([-+=:.)])(?=[\s=:-]|$)", r"\1\\\2", _plain(text))
+
+
 def _markdown(block: Block, drawing: str) -> str:
     match block:
         case Heading(level, text):
             return f"{'#' * level} {_plain(text)}"
         case Paragraph(text):
-            return _plain(text)
+            return _line(text)
         case Bullets(items):
-            return "\n".join(f"- {_plain(item)}" for item in items)
+            return "\n".join(f"- {_line(item)}" for item in items)
         case Table(header, rows):
             cells = [list(map(_plain, header)), ["---"] * len(header)]
             cells += [list(map(_plain, row)) for row in rows]
