@@ -113,6 +113,11 @@ def _media(model: SystemModel, element: Element) -> set[str]:
     return {PROTOCOLS[flow.protocol].medium for flow in flows}
 
 
+def _commanded_over(model: SystemModel, element: Element) -> set[str]:
+    commands = [flow for flow in model.into(element.name) if "command" in flow.data]
+    return {PROTOCOLS[flow.protocol].medium for flow in commands}
+
+
 def _received(model: SystemModel, element: Element) -> set[str]:
     return {word for flow in model.into(element.name) for word in flow.data}
 
@@ -183,6 +188,7 @@ OF_ELEMENTS = {
         "can a stranger hold it", HARDWARE, lambda model, e: [model.zone_of(e.name).hardware]
     ),
     "reached": _of_element("by what media is it connected", _MEDIA, _media),
+    "commanded-over": _of_element("by what media do commands come", _MEDIA, _commanded_over),
     "receives": _of_element("what comes in", DATA_CLASSES, _received),
     "handles": _of_element("what comes in, goes out or rests", DATA_CLASSES, _handled),
     "taught-by": _of_element(
