@@ -46,11 +46,12 @@ def _day(today: datetime.datetime | None) -> datetime.date:
 
 def _analysis(model: str, measured: tuple[str, ...] = ()) -> Analysis:
     from helpers import threats
+    from helpers.threats.reading import exists
 
     results: list[threats.Measurement] = []
     for given in measured:
         path, _, target = given.rpartition("@")
-        if not path or Path(given).exists():  # no target, or an @ in the file's own name
+        if not path or exists(Path(given)):  # no target, or an @ in the file's own name
             path, target = given, ""
         results += threats.read_report(path, target)
     return threats.analyse(threats.load(model), results)

@@ -113,6 +113,11 @@ def _media(model: SystemModel, element: Element) -> set[str]:
     return {PROTOCOLS[flow.protocol].medium for flow in flows}
 
 
+def _commanded_over(model: SystemModel, element: Element) -> set[str]:
+    commands = [flow for flow in model.into(element.name) if "command" in flow.data]
+    return {PROTOCOLS[flow.protocol].medium for flow in commands}
+
+
 def _received(model: SystemModel, element: Element) -> set[str]:
     return {word for flow in model.into(element.name) for word in flow.data}
 
@@ -144,6 +149,10 @@ def _about_people(model: SystemModel, words: Iterable[str]) -> set[str]:
 def _learned_from(model: SystemModel, _: Element) -> set[str]:
     about_people = set(model.personal) & {*LEARNING, "input"}
     return {"personal"} if about_people else {"impersonal"}
+
+
+def _reachable(model: SystemModel, flow: Flow) -> bool:
+    return model.crosses(flow) or PROTOCOLS[flow.protocol].medium in ("radio", "media")
 
 
 def _of_element(
@@ -179,6 +188,7 @@ OF_ELEMENTS = {
         "can a stranger hold it", HARDWARE, lambda model, e: [model.zone_of(e.name).hardware]
     ),
     "reached": _of_element("by what media is it connected", _MEDIA, _media),
+    "commanded-over": _of_element("by what media do commands come", _MEDIA, _commanded_over),
     "receives": _of_element("what comes in", DATA_CLASSES, _received),
     "handles": _of_element("what comes in, goes out or rests", DATA_CLASSES, _handled),
     "taught-by": _of_element(
@@ -212,6 +222,10 @@ OF_FLOWS = {
     "crosses": _of_flow(
         "does it leave its zone", ("yes", "no"),
         lambda model, f: ["yes" if model.crosses(f) else "no"],
+    ),
+    "reachable": _of_flow(
+        "does it leave its zone, or pass through the air or somebody's hands", ("yes", "no"),
+        lambda model, f: ["yes" if _reachable(model, f) else "no"],
     ),
     "target-sends": _of_flow(
         "what does the receiver send on or back", DATA_CLASSES,

@@ -30,6 +30,9 @@ RELIEF = {"strong": 4, "partial": 1}
 # Least risk of each level; below all of them it is low.
 THRESHOLDS = {"critical": 8.0, "high": 6.5, "medium": 5.0}
 _WRONG_ANSWER = {"nuisance": 3, "loss": 7, "injury": 10}
+# What a machine acts on: falsified, it does at least this, and as much as a wrong answer does.
+_ACTED_ON = {"input", "prediction", "model", "firmware", "command"}
+_FALSE_CONTENT = 7
 _DATA_DAMAGE = {"sensitive": 9, "credentials": 8, "personal": 7, "proprietary": 7, "other": 3}
 
 
@@ -188,6 +191,8 @@ def _damage(model: SystemModel, rule: Rule, target: Target) -> Score:
     if rule.damage == "wrong-answer":
         what = vocabulary.WRONG_ANSWER[model.wrong_answer]
         return Score(_WRONG_ANSWER[model.wrong_answer], what)
+    if rule.damage == "action":
+        return _falsified(model, target)
     if rule.damage == "model":
         secret = "proprietary" if model.proprietary else "other"
         reason = "the model is a secret worth money" if model.proprietary else "it is no secret"
@@ -197,6 +202,19 @@ def _damage(model: SystemModel, rule: Rule, target: Target) -> Score:
     else:
         words = set(target.data) if not isinstance(target, Element) else _handled(model, target)
     return _worst_data(model, words)
+
+
+def _falsified(model: SystemModel, target: Target) -> Score:
+    """Score what follows when content is false, by what a machine does with it."""
+    if isinstance(target, Element):
+        words = set(OF_ELEMENTS["receives"].of(model, target, "receives"))
+    else:
+        words = set(target.data)
+    answer = _WRONG_ANSWER[model.wrong_answer]
+    if words & _ACTED_ON and answer > _FALSE_CONTENT:
+        what = vocabulary.WRONG_ANSWER[model.wrong_answer]
+        return Score(answer, f"{', '.join(sorted(words & _ACTED_ON))} is acted on, and {what}")
+    return Score(_FALSE_CONTENT, "the receiver acts on the attacker's content")
 
 
 def _handled(model: SystemModel, element: Element) -> set[str]:

@@ -44,7 +44,17 @@ from typing import Any
 
 from helpers.errors import ThreatModelError
 from helpers.threats.model import Acceptance, Element, Flow, Place, SystemModel, Zone
-from helpers.threats.reading import Node, Problem, Section, nearest, parse, read_file, refuse
+from helpers.threats.reading import (
+    Node,
+    Problem,
+    Section,
+    exists,
+    nearest,
+    parse,
+    read_file,
+    refuse,
+    shown,
+)
 
 MODELS = Path(__file__).parent / "models"
 
@@ -71,9 +81,10 @@ def load(name_or_path: str | Path) -> SystemModel:
     path = Path(name_or_path)
     if str(name_or_path) in shipped():
         path = MODELS / f"{name_or_path}.yaml"
-    elif path.suffix not in (".yaml", ".yml") and not path.exists():
+    elif path.suffix not in (".yaml", ".yml") and not exists(path):
+        near = nearest(str(name_or_path), shipped())
         raise ThreatModelError(
-            f"There is no model {str(name_or_path)!r}; {nearest(str(name_or_path), shipped())} "
+            f"There is no model {shown(str(name_or_path))}; {near} "
             "A file of your own ends in .yaml."
         )
     return loads(read_file(path), path.name)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers.errors import ThreatModelError
-from helpers.threats.reading import nearest, read_file, shown
+from helpers.threats.reading import acting_character, nearest, read_file, shown
 
 SCHEMA = "edgesec-threat-measurement/1"
 ATTACK_FLOOR = 3.0
@@ -130,7 +130,8 @@ class Measurement:
     Raises
     ------
     ThreatModelError
-        If a value is outside what its metric can have, or does not lie in its interval.
+        If a value is outside what its metric can have, or does not lie in its interval, or a text
+        holds what cannot be shown.
     """
 
     threat: str
@@ -157,6 +158,8 @@ class Measurement:
                 f"{self.metric} is {self.value:g} in [{self.low:g}, {self.high:g}]: the value must "
                 f"lie in its interval, and both within [{metric.low:g}, {metric.high:g}]."
             )
+        if acting := acting_character(self.source + self.setting):
+            raise ThreatModelError(f"source or setting holds {acting}, which cannot be shown.")
         if self.evidence not in ("attack", "bound"):
             raise ThreatModelError(f"evidence is {shown(str(self.evidence))}: use attack or bound.")
 

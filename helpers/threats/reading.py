@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ MOST_DEPTH = 12
 MOST_VALUES = 20_000
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _MOST_SHOWN = 20
+_MOST_KNOWN = 40
+_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 Made = TypeVar("Made")
 
 
@@ -81,13 +84,35 @@ def nearest(word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(words)}" if words else "there are none"
+    more = f", and {len(words) - _MOST_KNOWN} more" if len(words) > _MOST_KNOWN else ""
+    return f"known: {', '.join(words[:_MOST_KNOWN])}{more}" if words else "there are none"
 
 
 def shown(text: str) -> str:
     """Return foreign text quoted, short, and without control characters."""
     clean = "".join(c if c.isprintable() else "?" for c in text)
     return repr(clean if len(clean) <= 60 else clean[:57] + "...")
+
+
+def acting_character(text: str) -> str:
+    """Return the name of the first character that acts instead of being shown; none is empty.
+
+    Control characters steer a terminal and are not allowed in SVG; those that turn the direction of
+    writing make a text read differently from what it says. Line ends and tabs are spaces here.
+    """
+    for character in text:
+        hidden = unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r\x85"
+        if hidden or character in _TURNS or character in "\ufffe\uffff":
+            return f"U+{ord(character):04X}"
+    return ""
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have has none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def read_file(path: Path) -> str:
@@ -103,6 +128,8 @@ def read_file(path: Path) -> str:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise ThreatModelError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a name that no file can have
+        raise ThreatModelError(f"{shown(str(path))} cannot be read: {error}.") from error
     if len(content) > MOST_BYTES:
         raise ThreatModelError(f"{path} is larger than {MOST_BYTES // 1024} KiB: split it.")
     try:
@@ -250,6 +277,8 @@ class Section:
             self.wrong(node, f"{key} of {self._what} must be text")
         elif len(node.value) > most:
             self.wrong(node, f"{key} of {self._what} is longer than {most} characters")
+        elif acting := acting_character(node.value):
+            self.wrong(node, f"{key} of {self._what} holds {acting}, which cannot be shown")
         elif default is None and not node.value.strip():
             self.wrong(node, f"{key} of {self._what} is empty")
         else:

@@ -244,11 +244,11 @@ def _zero_trust(analysis: Analysis) -> Iterator[Block]:
     checks = zero_trust_checks(analysis.model)
     yield Heading(2, "Zero Trust (NIST SP 800-207)")
     if not checks:
-        yield Paragraph("No flow leaves its zone over a network, a radio or a memory card.")
+        yield Paragraph("No flow travels over a network, a radio or a memory card.")
         return
     whole = sum(not check.failed for check in checks)
     yield Paragraph(
-        f"{whole} of {len(checks)} flows that leave their zone pass all five checks. "
+        f"{whole} of {len(checks)} flows that travel pass all five checks. "
         + " ".join(f"{t.name.capitalize()}: {t.question}" for t in TENETS)
     )
     rows = [
@@ -281,14 +281,19 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]|~#!$])", r"\\\1", escaped)
 
 
+def _line(text: str) -> str:
+    """Escape text that begins a line: neither a list, a rule, nor a directive starts there."""
+    return re.sub(r"^(\d*)([-+=:.)])(?=[\s=:-]|$)", r"\1\\\2", _plain(text))
+
+
 def _markdown(block: Block, drawing: str) -> str:
     match block:
         case Heading(level, text):
             return f"{'#' * level} {_plain(text)}"
         case Paragraph(text):
-            return _plain(text)
+            return _line(text)
         case Bullets(items):
-            return "\n".join(f"- {_plain(item)}" for item in items)
+            return "\n".join(f"- {_line(item)}" for item in items)
         case Table(header, rows):
             cells = [list(map(_plain, header)), ["---"] * len(header)]
             cells += [list(map(_plain, row)) for row in rows]

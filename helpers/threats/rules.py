@@ -35,7 +35,7 @@ ACCESS = {
     "supplier": "the attacker must deliver something that is installed",
 }
 STRENGTHS = ("strong", "partial")
-DAMAGE_FROM = ("wrong-answer", "data", "training-data", "model")
+DAMAGE_FROM = ("wrong-answer", "action", "data", "training-data", "model")
 AFFECTED = ("one", "fleet", "target")
 TAXONOMIES = ("atlas", "nist", "owasp", "ai_rmf")
 

@@ -203,3 +203,9 @@ def test_of_two_attacks_the_better_counts_and_a_bound_overrules_those_that_it_al
     ):  # fmt: skip
         found = threats.analyse(model, order).threat("update-poisoning@server-app")
         assert found.measurement == counts
+
+
+@pytest.mark.parametrize("field", ["source", "setting"])
+def test_a_text_that_steers_a_terminal_is_refused(field: str) -> None:
+    with pytest.raises(ThreatModelError, match=r"U\+001B"):
+        measured(**{field: "\x1b[2J"})

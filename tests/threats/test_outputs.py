@@ -181,7 +181,7 @@ def test_a_difference_tells_what_changed_and_what_it_did() -> None:
         "element trainer: controls +dp-training -holdout-gate",
         "flow settings: protocol ble → ble-bonded",
     )
-    assert "flow-discloses@audio" in {threat.id for threat in found.gone}
+    assert "wire-tapped@audio" in {threat.id for threat in found.gone}
     moved = {now.id: (old.risk, now.risk) for old, now in found.moved}
     assert moved["flow-discloses@settings"][0] > moved["flow-discloses@settings"][1]
     assert not found.empty
@@ -207,3 +207,25 @@ def test_the_hospital_model_names_code_that_is_there_and_claims_what_the_code_do
     assert "robust-aggregation" not in model.element("server-app").controls
     claimed = {c for flow in model.flows for c in flow.controls}
     assert not {"secure-aggregation", "local-noise"} & claimed
+
+
+def test_no_text_from_outside_becomes_markup_or_begins_a_block() -> None:
+    model = hostile(MODELS[1])
+    identity = threats.analyse(model).threats[0].id
+    accepted = threats.Acceptance(identity, "critical", HOSTILE, HOSTILE, DAY, DAY)
+    found = threats.Measurement(
+        threat="gradient-inversion", metric="reconstruction-gain", value=0.1, low=0.0, high=0.2,
+        source=HOSTILE, setting=HOSTILE, date=DAY,
+    )  # fmt: skip
+    for start in ("- ", "+ ", "1. ", "2) ", ":::{note} ", "--- ", "=== "):
+        changed = replace(model, description=start + HOSTILE, acceptances=(accepted,))
+        analysis = threats.analyse(changed, [found])
+        tags = Tags()
+        markdown = threats.to_markdown(analysis, DAY)
+        tags.feed(MarkdownIt("commonmark").enable("table").render(markdown))
+        assert not {"script", "img", "a", "strong", "ol", "hr"} & tags.tags
+        first = MarkdownIt("commonmark").render(markdown).split("\n")[1]
+        assert first.startswith(f"<p>{start.strip()}")
+    tags = Tags()
+    tags.feed(threats.to_html(analysis, DAY))
+    assert not {"script", "img"} & tags.tags

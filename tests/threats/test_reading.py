@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -123,3 +124,30 @@ def test_a_file_that_is_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_name_brings_the_nearest() -> None:
     with pytest.raises(ThreatModelError, match="did you mean 'smart-speaker'"):
         threats.load("smart-speakr")
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [(r"\e[2J", "U+001B"), (r"\0", "U+0000"), (r"a\x9Bb", "U+009B"), (r"\u202Eb", "U+202E"),
+     (r"\uFFFE", "U+FFFE")],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["title", "description"])
+def test_a_character_that_acts_is_refused_with_its_line(key: str, written: str, named: str) -> None:
+    with pytest.raises(ThreatModelError, match=rf"line 2: {key} of .* holds {re.escape(named)}"):
+        threats.loads(f'name: small\n{key}: "{written}"\n')
+
+
+def test_scripts_that_need_joiners_or_run_leftwards_are_welcome() -> None:
+    for text in ("می\u200cخواهم", "עברית", "naïve", "🏥"):
+        assert reading.acting_character(text) == ""
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".yaml", "a\0", "a\0.yaml", ""])
+def test_a_name_that_no_file_can_have_is_an_error(name: str) -> None:
+    with pytest.raises(ThreatModelError):
+        threats.load(name)
+
+
+def test_many_known_words_are_not_all_told() -> None:
+    said = reading.nearest("?", [f"word{index}" for index in range(300)])
+    assert said.endswith("and 260 more")
