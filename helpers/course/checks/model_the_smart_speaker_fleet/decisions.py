@@ -151,6 +151,7 @@ _GATE_SLIPS: Slips = {
     "accepted up to a level: a threat that has become worse blocks again": _gate(
         lambda a, f, t: _in_force(a, t)
     ),
+    "the threat was accepted again: any acceptance in force is enough": _last_only,
     "no acceptance counts here; one that is in force and covers the level lets it pass": _gate(
         lambda *_: False
     ),
@@ -163,7 +164,6 @@ _GATE_SLIPS: Slips = {
     "levels are ordered as in LEVELS, not by the alphabet": _gate(
         counts=lambda level, at: level >= at
     ),
-    "the threat was accepted again: any acceptance in force is enough": _last_only,
     "everything blocks here; only threats at the gate's level or above do": _gate(
         counts=lambda *_: True
     ),

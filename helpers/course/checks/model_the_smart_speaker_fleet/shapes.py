@@ -76,10 +76,17 @@ def _crossings_cases(rng: np.random.Generator) -> list[Case]:
     names = list(zones)
     pairs = [rng.choice(names, 2, replace=False).tolist() for _ in range(8)]
     return [
-        Case((zones, trust, {"a": ["lamp", "hub"], "b": ["hub", "api"]}), "one stays, one leaves"),
-        Case((zones, trust, {"down": ["api", "hub"], "sign": ["key", "api"]}), "inwards too"),
         Case(
-            (zones | {"shop": "partner"}, trust | {"partner": 75}, {"sell": ["shop", "api"]}),
+            (zones, trust, {"a": ["lamp", "hub"], "up": ["hub", "api"], "down": ["api", "hub"]}),
+            "one stays, two leave their zone",
+        ),
+        Case((zones, trust, {"sign": ["key", "api"], "read": ["store", "api"]}), "behind the door"),
+        Case(
+            (
+                zones | {"shop": "partner"},
+                trust | {"partner": 75},
+                {"sell": ["shop", "api"], "up": ["hub", "api"], "down": ["api", "hub"]},
+            ),
             "two zones that are trusted alike are still two",
         ),
         Case((zones, trust, {f"flow-{n}": pair for n, pair in enumerate(pairs)}), "eight flows"),
