@@ -94,7 +94,12 @@ def _problem(args: tuple[Any, ...], got: Any) -> str | None:
         return _with_lines(str(error), got)
     reference = load(_REFERENCE)
     found = compare(own, reference)
-    return _facts(own, reference) or _coverage(own, reference, found) or _unwritten(own, reference)
+    return (
+        _facts(own, reference)
+        or _coverage(own, reference, found)
+        or _decisive(own)
+        or _unwritten(own, reference)
+    )
 
 
 def _with_lines(message: str, text: str) -> str:
