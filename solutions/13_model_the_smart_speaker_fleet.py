@@ -509,7 +509,7 @@ lab.check("q3")
 # the drawing, and what an independent author made of the same documents.
 
 # %%
-mine = threats.loads(fleet(), "mine")
+mine = replace(threats.loads(fleet(), "mine"), acceptances=())  # decisions come later
 analysis = threats.analyse(mine)
 print(threats.compare(mine, threats.load("smart-speaker")))
 draw(mine, analysis)
@@ -1016,20 +1016,25 @@ look_up(before, ["flow-tampered", "flow-discloses"], radio)
 # Incident 2 is there by name. Where did it stand, and did you treat it?
 
 # %%
-suppliers = [e.name for e in mine.elements if "supplies" in e.roles]
+suppliers = [
+    e.name
+    for e in mine.elements
+    if "supplies" in e.roles or mine.zone_of(e.name).trust == "partner"
+]
 devices = [e.name for e in mine.elements if e.kind == "device"]
 print(f"suppliers in the model: {', '.join(suppliers) or 'none'}")
 if suppliers:
     with_factory, without_factory = mine, without(mine, *suppliers)
 else:
-    abroad = threats.Zone("abroad", "partner")
-    factory = threats.Element("factory", "external-party", "abroad", roles=("supplies",))
-    make = threats.Flow("make", "factory", devices[0], ("firmware", "credentials"), "media")
+    overseas = threats.Zone("overseas", "partner")
+    factory = threats.Element("contract-factory", "external-party", "overseas", roles=("supplies",))
+    carried = ("firmware", "credentials")
+    make = threats.Flow("factory-writes", "contract-factory", devices[0], carried, "media")
     without_factory, with_factory = (
         mine,
         replace(
             mine,
-            zones=(*mine.zones, abroad),
+            zones=(*mine.zones, overseas),
             elements=(*mine.elements, factory),
             flows=(*mine.flows, make),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,6 +109,20 @@ def test_what_the_damage_hangs_on_is_asked_first() -> None:
     assert "`sensitive`" in model_judged(dumps(own)).explanation
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "asked"),
+    [
+        ("    answers: label\n", "", "what does whoever asks get to see"),
+        ("hardware: exposed", "hardware: guarded", "who can hold the chip"),
+        ("kind: device", "kind: service", "of kind `device`"),
+    ],
+)
+def test_a_model_that_hides_what_the_lab_is_about_is_sent_back(
+    old: str, new: str, asked: str
+) -> None:
+    assert asked in model_judged(dumps(REFERENCE).replace(old, new)).explanation
+
+
 def test_a_mistake_in_the_file_comes_with_its_line_and_its_text() -> None:
     text = dumps(REFERENCE).replace("kind: sensor", "kind: senser")
     found = model_judged(text).explanation
@@ -173,8 +188,6 @@ def test_the_share_kept_agrees_with_the_library_on_every_seed() -> None:
 
 
 def test_the_gate_agrees_with_the_library() -> None:
-    import datetime
-
     day = datetime.date(2026, 6, 1)
     analysis = threats.analyse(REFERENCE)
     findings = [{"id": t.id, "level": t.level} for t in analysis.threats]

@@ -7,12 +7,13 @@ instead of copying a list.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from helpers.course.compare import satisfies
 from helpers.course.tasks import Case, FunctionTask
 from helpers.errors import ThreatModelError
-from helpers.threats import Comparison, SystemModel, compare, load, loads
+from helpers.threats import Comparison, SystemModel, analyse, compare, load, loads
 from helpers.threats.loading import MODELS
 
 _REFERENCE = "smart-speaker"
@@ -20,6 +21,13 @@ _REFERENCE = "smart-speaker"
 _LEAST = {"elements": 0.85, "flows": 0.8, "crossings": 0.8, "controls": 0.6}
 _MOST_UNWRITTEN = 4
 _QUOTED = 3
+
+_MUST_SHOW = {
+    "extraction": (2, "Does the model answer, and what does whoever asks get to see (`answers`)?"),
+    "flash-read-out": (4, "What does the chip hold, and who can hold the chip (`hardware`)?"),
+    "membership-inference": (2, "What of the model does somebody outside get?"),
+    "rolled-back-artefact": (13, "What is sent into the owner's home?"),
+}
 
 #: Each sentence of the documents, and the parts of the reference that it is about.
 SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -81,12 +89,17 @@ def _problem(args: tuple[Any, ...], got: Any) -> str | None:
     if not isinstance(got, str):
         return "return the model as one string of YAML"
     try:
-        own = loads(got, "your model")
+        own = replace(loads(got, "your model"), acceptances=())  # decisions come later
     except ThreatModelError as error:
         return _with_lines(str(error), got)
     reference = load(_REFERENCE)
     found = compare(own, reference)
-    return _facts(own, reference) or _coverage(own, reference, found) or _unwritten(own, reference)
+    return (
+        _facts(own, reference)
+        or _coverage(own, reference, found)
+        or _decisive(own)
+        or _unwritten(own, reference)
+    )
 
 
 def _with_lines(message: str, text: str) -> str:
@@ -160,6 +173,17 @@ def _quotes(missed: set[str], short: list[str]) -> list[str]:
         if numbers[_QUOTED:]
         else []
     )
+
+
+def _decisive(own: SystemModel) -> str | None:
+    """Ask for the few words without which what the rest of the lab is about does not show."""
+    if not any(element.kind == "device" for element in own.elements):
+        return f"What runs the firmware is of kind `device`. Sentence 3: “{SENTENCES[2][0]}”"
+    rules = {threat.rule.id for threat in analyse(own).threats}
+    for rule, (number, question) in _MUST_SHOW.items():
+        if rule not in rules:
+            return f"{question} Sentence {number}: “{SENTENCES[number - 1][0]}”"
+    return None
 
 
 def _unwritten(own: SystemModel, reference: SystemModel) -> str | None:
