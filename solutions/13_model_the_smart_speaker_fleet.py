@@ -35,6 +35,7 @@ seed = 0  # another seed draws other disagreements and deals the rehearsal's dat
 
 # %%
 import datetime
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -345,7 +346,7 @@ lab.check("q2")
 # carried, or a person.
 
 # %%
-MENU = {
+MENU: dict[str, Iterable[str]] = {
     "trust": vocabulary.TRUST,
     "hardware": vocabulary.HARDWARE,
     "kind": vocabulary.KINDS,
@@ -929,24 +930,24 @@ print(f"the same model on {a_year_on}: {', '.join(gate(after, a_year_on)) or 'no
 # *model*. Which single element would you leave out to unblock most?
 
 # %%
-trims = []
+rows = []
 for element in mine.elements:
     less = without(mine, element.name)
-    found = threats.compare(less, mine)
+    against = threats.compare(less, mine)
     try:
         trimmed = threats.analyse(less, evidence)
     except ThreatModelError:  # the measured threat is gone with it
         trimmed = threats.analyse(less)
-    trims.append(
+    rows.append(
         {
             "left out": element.name,
             "blocked before": len(blocked),
             "blocked after": len(gate(trimmed)),
             "threats gone": len(before.threats) - len(trimmed.threats),
-            "flows missing": found.flows.of - found.flows.found,
+            "flows missing": against.flows.of - against.flows.found,
         }
     )
-trims = pd.DataFrame(trims).sort_values(["blocked after", "threats gone"])
+trims = pd.DataFrame(rows).sort_values(["blocked after", "threats gone"])
 trims.head(6)
 
 # %% [markdown]
