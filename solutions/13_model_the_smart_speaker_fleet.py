@@ -930,7 +930,7 @@ print(f"the same model on {a_year_on}: {', '.join(gate(after, a_year_on)) or 'no
 # *model*. Which single element would you leave out to unblock most?
 
 # %%
-rows = []
+losses = []
 for element in mine.elements:
     less = without(mine, element.name)
     against = threats.compare(less, mine)
@@ -938,7 +938,7 @@ for element in mine.elements:
         trimmed = threats.analyse(less, evidence)
     except ThreatModelError:  # the measured threat is gone with it
         trimmed = threats.analyse(less)
-    rows.append(
+    losses.append(
         {
             "left out": element.name,
             "blocked before": len(blocked),
@@ -947,7 +947,7 @@ for element in mine.elements:
             "flows missing": against.flows.of - against.flows.found,
         }
     )
-trims = pd.DataFrame(rows).sort_values(["blocked after", "threats gone"])
+trims = pd.DataFrame(losses).sort_values(["blocked after", "threats gone"])
 trims.head(6)
 
 # %% [markdown]
