@@ -9,7 +9,8 @@ How it fits together, in the order to read it: :mod:`~helpers.threats.vocabulary
 :mod:`~helpers.threats.model` the system, :mod:`~helpers.threats.attributes` what can be asked of
 it, :mod:`~helpers.threats.rules` what is looked for, :mod:`~helpers.threats.dread` the first guess,
 :mod:`~helpers.threats.measurement` what replaces it, and :mod:`~helpers.threats.engine` puts them
-together. :mod:`~helpers.threats.figures` draws, and is imported on its own.
+together. :mod:`~helpers.threats.editing` changes a model and writes it down;
+:mod:`~helpers.threats.figures` draws. Both are imported on their own.
 """
 
 from helpers.threats.comparing import Comparison, compare
