@@ -35,8 +35,6 @@ from helpers.sandbox import Layers, Limits
 MAX_NOTEBOOK = 25 * 2**20  # bytes; what is larger carries outputs that nobody reads here
 _MAX_STARTS = 8  # of a sandbox for one submission
 _MEMO = 20_000  # characters
-_SHOWN = 4_000  # characters of each thing that a learner is told
-_MAX_ERRORS = 20  # failed cells that are noted
 _FAILED = " failed: "
 _HIDDEN = (
     "It passes the cases of lab.check and fails on others of the same kind. Does it treat every "
@@ -238,7 +236,7 @@ class _Examination:
             kept = {name: text for name, text in memos.items() if isinstance(text, str)}
             self._found.memos = {n: _tidy(text) for n, text in kept.items() if n in known}
         self._cells_failed = bool(_pairs(errors))
-        for cell, problem in _pairs(errors)[:_MAX_ERRORS]:
+        for cell, problem in _pairs(errors)[:20]:
             self._note(f"code cell {cell + 1}{_FAILED}{problem[:300]}")
         counts = ran.get("counts")
         for name, count in counts.items() if isinstance(counts, dict) else ():
@@ -368,9 +366,7 @@ class _Examination:
             lost = handed_in and self._found.state != "another lab"
             open_ = verdict(task, "error", why) if lost else verdict(task, "not attempted")
             found, hidden = self._done.get(task.name, (open_, False))
-            answer = self._anatomy.sources.get(task.name, "")
-            told = {name: _shortened(value) for name, value in vars(found).items()}
-            records.append(TaskRecord(**told, answer=answer, hidden=hidden))
+            records.append(TaskRecord.of(found, self._anatomy.sources.get(task.name, ""), hidden))
         self._found.tasks = tuple(records)
         if self._found.state in ("graded", "stopped"):
             self._look_at_text()
@@ -395,13 +391,6 @@ class _Examination:
 def _tidy(text: str) -> str:
     """Return a memo without the indentation it had as a string in a cell."""
     return textwrap.dedent(text[:_MEMO]).strip()
-
-
-def _shortened(value: Any) -> Any:
-    """Return a text as far as it is shown; it may quote megabytes that a function returned."""
-    if not isinstance(value, str) or len(value) <= _SHOWN:
-        return value
-    return f"{value[:_SHOWN]} ..."
 
 
 def _pairs(errors: Any) -> Sequence[tuple[int, str]]:

@@ -24,7 +24,8 @@ _STATUSES = ("passed", "mismatch", "error", "not attempted")
 _MESSAGES = 8  # commonest failures that are shown
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       overflow-wrap: anywhere; }
 h1 { line-height: 1.2; } h2 { margin-top: 2rem; }
 pre { background: #8881; padding: .6rem; overflow-x: auto; white-space: pre-wrap;
       overflow-wrap: anywhere; }

@@ -136,14 +136,14 @@ _CHEATS = (
         "    def __repr__(self): raise SystemExit\nreturn Bad()"), 3),
 )  # fmt: skip
 
-# The worker's own frame holds its token and the table of what it answers with.
+# The worker, its token and the table of what it answers with are all in this very process.
 _STEAL = """
-import sys, signal, numpy as np
+import gc, signal, numpy as np
 from helpers.course import wire
-frame = sys._getframe()
-while 'actions' not in frame.f_locals: frame = frame.f_back
-worker, actions = frame.f_locals['self'], frame.f_locals['actions']
-token = frame.f_locals['request']['token']
+worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')
+dicts = [o for o in gc.get_objects() if type(o) is dict]
+actions = next(d for d in dicts if list(d) == ['read', 'run', 'call'])
+token = next(d['token'] for d in dicts if d.get('do') == 'run')
 """
 _PIPE = (
     Hostile("a forged report with the token, and answers after it", last(_STEAL +
