@@ -221,10 +221,6 @@ _REACHES = (
             6, "No such file"),
     Hostile("reads the gradebook", first("text = open({outside!r} + '/grades.csv').read()"),
             6, "No such file"),
-    Hostile("reads other submissions", first("import os\nos.listdir({outside!r})"),
-            6, "No such file"),
-    Hostile("reads the private checks", first("open({private!r} + '/tiny.py').read()"),
-            6, "No such file"),
     Hostile("network over TCP", first(
         "import socket\nsocket.create_connection(('127.0.0.1', {tcp}), 1)"), 6, "failed"),
     Hostile("network over UDP", first(
@@ -232,9 +228,6 @@ _REACHES = (
     Hostile("network over a Unix socket", first(
         "import socket\nsocket.socket(1).connect({outside!r} + '/socket')"), 6,
             "Address family not supported"),
-    Hostile("ptrace of the grader", first(
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-        "assert libc.ptrace(16, {process}, None, None) == 0"), 6, "AssertionError"),
     Hostile("signals to the grader", first("import os\nos.kill({process}, 9)"), 6, "failed"),
     Hostile("another way into the pipe", first(
         "import os\nfor fd in range(3, 32):\n    try: os.write(fd, b'nonsense\\n')\n"
