@@ -142,11 +142,16 @@ def run(
     job = Run(graded, source, out, rules, jobs=jobs, force=force, progress=progress)
     try:
         found = grade(job)
+        write_tables(out, graded, found)
+        summary = write_pages(out, graded, found)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. The same command goes on from what is in {out}.", err=True)
         os._exit(130)  # the kernel ends the sandboxes with us
-    write_tables(out, graded, found)
-    summary = write_pages(out, graded, found)
+    except OSError as error:  # as of a full disk
+        raise CourseError(
+            f"{error.filename or out}: {error.strerror}. When that is mended, the same command "
+            f"goes on from what is in {out}"
+        ) from None
     _say(found, summary)
 
 

@@ -112,6 +112,25 @@ def _plain_foreign(value: Any, kind: type) -> Any:
     )
 
 
+def text_room(value: Any) -> int:
+    """Return the bytes of the array that NumPy would make of a value's texts.
+
+    An array gives each of its texts the room of the longest: a list of one text of ten million
+    characters and ten thousand short ones, a small message, would become 400 GB.
+    """
+    count, longest, waiting = 0, 0, [value]
+    while waiting:
+        item = waiting.pop()
+        count += 1
+        if isinstance(item, list | tuple):
+            waiting += item
+        elif isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, str | bytes):
+            longest = max(longest, len(item) * (4 if isinstance(item, str) else 1))
+    return count * longest
+
+
 def encode(value: Any) -> Any:
     """Return the JSON form of plain data: what JSON lacks is a dict tagged with ``"~"``."""
     if value is None or isinstance(value, bool | int | str):
@@ -178,7 +197,8 @@ def _decode(tree: Any, depth: int) -> Any:
         return [_decode(item, depth + 1) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    decoder = _DECODERS.get(str(tree.get(_TAG)))
+    tag = tree.get(_TAG)
+    decoder = _DECODERS.get(tag) if isinstance(tag, str) else None
     if decoder is None or "v" not in tree:
         raise WireError("an object without a known tag")
     return decoder(tree, depth + 1)
@@ -235,7 +255,10 @@ def _decode_array(tree: dict[str, Any], depth: int) -> np.ndarray:
         raise WireError("an array whose data does not fill its shape")
     if dtype == "|b1" and data.strip(b"\0\1"):
         raise WireError("a boolean array with a byte that is neither 0 nor 1")
-    return np.frombuffer(data, dtype=dtype).reshape(shape)
+    try:
+        return np.frombuffer(data, dtype=dtype).reshape(shape)
+    except ValueError:  # no value, and yet too many along the other axes
+        raise WireError("an array with an impossible shape") from None
 
 
 _DECODERS = {

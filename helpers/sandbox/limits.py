@@ -30,8 +30,9 @@ class Limits:
         Bytes in the private folder and in ``/dev/shm``.
     file_size : int
         Bytes of one file.
-    open_files : int
-        File descriptors of one process.
+    open_files, group_files : int
+        File descriptors of one process, and of all its processes together: what lies in a socket
+        is memory that belongs to no process.
     output : int
         Bytes on standard error.
     niceness : int
@@ -47,6 +48,7 @@ class Limits:
     shared_memory: int = 64 * MB
     file_size: int = 128 * MB
     open_files: int = 256
+    group_files: int = 2048
     output: int = 32 * MB
     niceness: int = 5
 

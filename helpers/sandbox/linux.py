@@ -49,9 +49,13 @@ _DENIED = {
     "userfaultfd": 323, "io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430,
     "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442, "memfd_secret": 447,
 }  # fmt: skip
-_CLONE, _CLONE3, _SOCKET = 56, 435, 41
-# Not AF_VSOCK, which reaches a virtual machine's host past every network namespace.
-_SOCKET_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
+_CLONE, _CLONE3, _SOCKET, _SETSOCKOPT = 56, 435, 41, 54
+# Not AF_VSOCK, which reaches a virtual machine's host past every network namespace. Not AF_UNIX:
+# connections that nobody accepts hold memory without end that belongs to no process and that,
+# unlike TCP's, no setting of the kernel bounds. A socketpair is no way out, and remains.
+_SOCKET_FAMILIES = (2, 10, 16)  # AF_INET, AF_INET6, AF_NETLINK
+_BUFFER_OPTIONS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and both by force: the same memory
+_SOL_SOCKET = 1
 _AUDIT_ARCH_X86_64, _X32_BIT = 0xC000003E, 0x40000000
 _EPERM, _ENOSYS, _EAFNOSUPPORT = 1, 38, 97
 
@@ -211,7 +215,7 @@ def _filter() -> list[bytes]:
     """Return the filter in classic BPF: each test falls through to the next, the last allows."""
     load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, kill, error = 0x7FFF0000, 0x80000000, 0x00050000
-    number, architecture, first_argument = 0, 4, 16
+    number, architecture, first_argument, second, third = 0, 4, 16, 24, 32
 
     def line(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("HBBI", code, yes, no, value)
@@ -232,6 +236,17 @@ def _filter() -> list[bytes]:
         line(equal, _CLONE, 0, 3),
         line(load, first_argument),
         line(any_bit, _ALL_NAMESPACES, 0, 1),
+        line(answer, error | _EPERM),
+        line(load, number),
+        line(equal, _SETSOCKOPT, 0, 5 + len(_BUFFER_OPTIONS)),
+        line(load, second),
+        line(equal, _SOL_SOCKET, 0, 1 + len(_BUFFER_OPTIONS)),
+        line(load, third),
+        *(
+            line(equal, option, len(_BUFFER_OPTIONS) - place, 0)
+            for place, option in enumerate(_BUFFER_OPTIONS)
+        ),
+        line(answer, allow),
         line(answer, error | _EPERM),
         line(load, number),
         line(equal, _SOCKET, 0, 2 + len(_SOCKET_FAMILIES)),

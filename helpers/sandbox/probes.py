@@ -147,6 +147,9 @@ PROBES = (
     Probe("limits", "take 1 GB of memory in one process", _MEMORY),
     Probe("limits", "take 400 MB of memory in four processes", _GROUP, must_be_ended=True),
     Probe("limits", "take memory that belongs to no process", _attempt(_MEMFD)),
+    Probe("limits", "queue for a Unix socket that accepts nobody", _attempt("socket.socket(1)")),
+    Probe("limits", "widen what a socket may hold", _attempt(
+        "socket.socketpair()[0].setsockopt(1, 7, 1 << 22)")),
     Probe("limits", "fill the disk", _attempt(_DISK)),
     Probe("limits", "fill the shared memory", _attempt(_SHARED)),
     Probe("limits", "run for ever", "while True: pass", _QUICK, must_be_ended=True),

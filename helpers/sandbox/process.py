@@ -266,6 +266,8 @@ class Sandbox:
         inside = descendants(self._process.pid)
         if len(inside) > self.limits.processes + 2:  # where the kernel does not count for us
             return f"it started more than {self.limits.processes} processes"
+        if sum(map(_descriptors, inside)) > self.limits.group_files:
+            return f"its processes held more than {self.limits.group_files:,} files open"
         used = sum(map(_memory, inside))
         if used > self.limits.group_memory:
             return f"its processes used more than {self.limits.group_memory / 2**20:,.0f} MB"
@@ -316,6 +318,13 @@ def _tasks(process: int) -> list[Path]:
         return list(Path(f"/proc/{process}/task").iterdir())
     except OSError:
         return []
+
+
+def _descriptors(process: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{process}/fd"))  # noqa: PTH208
+    except OSError:
+        return 0
 
 
 def _memory(process: int) -> int:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from helpers.course.wire import DTYPES, MAX_DEPTH, WireError, dumps, loads, plain
+from helpers.course.wire import DTYPES, MAX_DEPTH, WireError, dumps, loads, plain, text_room
 
 numbers = st.integers(-(2**80), 2**80) | st.floats() | st.complex_numbers()
 scalars = st.none() | st.booleans() | numbers | st.text() | st.binary(max_size=20)
@@ -215,3 +215,15 @@ def test_a_tensor_becomes_an_array_and_one_without_a_value_is_refused() -> None:
     assert same(plain([tf.Variable(3)]), [np.array(3, np.int32)])
     with tf.Graph().as_default(), pytest.raises(WireError, match="symbolic"):
         plain(tf.constant(1.0))
+
+
+def test_an_empty_array_may_not_be_endless_along_its_other_axes() -> None:
+    message = b'{"~":"array","dtype":"<f8","shape":[0,67108864,67108864,67108864],"v":""}'
+    with pytest.raises(WireError, match="impossible shape"):
+        loads(message)
+
+
+def test_the_room_of_texts_is_what_numpy_would_take() -> None:
+    value = ["x" * 1000, *["y"] * 99]
+    assert text_room(value) >= np.asarray(value).nbytes == 400_000
+    assert text_room({"a": [b"12", (1.0, "abc")]}) == 7 * 12

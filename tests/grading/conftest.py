@@ -85,7 +85,6 @@ def hostile_records(
         unix.listen()
         places = {
             "outside": str(outside),
-            "private": str(outside),
             "tcp": tcp.getsockname()[1],
             "udp": udp.getsockname()[1],
             "process": os.getpid(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,24 @@ def test_a_folder_in_and_a_gradebook_out(
     assert "moodle.csv" not in names
     assert len(list((out / "feedback").glob("*.html"))) == 2
     assert (out / "summary.html").read_text().count("data:image/png;base64,") == 2
+
+
+def test_a_full_disk_is_said_and_the_same_command_goes_on(
+    edgesec: Edgesec, lab: GradedLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labs, "load", lambda root, name, private: lab)
+    source, out = tmp_path / "in", tmp_path / "out"
+    for folder in (source, out):
+        folder.mkdir()
+    (source / "roe.ipynb").write_text("{")
+    full = out / f".grades.csv.{os.getpid()}"
+    full.symlink_to("/dev/full")
+    arguments = (str(source), "--lab", "1", "--out", str(out), "--no-progress")
+    code, _, problems = edgesec(*arguments)
+    assert code == 1
+    assert "No space left on device. When that is mended, the same command goes on" in problems
+    full.unlink()
+    assert edgesec(*arguments)[0] == 0
 
 
 def test_it_refuses_where_a_layer_is_missing_unless_told(

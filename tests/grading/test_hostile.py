@@ -30,6 +30,13 @@ def test_the_run_goes_on_to_the_last_submission(hostile_records: dict[str, Recor
     assert hostile_records["honest"].notes == ()
 
 
+def test_no_record_grows_with_what_a_submission_says(hostile_records: dict[str, Record]) -> None:
+    for record in hostile_records.values():
+        assert len(record.notes) <= 30
+        told = [t for task in record.tasks for t in (task.explanation, task.got, task.called)]
+        assert max(map(len, [*told, *record.notes])) <= 4_100
+
+
 def test_nothing_of_theirs_is_markup_anywhere(
     hostile_records: dict[str, Record], lab: GradedLab
 ) -> None:
@@ -43,6 +50,7 @@ def test_nothing_of_theirs_is_markup_anywhere(
 
 def test_no_cell_of_a_table_is_a_formula() -> None:
     hostile = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "  =1", "\r=1", "＝1"]
+    hostile += ["\0=1", "\u00a0=1", "\u200b=1", "\ufeff@A1"]  # blank once they are written
     for line in as_csv([[text] for text in hostile]).splitlines():
         assert line.strip('"').startswith("'")
     assert as_csv([["O'Neil", "a=b", -1.5]]) == "O'Neil,a=b,-1.5\n"

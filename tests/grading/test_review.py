@@ -138,6 +138,19 @@ def test_the_page_shows_an_answer_and_saves_a_mark(
     assert json.loads(ask(server, "/answer?number=0")[1])["open"] == 2
 
 
+def test_marks_come_back_from_what_a_spreadsheet_saves(
+    answers: list[Answer], marks: Marks, tmp_path: Path
+) -> None:
+    path = tmp_path / "memos.csv"
+    export(path, answers, marks)
+    text = path.read_text().replace("I decide,,", "I decide,2,")
+    path.write_bytes(text.encode("utf-8-sig").replace(b"\n", b"\r\n"))
+    restore(path, answers, marks)
+    path.write_bytes((text + "é").encode("latin-1"))
+    with pytest.raises(CourseError, match="is no CSV file in UTF-8"):
+        restore(path, answers, marks)
+
+
 def test_without_the_token_or_under_another_name_there_is_nothing(server: ReviewServer) -> None:
     assert server.server_address[0] == "127.0.0.1"
     for path in ("/", "/answer?number=0", "/?token=guess"):

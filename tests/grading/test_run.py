@@ -21,6 +21,7 @@ from helpers.course.grading.lab import GradedLab, Private, load, load_private
 from helpers.course.grading.records import Record
 from helpers.course.grading.run import Run, grade, lab_of, seed_of
 from helpers.course.grading.tables import write_tables
+from helpers.course.run import alone_in
 from helpers.course.tasks import Case, FunctionTask
 from helpers.errors import CourseError
 from tests.grading.conftest import ROOT, TINY
@@ -140,6 +141,27 @@ def test_the_seed_is_drawn_once_and_kept(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(CourseError, match="is damaged"):
         lab_of(tmp_path)
+
+
+def test_the_seed_of_a_folder_in_which_a_run_works_stays(tmp_path: Path) -> None:
+    seed_of(tmp_path, "tiny", 5)
+    with alone_in(tmp_path), pytest.raises(CourseError, match="another run works in"):
+        seed_of(tmp_path, "tiny", 6)
+    assert seed_of(tmp_path, "tiny", None) == 5
+
+
+def test_what_the_marks_rest_on_changes_with_every_file_of_the_checks(
+    lab: GradedLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "checks_of_two_files"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "one.py").write_text("A = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    held = replace(lab, module=folder.name)
+    before = held.digest
+    (folder / "one.py").write_text("A = 2\n")
+    assert held.digest != before
 
 
 KILLED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from helpers.course.grading.records import Record
@@ -57,6 +58,14 @@ def test_names_numbers_and_layout_do_not_count_but_calls_do() -> None:
     assert tokens(one) == tokens("def g(bb): return np.sum(bb)+22")
     assert tokens(one) != tokens("def g(bb): return np.prod(bb)+22")
     assert tokens("x = (1,\n") == ["v", "=", "(", "0", ","]
+
+
+def test_two_long_copies_do_not_hold_up_the_others() -> None:
+    long = "x = " + " + ".join(f"f{n}(x)" for n in range(20_000)) + "\n"
+    started = time.process_time()
+    (found,) = similar_pairs(records(long, long), "")
+    assert found.shared.endswith("f19999 ( v )")
+    assert time.process_time() - started < 10
 
 
 def test_the_table_is_harmless(tmp_path: Path) -> None:

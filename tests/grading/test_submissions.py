@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from pathlib import Path
@@ -138,6 +139,25 @@ def test_a_damaged_or_encrypted_archive_is_refused(tmp_path: Path) -> None:
     for item in collect(tmp_path):
         with pytest.raises(CourseError):
             item.read()
+
+
+def test_whatever_a_decompressor_raises_costs_only_that_submission(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_LZMA) as made:
+        made.writestr("lab.ipynb", b"text" * 1000)
+    whole = stream.getvalue()
+    put(tmp_path, "eve.zip", data=whole)
+    (found,) = collect(tmp_path)
+    assert found.read() == b"text" * 1000
+    for place in range(30, 70):
+        found.place.path.write_bytes(
+            whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :]
+        )
+        with contextlib.suppress(CourseError):
+            found.read()
+    found.place.path.unlink()
+    with pytest.raises(CourseError):
+        found.read()
 
 
 def test_a_notebook_of_200_mb_is_refused_unread(tmp_path: Path) -> None:

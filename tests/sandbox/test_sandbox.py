@@ -157,6 +157,23 @@ def test_processes_are_counted_from_outside_where_the_kernel_does_not() -> None:
     assert end.ending == "it started more than 6 processes"
 
 
+def test_memory_in_sockets_is_bounded_by_the_files_that_are_open() -> None:
+    code = (
+        "import os, time\nheld = [os.open('/dev/null', 0) for _ in range(30)]\n"
+        "for _ in range(4): os.fork() or time.sleep(20)\ntime.sleep(20)"
+    )
+    end = run(python(code), limits=replace(SMALL, group_files=100))
+    assert end.ending == "its processes held more than 100 files open"
+
+
+def test_a_socketpair_is_left_and_a_servers_options() -> None:
+    code = (
+        "import socket\na, b = socket.socketpair()\na.send(b'hello')\n"
+        "s = socket.socket()\ns.setsockopt(1, 2, 1)\ns.setsockopt(6, 1, 1)\nprint(b.recv(9))"
+    )
+    assert run(python(code), limits=SMALL).output == b"b'hello'"
+
+
 def test_a_program_that_does_not_read_does_not_block_us() -> None:
     with Sandbox(python("import time; time.sleep(60)"), limits=SMALL) as box:
         started = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import json
+import re
 import symtable
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,14 @@ from helpers.errors import CourseError
 _SHOWN = 20_000  # characters of one answer that are kept for feedback
 _CODE = 400_000  # characters of all code that are kept for comparing submissions
 _MAX_CELLS = 2_000
+# By these a notebook can get at the course's own answers without an import that says so.
+_REACHES = frozenset((
+    "__bases__", "__builtins__", "__closure__", "__code__", "__globals__", "__import__",
+    "__subclasses__", "_getframe", "cell_contents", "ctypes", "currentframe", "eval",
+    "exec", "f_back", "f_globals", "f_locals", "gc", "getsource", "importlib", "inspect",
+    "modules", "pkgutil", "reference", "runpy", "settrace", "setprofile", "subprocess",
+    "multiprocessing", "tb_frame",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Anatomy:
         Names of the tasks that a ``lab.check`` stands for.
     imports
         Modules of the course that it imports from, with the names: ``helpers.data:load``.
+    reaches
+        Names in its code by which Python reaches into its own process: ``gc``, ``__closure__``.
     parameters
         Position of the cell that sets both ``profile`` and ``seed``, or -1.
     seed
@@ -56,6 +67,7 @@ class Anatomy:
     functions: dict[str, str] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    reaches: tuple[str, ...] = ()
     parameters: int = -1
     seed: int = 0
     needed: tuple[int, ...] = ()
@@ -111,7 +123,7 @@ def dissect(texts: Sequence[str]) -> Anatomy:
         found.visit_cell(number, tree, cells[number])
     return Anatomy(
         tuple(cells), tuple(found.labs), found.sources, found.functions, tuple(found.checks),
-        tuple(sorted(found.imports)), found.parameters, found.seed,
+        tuple(sorted(found.imports)), tuple(sorted(found.reaches)), found.parameters, found.seed,
         needed_cells(cells, trees, found.handing_in), tuple(broken),
     )  # fmt: skip
 
@@ -233,6 +245,7 @@ class _Finder:
         self.functions: dict[str, str] = {}
         self.checks: list[str] = []
         self.imports: set[str] = set()
+        self.reaches: set[str] = set()
         self.parameters, self.seed = -1, 0
         self.handing_in: set[int] = set()
 
@@ -246,6 +259,7 @@ class _Finder:
                 self._call(node, text)
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 self.imports.update(_course_imports(node))
+            self.reaches.update(_REACHES & set(_names_in(node)))
         self._parameters(number, tree)
 
     def _function(self, node: ast.FunctionDef, text: str) -> None:
@@ -277,6 +291,18 @@ class _Finder:
             self.handing_in.add(number)
             seed = getattr(values["seed"], "value", None)
             self.seed = seed if type(seed) is int and 0 <= seed < 2**31 else 0
+
+
+def _names_in(node: ast.AST) -> Iterator[str]:
+    """Return the words of a name, an attribute, an import, or a string that could be a name."""
+    if isinstance(node, ast.Name) and node.id not in ("modules", "reference"):  # of their own
+        yield node.id
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
+    elif isinstance(node, ast.alias | ast.ImportFrom):
+        yield from ((node.name if isinstance(node, ast.alias) else node.module) or "").split(".")
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield from node.value.split(".") if re.fullmatch(r"[\w.]{2,100}", node.value) else ()
 
 
 def _course_imports(node: ast.Import | ast.ImportFrom) -> Iterator[str]:

@@ -24,8 +24,11 @@ from helpers.sandbox import Layers, Limits, Sandbox
 
 MAX_REPLY = 32 * 2**20  # bytes of one line from the sandbox
 _MAX_MARKS = 2_000_000  # brackets and commas in it: each can cost 60 bytes once it is parsed
+_MAX_TEXT_ROOM = 256 * 2**20  # bytes of the array that a check may make of a value's texts
+_MAX_MESSAGE = 2_000  # characters of what a function is said to have raised
 _GRACE = 5.0  # seconds beyond a limit that the sandbox should have kept itself
 _START = 120.0  # seconds to start Python and import the lab's checks
+_TOO_MUCH_TEXT = "far more text than any task asks for"
 _STATUSES = ("returned", "failed", "not attempted")
 
 
@@ -91,8 +94,10 @@ class Conversation:
             if type(message.get("cell")) is int:
                 self.cell = message["cell"]
             elif isinstance(message.get("answer"), str):
-                self._send(answered(message))
-            elif isinstance(message.get("ran"), dict) and message.get("token") == self._token:
+                if wire.text_room(message.get("value")) > _MAX_TEXT_ROOM:
+                    message = {**message, "value": None, "problem": _TOO_MUCH_TEXT}
+                self._send(answered({**message, "given": message.get("given") is True}))
+            elif isinstance(message.get("ran"), dict) and self._is_reply(message):
                 ran: dict[str, Any] = message["ran"]
                 return ran
             else:
@@ -103,19 +108,26 @@ class Conversation:
         started = time.monotonic()
         self._request({"do": "call", "task": task, "args": args, "limit": limit})
         answer = self._read(limit + _GRACE)
-        reply = answer.get("reply") if answer.get("token") == self._token else None
-        if not isinstance(reply, dict) or reply.get("status") not in _STATUSES:
+        reply = answer.get("reply") if self._is_reply(answer) else None
+        status = reply.get("status") if isinstance(reply, dict) else None
+        if not isinstance(reply, dict) or not isinstance(status, str) or status not in _STATUSES:
             raise self._out_of_turn()
         if time.monotonic() - started > limit + 1:
             return Reply("failed", message=f"it had not returned after {limit:g} s")
+        if wire.text_room(reply.get("value")) > _MAX_TEXT_ROOM:
+            return Reply("failed", message=f"it returned {_TOO_MUCH_TEXT}")
         message, changed = reply.get("message"), reply.get("changed")
-        numbers = changed if isinstance(changed, tuple) else ()
+        said = {n for n in changed if type(n) is int} if isinstance(changed, tuple) else set()
         return Reply(
-            reply["status"],
+            status,  # type: ignore[arg-type]
             reply.get("value"),
-            message if isinstance(message, str) else "",
-            tuple(number for number in numbers if type(number) is int),
+            message[:_MAX_MESSAGE] if isinstance(message, str) else "",
+            tuple(number for number in range(len(args)) if number in said),
         )
+
+    def _is_reply(self, message: dict[str, Any]) -> bool:
+        token = message.get("token")  # which may be an array: comparing one gives no yes or no
+        return isinstance(token, str) and token == self._token
 
     def _request(self, message: dict[str, Any]) -> None:
         self._token = secrets.token_hex(8)
@@ -173,6 +185,6 @@ def _anatomy(said: dict[str, Any]) -> Anatomy:
 
     return Anatomy(
         texts("cells"), texts("labs"), by_name("sources"), by_name("functions"), texts("checks"),
-        texts("imports"), whole(said["parameters"]), whole(said["seed"]),
+        texts("imports"), texts("reaches"), whole(said["parameters"]), whole(said["seed"]),
         *(tuple(whole(number) for number in said[name]) for name in ("needed", "broken")),
     )  # fmt: skip

@@ -236,7 +236,7 @@ class _Examination:
             kept = {name: text for name, text in memos.items() if isinstance(text, str)}
             self._found.memos = {n: _tidy(text) for n, text in kept.items() if n in known}
         self._cells_failed = bool(_pairs(errors))
-        for cell, problem in _pairs(errors):
+        for cell, problem in _pairs(errors)[:20]:
             self._note(f"code cell {cell + 1}{_FAILED}{problem[:300]}")
         counts = ran.get("counts")
         for name, count in counts.items() if isinstance(counts, dict) else ():
@@ -366,8 +366,7 @@ class _Examination:
             lost = handed_in and self._found.state != "another lab"
             open_ = verdict(task, "error", why) if lost else verdict(task, "not attempted")
             found, hidden = self._done.get(task.name, (open_, False))
-            answer = self._anatomy.sources.get(task.name, "")
-            records.append(TaskRecord(**vars(found), answer=answer, hidden=hidden))
+            records.append(TaskRecord.of(found, self._anatomy.sources.get(task.name, ""), hidden))
         self._found.tasks = tuple(records)
         if self._found.state in ("graded", "stopped"):
             self._look_at_text()
@@ -380,6 +379,9 @@ class _Examination:
         foreign = [name for name in own.imports if name not in given.imports]
         if foreign:
             self._note(f"it imports what the lab's notebook does not: {', '.join(foreign)[:300]}")
+        reaching = [name for name in own.reaches if name not in given.reaches]
+        if reaching:
+            self._note(f"it reaches into its own process: {', '.join(reaching)[:300]}")
         if not own.labs:
             self._note("it opens no session of the lab; tasks were found by their functions' names")
         for cell in own.broken:

@@ -46,9 +46,12 @@ class GradedLab:
     @property
     def digest(self) -> str:
         """Changes when the checks, the given notebook or the private checks do."""
-        path = getattr(importlib.import_module(self.module), "__file__", None)
-        text = Path(path).read_bytes() if path else b""
-        parts = [text, self.given.code.encode(), self.private.digest.encode()]
+        module = importlib.import_module(self.module)
+        files = [Path(module.__file__)] if module.__file__ else []
+        for folder in getattr(module, "__path__", ()):  # checks of several files
+            files += sorted(Path(folder).rglob("*.py"))
+        texts = [path.read_bytes() for path in files]
+        parts = [*texts, self.given.code.encode(), self.private.digest.encode()]
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

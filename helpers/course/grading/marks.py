@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -132,18 +133,25 @@ def restore(path: Path, answers: Sequence[Answer], marks: Marks) -> int:
     """
     known = {(answer.ident, answer.memo): answer for answer in answers}
     count = 0
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
-            answer = known.get((str(row.get("ident")), str(row.get("memo"))))
-            if answer is None:
-                raise CourseError(f"{path}, row {number}: there is no such answer in this run")
-            for line in range(len(answer.rubric)):
-                text = (row.get(f"line {line + 1}") or "").strip()
-                if text and text not in map(str, range(MOST + 1)):
-                    raise CourseError(
-                        f"{path}, row {number}: line {line + 1} is {text!r}; give 0 to {MOST}"
-                    )
-                marks.save(answer, line, int(text) if text else None)
-                count += bool(text)
-            marks.comment(answer, row.get("comment") or "")
+    for number, row in enumerate(_rows(path), start=2):
+        answer = known.get((str(row.get("ident")), str(row.get("memo"))))
+        if answer is None:
+            raise CourseError(f"{path}, row {number}: there is no such answer in this run")
+        for line in range(len(answer.rubric)):
+            text = (row.get(f"line {line + 1}") or "").strip()
+            if text and text not in map(str, range(MOST + 1)):
+                raise CourseError(
+                    f"{path}, row {number}: line {line + 1} is {text!r}; give 0 to {MOST}"
+                )
+            marks.save(answer, line, int(text) if text else None)
+            count += bool(text)
+        marks.comment(answer, row.get("comment") or "")
     return count
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = path.read_text("utf-8-sig")  # Excel puts a mark in front
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CourseError(f"{path} is no CSV file in UTF-8 ({error}); save it as one") from None

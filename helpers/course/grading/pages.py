@@ -9,7 +9,7 @@ import base64
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,15 @@ _STATUSES = ("passed", "mismatch", "error", "not attempted")
 _MESSAGES = 8  # commonest failures that are shown
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       overflow-wrap: anywhere; }
 h1 { line-height: 1.2; } h2 { margin-top: 2rem; }
 pre { background: #8881; padding: .6rem; overflow-x: auto; white-space: pre-wrap;
       overflow-wrap: anywhere; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
 td, th { border: 1px solid #8886; padding: .3rem .6rem; text-align: left; vertical-align: top;
          overflow-wrap: anywhere; }
+pre, td { unicode-bidi: isolate; }
 .passed { border-left: .4rem solid #009e73; padding-left: .8rem; }
 .lost { border-left: .4rem solid #d55e00; padding-left: .8rem; }
 img { max-width: 100%; background: white; }
@@ -45,7 +47,8 @@ _HEAD = """<!doctype html>
 _FEEDBACK = (
     _HEAD
     + """<h1>{{ title }}</h1>
-<p>{{ record.learner }}: <strong>{{ record.points }} of {{ record.max_points }} points</strong></p>
+<p><bdi>{{ record.learner }}</bdi>:
+<strong>{{ record.points }} of {{ record.max_points }} points</strong></p>
 {% if record.state != "graded" %}<p>{{ excuse }}</p>{% endif %}
 {% for task in record.tasks %}
 <section class="{{ 'passed' if task.status == 'passed' else 'lost' }}">
@@ -204,9 +207,21 @@ def _draw_tasks(ax: Axes, lab: GradedLab, records: Sequence[Record]) -> None:
 def _draw_messages(ax: Axes, messages: Sequence[tuple[str, int]]) -> None:
     from helpers.plots import bars_with_values
 
-    # A dollar sign would begin a formula.
-    values = {text.replace("$", r"\$"): float(count) for text, count in messages}
-    bars_with_values(values, "submissions", ax, value_format=lambda value: f"{value:.0f}")
+    # A dollar sign would begin a formula. What has no picture in the font, such as half a
+    # character, would end the drawing or fill the terminal with warnings.
+    values: Counter[str] = Counter()
+    for text, count in messages:
+        values["".join(_drawable(text)).replace("$", r"\$")] += count
+    bars = {text: float(count) for text, count in values.items()}
+    bars_with_values(bars, "submissions", ax, value_format=lambda value: f"{value:.0f}")
+
+
+def _drawable(text: str) -> Iterator[str]:
+    from matplotlib import font_manager, ft2font
+
+    font = ft2font.FT2Font(font_manager.findfont(font_manager.FontProperties()))
+    known = font.get_charmap()
+    return (c if c.isprintable() and ord(c) in known else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _draw_times(ax: Axes, records: Sequence[Record]) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers._files import write_atomically
+from helpers.course.tasks import Verdict
 
 State = Literal["graded", "not a notebook", "another lab", "stopped"]
 VERSION = 1
+_SHOWN = 4_000  # characters of each thing that a learner is told
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class TaskRecord:
     hint: str = ""
     answer: str = ""
     hidden: bool = False
+
+    @classmethod
+    def of(cls, found: Verdict, answer: str, hidden: bool) -> TaskRecord:
+        """Keep of a verdict what is shown: it may quote megabytes that a function returned."""
+        told: dict[str, Any] = {
+            name: f"{value[:_SHOWN]} ..."
+            if isinstance(value, str) and len(value) > _SHOWN
+            else value
+            for name, value in vars(found).items()
+        }
+        return cls(**told, answer=answer, hidden=hidden)
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,13 @@ def seed_of(out: Path, lab: str, given: int | None) -> int:
     Raises
     ------
     CourseError
-        If the folder cannot be written, or holds the marks of another lab.
+        If the folder cannot be written, holds the marks of another lab, or another run works in it.
     """
+    with alone_in(out):  # whose seed must not change under it
+        return _seed_of(out, lab, given)
+
+
+def _seed_of(out: Path, lab: str, given: int | None) -> int:
     stored = _settings(out) if (out / "run.json").is_file() else {"lab": lab, "seed": None}
     if stored["lab"] != lab:
         raise CourseError(f"{out} holds the marks of lab {stored['lab']}; give another --out")

@@ -98,17 +98,18 @@ def similar_pairs(records: Sequence[Record], given: str) -> list[Pair]:
 
 def _longest(one: Mapping[int, str], other: set[str]) -> str:
     """Return the longest stretch of neighbouring runs of `one` that `other` holds too."""
-    best: list[str] = []
-    now: list[str] = []
+    longest = last = length = 0
     for at, run in one.items():
         if run not in other:
-            now = []
+            length = 0
             continue
-        now = [*now, run] if at - 1 in one else [run]
-        best = max(best, now, key=len)
-    if not best:
+        length = length + 1 if at - 1 in one else 1
+        if length > longest:
+            longest, last = length, at
+    if not longest:
         return ""
-    return " ".join([best[0], *(run.rpartition(" ")[2] for run in best[1:])])
+    places = range(last - longest + 1, last + 1)
+    return " ".join([one[places[0]], *(one[at].rpartition(" ")[2] for at in places[1:])])
 
 
 def write_pairs(out: Path, pairs: Sequence[Pair]) -> Path:

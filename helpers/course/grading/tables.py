@@ -22,7 +22,8 @@ _NBGRADER = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",
     "raw_score", "late_submission_penalty", "score", "max_score",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_FORMULA = ("=", "+", "-", "@", "\n", "＝", "＋", "－", "＠")
+_BLANKS = ("\t", "\r")
 
 
 def harmless(value: str | int | float) -> str | int | float:
@@ -30,7 +31,7 @@ def harmless(value: str | int | float) -> str | int | float:
     if not isinstance(value, str):
         return value
     text = "".join(c if c.isprintable() or c == "\n" else " " for c in value)
-    return f"'{text}" if value.lstrip(" ").startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) or value[:1] in _BLANKS else text
 
 
 def write_tables(out: Path, lab: GradedLab, records: Sequence[Record]) -> list[Path]:

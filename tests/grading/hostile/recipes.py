@@ -136,6 +136,44 @@ _CHEATS = (
         "    def __repr__(self): raise SystemExit\nreturn Bad()"), 3),
 )  # fmt: skip
 
+# The worker, its token and the table of what it answers with are all in this very process.
+_STEAL = """
+import gc, signal, numpy as np
+from helpers.course import wire
+worker = next(o for o in gc.get_objects() if type(o).__name__ == 'Worker')
+dicts = [o for o in gc.get_objects() if type(o) is dict]
+actions = next(d for d in dicts if list(d) == ['read', 'run', 'call'])
+token = next(d['token'] for d in dicts if d.get('do') == 'run')
+"""
+_PIPE = (
+    Hostile("a forged report with the token, and answers after it", last(_STEAL +
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "errors = [(n, f'error {n}') for n in range(100_000)]\n"
+        "worker._say({'ran': {'errors': errors}, 'token': token})\n"
+        "for line in worker._requests:\n    request = wire.loads(line)\n"
+        "    worker._say({**worker._call(request), 'token': request['token']})"),
+        6, "error 19"),
+    Hostile("an array where a word belongs", last(_STEAL +
+        "actions['call'] = lambda r: {'reply': {'status': np.zeros(3)}}"),
+        1, "wrote to the grader's pipe"),
+    Hostile("an array for the token", last(_STEAL +
+        "worker._say({'ran': {}, 'token': np.zeros(3)})"), 6, "wrote to the grader's pipe"),
+    Hostile("two replies to one question", last(_STEAL + "call = actions['call']\n"
+        "def twice(r):\n    worker._say({**call(r), 'token': r['token']})\n    return call(r)\n"
+        "actions['call'] = twice"), 1, "wrote to the grader's pipe"),
+    Hostile("a reason of megabytes", last(_STEAL + "actions['call'] = lambda r: {'reply': "
+        "{'status': 'failed', 'message': 'x' * 8_000_000}}"), 1),
+    Hostile("a million arguments changed", last(_STEAL + "actions['call'] = lambda r: {'reply': "
+        "{'status': 'returned', 'changed': tuple(range(900_000))}}"), 1),
+    Hostile("one long text among many short ones", answering(
+        "return ['x' * 10_000_000] + ['y'] * 10_000"), 3),
+    Hostile("the reference dug out of its guard", answering(
+        "guard = lab.spec.task('q1').reference\n"
+        "cells = [c.cell_contents for c in guard.__closure__]\n"
+        "return next(c for c in cells if getattr(c, '__name__', '')[:1] == '?')"),
+        3, "it reaches into its own process: __closure__, cell_contents, reference"),
+)  # fmt: skip
+
 _CHANGES = (
     Hostile("check cells deleted", without("lab.check("), 6, "check cells are gone or changed"),
     Hostile("metadata and ids stripped", _stripped, 6),
@@ -183,19 +221,13 @@ _REACHES = (
             6, "No such file"),
     Hostile("reads the gradebook", first("text = open({outside!r} + '/grades.csv').read()"),
             6, "No such file"),
-    Hostile("reads other submissions", first("import os\nos.listdir({outside!r})"),
-            6, "No such file"),
-    Hostile("reads the private checks", first("open({private!r} + '/tiny.py').read()"),
-            6, "No such file"),
     Hostile("network over TCP", first(
         "import socket\nsocket.create_connection(('127.0.0.1', {tcp}), 1)"), 6, "failed"),
     Hostile("network over UDP", first(
         "import socket\nsocket.socket(2, 2).sendto(b'x', ('127.0.0.1', {udp}))"), 6),
     Hostile("network over a Unix socket", first(
-        "import socket\nsocket.socket(1).connect({outside!r} + '/socket')"), 6, "No such file"),
-    Hostile("ptrace of the grader", first(
-        "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-        "assert libc.ptrace(16, {process}, None, None) == 0"), 6, "AssertionError"),
+        "import socket\nsocket.socket(1).connect({outside!r} + '/socket')"), 6,
+            "Address family not supported"),
     Hostile("signals to the grader", first("import os\nos.kill({process}, 9)"), 6, "failed"),
     Hostile("another way into the pipe", first(
         "import os\nfor fd in range(3, 32):\n    try: os.write(fd, b'nonsense\\n')\n"
@@ -224,6 +256,7 @@ _SHOWN = (
     Hostile("a script in a failing cell", last(f"raise ValueError({SCRIPT!r})"), 6, "<script>"),
     Hostile("a script in a lab's name", changed('Lab("tiny"', f'Lab("{SCRIPT}"'), 0,
             "<script>", state="another lab"),
+    Hostile("half a character in an exception", answering("raise ValueError('\\ud800')"), 3),
     Hostile("half a character in a memo", last("lab.memo('memo', '\\ud800 half')"), 6),
 )  # fmt: skip
 
@@ -246,7 +279,7 @@ _FILES = (
     Hostile("a chain of a hundred thousand operators", first("x = " + "-" * 100_000 + "1"), 6),
 )  # fmt: skip
 
-ALL = (*_CHEATS, *_CHANGES, *_HANGS, *_REACHES, *_SHOWN, *_FILES)
+ALL = (*_CHEATS, *_PIPE, *_CHANGES, *_HANGS, *_REACHES, *_SHOWN, *_FILES)
 
 
 def notebook(
