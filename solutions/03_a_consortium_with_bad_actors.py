@@ -1225,6 +1225,8 @@ chosen = "own noise, three rounds"  # what you build: any name from the tables
 if chosen not in DESIGNS:
     print(f"there is no design {chosen!r}; going on with three rounds")
     chosen = "own noise, three rounds"
+
+# %%
 lab.memo("memo")
 
 # %%

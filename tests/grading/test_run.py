@@ -175,7 +175,7 @@ from helpers.course.grading.run import Run, grade
 spec = importlib.import_module("tiny_lab").LAB
 given = dissect(code_cells(Path({given!r}).read_bytes()))
 lab = GradedLab(spec, "01-tiny", "tiny_lab", given, readable=({tiny!r},))
-rules = Rules(seed=7, cell_seconds=60.0)
+rules = Rules(seed=7, cell_seconds=60.0, whole=True)  # the cell that sleeps, too
 grade(Run(lab, Path({source!r}), Path({out!r}), rules, jobs=2, progress=False))
 """
 
@@ -201,7 +201,7 @@ def test_a_killed_run_leaves_no_process_and_goes_on_without_marking_twice(
     before = {path.name: path.stat().st_mtime_ns for path in out.glob("records/*.json")}
     assert len(before) == 3
     (source / "d.ipynb").write_text(json.dumps(solved))
-    rules = Rules(seed=7, cell_seconds=60.0)
+    rules = Rules(seed=7, cell_seconds=60.0, whole=True)
     found = grade(Run(lab, source, out, rules, progress=False))
     assert [(r.learner, r.points) for r in found] == [("a", 6), ("b", 6), ("c", 6), ("d", 6)]
     after = {path.name: path.stat().st_mtime_ns for path in out.glob("records/*.json")}
