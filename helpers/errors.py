@@ -25,6 +25,14 @@ class EdgeError(EdgesecError):
     """A model file, a runtime, a device or a key on the edge does not give what was asked of it."""
 
 
+class WatermarkError(EdgesecError):
+    """A model cannot be marked, attacked or judged in the way that was asked."""
+
+
+class RobustnessError(EdgesecError):
+    """An attack, a perturbation, a detector or a certificate is not as it must be."""
+
+
 class CourseError(EdgesecError):
     """A lab, its source or the course's own machinery is not as it must be."""
 
