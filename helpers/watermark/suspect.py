@@ -40,7 +40,7 @@ class Suspect:
     def __post_init__(self) -> None:
         if len(self.kernels) != len(self.biases):
             raise WatermarkError(
-                f"{len(self.kernels)} kernels and {len(self.biases)} biases: give one bias a kernel."
+                f"{len(self.kernels)} kernels and {len(self.biases)} biases: one bias a kernel."
             )
 
     def labels(self, inputs: ArrayLike) -> NDArray[np.int64]:
