@@ -308,7 +308,8 @@ lab.check("q2")
 #
 # Draw `per_class` clips of every class, at random, none twice. Return their places, one after
 # another. The same seed must draw the same clips: a release has to be made again, bit for bit, when
-# somebody asks how it was made.
+# somebody asks how it was made. `np.flatnonzero(condition)` gives the places where something holds,
+# and `rng.choice(places, count, replace=False)` draws some of them.
 
 
 # %%
@@ -435,7 +436,8 @@ def stored_kernels(artefact):
 ours = [channel_scales(kernel) for _, _, kernel in stored_kernels(floating)]
 theirs = [layer.scales for layer in read_weights(small.graph())]
 same = [len(b) == len(a) and np.allclose(a, b, rtol=1e-3) for a, b in zip(ours, theirs)]
-print(f"{sum(same)} of {len(same)} kernels have exactly your scales, one a channel")
+for layer, agree in zip(read_weights(small.graph()), same):
+    print(f"{layer.op:18} {len(layer.scales):3} scales in the file; yours are the same: {agree}")
 
 
 def rounded(bits, per_channel):
@@ -655,7 +657,8 @@ pd.DataFrame(
 # rest.
 
 # %%
-office = Path(tempfile.mkdtemp(prefix="speaker-"))
+keep = tempfile.TemporaryDirectory(prefix="speaker-", ignore_cleanup_errors=True)
+office = Path(keep.name)
 secret_file = sealing.new_secret(office / "speaker.secret")  # written into the speaker when made
 secret = sealing.read_secret(secret_file)
 keys = signing.new_keys(office, "release")
@@ -701,8 +704,9 @@ for path in sorted(release.iterdir()):
 #    message, ec.ECDSA(hashes.SHA256()))` raises `InvalidSignature` then. Until this is settled,
 #    nothing in the manifest may be read: a parser that meets hostile bytes is a way in.
 # 2. `"other product"`: the manifest's `product` is another one.
-# 3. `"old"`: its `version`, a list of numbers, is not higher than `installed`. A genuine release of
-#    last year, with a weakness that was mended since, is a favourite of attackers: a **rollback**.
+# 3. `"old"`: its `version`, a list of numbers, is not higher than `installed`; Python compares
+#    lists number by number. A genuine release of last year, with a weakness that was mended
+#    since, is a favourite of attackers: a **rollback**.
 # 4. `"changed"`: its `sha256` is not that of the sealed file (`hashlib.sha256(...).hexdigest()`).
 #
 # Else return `""`: install it.
@@ -762,7 +766,7 @@ print(offer(release))
 # also kept the release 1.3.2 from last year, which is genuine.
 
 # %%
-mallory = signing.new_keys(office, "mallory")
+mallory = signing.new_keys(tempfile.mkdtemp(dir=office), "mallory")
 outcomes = {}
 
 # read it
@@ -779,7 +783,7 @@ content[len(content) // 2] ^= 1
 (changed / "model.sealed").write_bytes(content)
 outcomes["changes a byte"] = offer(changed)
 
-# replace it by another model, signed with a key of one's own
+# replace it by another model; say that you got the secret out of a speaker, so it is sealed as ours
 own = make_release(rounded(8, False), [9, 9, 9], mallory.private, office / "own")
 outcomes["signs a model of their own"] = offer(own)
 
@@ -836,14 +840,13 @@ def start_speaker(folder):
     return process
 
 
-speaker = start_speaker(release)
-
 # %% [markdown]
 # A debugger reads the memory of a process; on Linux that is the file `/proc/<number>/mem`.
 # `carve_models` goes through it and looks for four letters, `TFL3`, that every file of this format
 # has near its beginning. What follows is kept if it is a whole model.
 
 # %%
+speaker = start_speaker(release)
 try:
     found = carve_models(speaker.pid)
 finally:
@@ -877,9 +880,9 @@ outcomes["asks questions"] = "labels for as many clips as they have patience for
 # %% [markdown]
 # ### Exercise 8: what stopped them
 #
-# What stopped each of the six, or would have to? Give a dict such as
-# `{"reads the update": "e", "changes a byte": "s", ...}`. The model's hash is part of what is
-# signed.
+# What stopped each of the six, or would have to? Give a dict of a letter for each, such as
+# `{"reads the update": "n", "changes a byte": "n", ...}`. The sealed file's hash is part of what is
+# signed. Where two things would have stopped somebody, either counts.
 
 # %%
 for letter, meaning in STOPS.items():
@@ -984,14 +987,9 @@ lab.save("release.pub", keys.public.read_bytes())
 
 # %% [markdown]
 # Unpacked, `edgesec edge verify release --key release.pub` says in a terminal whether the folder is
-# still as you signed it. Now that everything is done, the secret and the private keys go: this was
-# an exercise. A real release key lives in hardware that signs and never shows it.
-
-# %%
-for path in (secret_file, keys.private, mallory.private):
-    path.unlink()
-
-# %% [markdown]
+# still as you signed it. The secret and the private keys are deleted when this notebook ends: it
+# was an exercise. A real release key lives in hardware that signs and never shows it.
+#
 # Write the release note, in 150 to 300 words, for the head of the product. This is what it will be
 # read against:
 

@@ -140,13 +140,19 @@ _STOPPED_BY = {
 }
 
 
+_OR = {"changes a byte": "e"}  # the seal's own tag fails, too
+
+
 def _stopped_by(seed: int, profile: str = "full") -> dict[str, str]:
     return dict(_STOPPED_BY)
 
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
     tidy = {str(name): str(letter).strip().lower() for name, letter in dict(got).items()}
-    return None if tidy == expected else "at least one attacker is named wrongly"
+    right = all(
+        tidy.get(name) in (letter, _OR.get(name, letter)) for name, letter in expected.items()
+    )
+    return None if right and len(tidy) == len(expected) else "an attacker is named wrongly"
 
 
 GATE = FunctionTask(
@@ -157,6 +163,6 @@ GATE = FunctionTask(
 )  # fmt: skip
 STOPPED_BY = ValueTask(
     "q8", "What stopped them", 2, _stopped_by, _same_letters,
-    "A dict: each attacker of the table, and a letter. Which check, had it been missing, would "
-    "have let this one through? Did reading the memory get the weights?",
+    "A dict: each of the six attackers, and a letter. Which check, had it been missing, would have "
+    "let this one through? Did reading the memory get the weights?",
 )  # fmt: skip
