@@ -166,8 +166,8 @@ print(f"a synthetic voice says {speech.class_names[speech.y_test[number]]!r}")
 Audio(clip, rate=audio.SAMPLE_RATE)
 
 # %% [markdown]
-# What a spotter sees of it: the energy in forty bands of frequency, low to high, in a frame every
-# 20 ms.
+# What a spotter sees of it: how strong the sound is in forty bands of frequency, low to high, in a
+# frame every 20 ms.
 
 # %%
 figure, (top, bottom) = plt.subplots(2, figsize=(8, 4.6), sharex=True, layout="constrained")
@@ -179,7 +179,7 @@ centres = audio.band_centres() / 1000
 shown = bottom.pcolormesh(
     np.linspace(0, 1, len(bands)), centres, bands.T, cmap="viridis", shading="nearest"
 )
-figure.colorbar(shown, ax=bottom, label="log energy")
+figure.colorbar(shown, ax=bottom, label="log magnitude")
 bottom.set(xlabel="time (s)", ylabel="frequency (kHz)")
 plt.show()
 
@@ -474,13 +474,15 @@ kernels.round(3)
 
 # %% [markdown]
 # At eight bits there is room for both. The fewer the bits, the more a channel's own scale is worth.
+# (The last kernel, of a dense layer, has a single scale in the file: this converter gives the
+# channels of dense layers none.)
 #
 # ## On three runtimes
 #
 # TensorFlow Lite is the reference: what the speaker runs follows its arithmetic. The app that
 # plays the same model on a phone uses its successor LiteRT, and the test farm runs ONNX Runtime.
-# The arithmetic of an int8 model is written down, but not to the last rounding, and ONNX Runtime
-# computes parts of it in float. So: the same codes in, and compare the codes that come out.
+# The arithmetic of an int8 model is written down, but every program may round in its own way. So:
+# the same codes in, and compare the codes that come out.
 #
 # ### Exercise 5: do they agree
 #
@@ -571,7 +573,7 @@ for runtime in RUNTIMES:
 axis.axvspan(0.5, WARM_UP + 0.5, color="0.92")
 axis.text(1, 1, " warm-up", va="top", transform=axis.get_xaxis_transform(), color="0.4")
 axis.set(xlabel="run", ylabel="time on this computer (ms)", yscale="log")
-axis.legend()
+axis.legend(loc="upper center", ncols=3)
 plt.show()
 
 tails = {
