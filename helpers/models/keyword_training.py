@@ -29,7 +29,8 @@ def fit_keywords(
     """Train a keyword spotter with Adam, its learning rate falling to 0 along a cosine.
 
     The model is changed in place. With :func:`helpers.models.ds_cnn` and the 9,600 synthetic
-    training clips it takes about a minute of CPU time.
+    training clips it takes about two minutes of CPU time, or one where TensorFlow may use oneDNN
+    (``TF_ENABLE_ONEDNN_OPTS=1``).
 
     Parameters
     ----------
