@@ -97,12 +97,13 @@ def test_without_batch_norm_the_signal_keeps_its_size_and_words_are_learnt(
         model,
         spoken["x_train"],
         spoken["y_train"],
-        epochs=5,
+        epochs=8,
         batch_size=32,
         learning_rate=2e-3,
         progress=False,
     )
-    assert losses[-1] < 0.8 * np.log(4)
+    # log 4 is chance; over four orders of the clips the last loss was .45 to .54 of it
+    assert losses[-1] < 0.7 * np.log(4)
 
 
 def test_the_seed_decides_the_training() -> None:
