@@ -114,7 +114,7 @@ class Estimate:
         Estimate of one inference.
     low, high
         Range that holds four of five devices and stacks like the published ones, if their
-        logarithms scatter normally.
+        logarithms scatter normally; it ends at the bound.
     roofline_milliseconds
         The bound below it, which no software beats.
     bound_by
@@ -299,9 +299,9 @@ def estimate(
     bound, bound_by = roofline(work, chosen, arithmetic, clock_hz or chosen.clock_hz)
     logs = [math.log(p.milliseconds / _bound_of(p, chosen)) for p in points]
     middle, factor = math.exp(statistics.fmean(logs)), _factor(logs)
+    low, high = max(bound, bound * middle / factor), bound * middle * factor
     return Estimate(
-        chosen.name, arithmetic, bound * middle, bound * middle / factor, bound * middle * factor,
-        bound, bound_by, middle, len(points),
+        chosen.name, arithmetic, bound * middle, low, high, bound, bound_by, middle, len(points),
     )  # fmt: skip
 
 

@@ -42,6 +42,14 @@ def test_no_published_latency_beats_the_roofline() -> None:
             assert point.milliseconds > devices._bound_of(point, device), point
 
 
+@pytest.mark.parametrize("name", DEVICES)
+def test_no_range_reaches_below_the_roofline(name: str) -> None:
+    arithmetic = DEVICES[name].published[0].arithmetic
+    for work in NETWORKS.values():
+        found = estimate(work, name, arithmetic)
+        assert found.roofline_milliseconds <= found.low < found.milliseconds < found.high
+
+
 def test_the_quantiles_are_students() -> None:
     from scipy import stats
 
