@@ -11,6 +11,7 @@ Run from the repository root:
 * Agreement: scores of one file on each runtime against LiteRT's.
 * Instructions: how often a runtime's library holds ``vpdpbusd``, the processor's instruction for
   dot products of 8-bit integers. Needs ``objdump``.
+* Delegates: whether a build of TensorFlow Lite hands the whole network over to XNNPACK.
 * Keywords: accuracy on synthetic voices that training never heard, three seeds of data and network.
 * Digits: a network trained on synthetic digits, tried on human ones. Needs the Free Spoken Digit
   Dataset in a folder named in EDGESEC_DATA; left out without it.
@@ -51,7 +52,7 @@ from helpers.errors import DataError
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "edge_runtimes.json"
 QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "edge_runtimes.json"
-EXPERIMENTS = ("instructions", "latency", "agreement", "keywords", "digits")
+EXPERIMENTS = ("instructions", "delegates", "latency", "agreement", "keywords", "digits")
 SEEDS, QUICK_SEEDS = (0, 1, 2), (0,)
 # Package, and the library in it that holds the kernels.
 LIBRARIES = {
@@ -102,6 +103,8 @@ def planned(name: str, quick: bool) -> list[Unit]:
             print("instructions are left out: objdump, from binutils, is not installed.")
             return []
         return [Unit(name, {}, count_dot_products)]
+    if name == "delegates":
+        return [Unit(name, {}, find_delegates)]
     if name == "latency":
         turns, repeats = (2, 50) if quick else (9, 1000)
         settings = {"turns": turns, "repeats": repeats, "warm_up": 100, "epochs": epochs}
@@ -182,12 +185,36 @@ def count_dot_products() -> Row:
     return {"vpdpbusd": counts, "processor_has_it": "avx512_vnni" in flags or "avx_vnni" in flags}
 
 
+def find_delegates() -> Row:
+    """Say for each build and format whether one delegate runs the network from end to end."""
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    network = models.ds_cnn()
+    noise = np.random.default_rng(0).standard_normal((100, *network.input_shape[1:]))
+    made = {
+        "float32": convert.to_tflite(network),
+        "int8": convert.to_tflite(network, "int8", noise),
+    }
+    found = {}
+    for runtime, interpreter in (("tflite", tf.lite.Interpreter), ("litert", Interpreter)):
+        for name, artefact in made.items():
+            engine = interpreter(model_content=artefact.data, num_threads=1)
+            engine.allocate_tensors()
+            wanted = [engine.get_output_details()[0]["index"]]
+            # What a delegate took over stays in this list; the delegate stands at its end.
+            delegates = [o for o in engine._get_ops_details() if o["op_name"] == "DELEGATE"]
+            found[f"{runtime}, {name}"] = [list(o["outputs"]) for o in delegates] == [wanted]
+    return {"whole_network": found}
+
+
 def time_in_turns(turns: int, repeats: int, warm_up: int, epochs: int) -> Row:
     """Open each file anew in each turn; a turn's figure is its median, in milliseconds."""
     medians: dict[str, list[float]] = {}
     for _ in range(turns):
         for runtime, name in cells(epochs):
-            with open_model(files(epochs)[name], runtime) as runner:
+            # TensorFlow is loaded in this process already.
+            with open_model(files(epochs)[name], runtime, isolated=runtime != "tflite") as runner:
                 latency = measure_latency(runner, repeats, warm_up)
             medians.setdefault(f"{runtime}, {name}", []).append(latency.percentile(50))
     ratios = {}
@@ -209,7 +236,7 @@ def compare_runtimes(epochs: int) -> Row:
     features = audio.mfcc(clips.x_test)
     scores, scale = {}, 0.0
     for runtime, name in cells(epochs):
-        with open_model(files(epochs)[name], runtime) as runner:
+        with open_model(files(epochs)[name], runtime, isolated=runtime != "tflite") as runner:
             scores[runtime, name] = runner.predict(features)
             scale = runner.contract.outputs[0].scale or scale
     compared = {}
@@ -276,8 +303,9 @@ def summarise(rows: list[Row]) -> Row:
                 for part in parts
             } | {"seeds": [r["settings"]["seed"] for r in mine]}
         else:
-            stamp = ("experiment", "settings", "seconds", "cpu_seconds", "date", "command")
+            stamp = ("experiment", "seconds", "cpu_seconds", "date", "command", "machine")
             found[name] = {key: value for key, value in row.items() if key not in stamp}
+            found["machine"] = row["machine"]
     return found
 
 
@@ -286,6 +314,8 @@ def report(result: Row) -> str:
     lines = []
     for runtime, count in result.get("instructions", {}).get("vpdpbusd", {}).items():
         lines.append(f"{runtime:<12} {count:>6} x vpdpbusd")
+    for key, value in result.get("delegates", {}).get("whole_network", {}).items():
+        lines.append(f"{key:<32}{'one delegate runs all' if value else 'only parts delegated'}")
     for key, value in result.get("latency", {}).get("milliseconds", {}).items():
         lines.append(
             f"{key:<32}{value['median']:.4f} ms ({value['min']:.4f} to {value['max']:.4f})"
