@@ -59,6 +59,7 @@ LIBRARIES = {
     "tflite": ("tensorflow", "lite/python/interpreter_wrapper/_pywrap_tensorflow_interpreter_*.so"),
     "litert": ("ai_edge_litert", "libpywrap_litert_common.so"),
 }
+KINDS = ("float32", "int8", "float32, inputs clipped")
 RUNTIMES: dict[Runtime, tuple[str, ...]] = {
     "tflite": ("float32", "float16", "dynamic", "int8"),
     "litert": ("float32", "float16", "dynamic", "int8"),
@@ -253,7 +254,7 @@ def compare_runtimes(epochs: int) -> Row:
 
 
 def unseen_voices(seed: int, epochs: int) -> Row:
-    """Accuracy on voices of the test part: Keras, and the int8 file."""
+    """Accuracy on voices of the test part."""
     network, clips = trained("speech_commands", seed, epochs)
     return scores_on(network, clips, {"unseen_voices": (clips.x_test, clips.y_test)})
 
@@ -274,19 +275,32 @@ def human_digits(seed: int, epochs: int) -> Row:
 def scores_on(
     network: Any, clips: data.Dataset, parts: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> Row:
+    """Accuracy of the network, of its int8 file, and of the network on inputs that are clipped.
+
+    An int8 file clips its inputs to the range of its representative set. Where the two differ much,
+    the third figure says whether that is why.
+    """
     int8 = convert.to_tflite(network, "int8", audio.mfcc(clips.x_train[:100]))
     found: Row = {}
     with open_model(int8) as runner:
+        ruler = runner.contract.inputs[0]
         for name, (sounds, labels) in parts.items():
             features = audio.mfcc(sounds)
+            kept = ruler.decode(ruler.encode(features))
+            low, high = kept.min(), kept.max()
             answers = {
                 "float32": network.predict(features, verbose=0),
                 "int8": runner.predict(features),
+                "float32, inputs clipped": network.predict(features.clip(low, high), verbose=0),
             }
             found[name] = {
                 kind: float(np.mean(scores.argmax(axis=1) == labels))
                 for kind, scores in answers.items()
-            } | {"clips": len(labels)}
+            } | {
+                "clips": len(labels),
+                "lowest_input": float(features.min()),
+                "clipped_at": float(low),
+            }
     return found
 
 
@@ -299,7 +313,11 @@ def summarise(rows: list[Row]) -> Row:
             parts = ("unseen_voices", "humans") if name == "digits" else ("unseen_voices",)
             mine = [r for r in rows if r["experiment"] == name]
             found[name] = {
-                part: {kind: spread([r[part][kind] for r in mine]) for kind in ("float32", "int8")}
+                part: {
+                    kind: spread([r[part][kind] for r in mine])
+                    for kind in KINDS
+                    if all(kind in r[part] for r in mine)
+                }
                 for part in parts
             } | {"seeds": [r["settings"]["seed"] for r in mine]}
         else:
