@@ -8,8 +8,10 @@ weights towards the mark, an innocent's too. So the marked kernel has no say in 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 from helpers.errors import WatermarkError
 from helpers.watermark.suspect import Suspect
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
+Order = NDArray[np.int64]
 _SWEEPS = 20
 
 
@@ -66,13 +69,18 @@ def align(suspect: Suspect, reference: Suspect, marked: int | None = None) -> Su
     """
     _check(suspect, reference, marked)
     groups = channel_groups_of(reference)
-    theirs, own = _unit_scale(suspect, groups), _unit_scale(reference, groups)
+    theirs, own = _rescaled(suspect, groups), _rescaled(reference, groups)
     orders = _match(theirs, own, groups, marked)
-    kernels, biases = [*theirs.kernels], [*theirs.biases]
+    kernels: list[Array] = [*theirs.kernels]
+    biases: list[Array] = [*theirs.biases]
     for group, order in zip(groups, orders, strict=True):
         _reorder(kernels, biases, group, order)
-    ordered = replace(suspect, kernels=kernels, biases=biases)
-    return _to_scale_of(ordered, reference, groups)
+    ordered = replace(
+        suspect,
+        kernels=[np.asarray(kernel, np.float32) for kernel in kernels],
+        biases=[np.asarray(bias, np.float32) for bias in biases],
+    )
+    return _rescaled(ordered, groups, reference)
 
 
 def channel_groups_of(model: Suspect) -> list[_Group]:
@@ -137,22 +145,15 @@ def _norms(kernel: Array, depthwise: bool) -> Array:
     return np.where(lengths > 0, lengths, 1.0)
 
 
-def _unit_scale(model: Suspect, groups: Sequence[_Group]) -> Suspect:
-    """Give every channel between two kernels weights of length 1."""
-    return _rescaled(model, groups, None)
-
-
-def _to_scale_of(model: Suspect, reference: Suspect, groups: Sequence[_Group]) -> Suspect:
-    """Give every channel between two kernels weights as long as those of the reference."""
-    return _rescaled(model, groups, reference)
-
-
-def _rescaled(model: Suspect, groups: Sequence[_Group], reference: Suspect | None) -> Suspect:
+def _rescaled(
+    model: Suspect, groups: Sequence[_Group], reference: Suspect | None = None
+) -> Suspect:
+    """Give every channel between two kernels weights as long as the reference's, or of length 1."""
     kernels = [np.asarray(kernel, np.float64) for kernel in model.kernels]
     biases = [np.asarray(bias, np.float64) for bias in model.biases]
     for group in groups:
         chain = (group.producer, *group.depthwise, group.consumer)
-        for first, second in zip(chain[:-1], chain[1:], strict=True):
+        for first, second in itertools.pairwise(chain):
             depthwise = first in group.depthwise
             wanted = 1.0 if reference is None else _norms(reference.kernels[first], depthwise)
             factors = wanted / _norms(kernels[first], depthwise)
@@ -170,9 +171,7 @@ def _rescaled(model: Suspect, groups: Sequence[_Group], reference: Suspect | Non
     )
 
 
-def _reorder(
-    kernels: list[Array], biases: list[Array], group: _Group, order: NDArray[np.int64]
-) -> None:
+def _reorder(kernels: list[Array], biases: list[Array], group: _Group, order: Order) -> None:
     """Reorder one group's channels in place of the list's entries."""
     kernels[group.producer] = kernels[group.producer][..., order]
     biases[group.producer] = biases[group.producer][order]
@@ -185,63 +184,78 @@ def _reorder(
 
 def _match(
     theirs: Suspect, own: Suspect, groups: Sequence[_Group], marked: int | None
-) -> list[NDArray[np.int64]]:
+) -> list[Order]:
     """Return, for each group, which of the suspect's channels stands where."""
-    orders: list[NDArray[np.int64] | None] = [None] * len(groups)
+    orders: dict[int, Order] = {}
     split = next((g for g, group in enumerate(groups) if group.producer == marked), len(groups))
-    first_pass = [*range(split), *reversed(range(split, len(groups)))]
-    for g in first_pass:
-        orders[g] = _assign(_distances(g, orders, theirs, own, groups, marked))
+    for g in (*range(split), *reversed(range(split, len(groups)))):
+        orders[g] = _assign(g, orders, theirs, own, groups, marked)
     for _ in range(_SWEEPS):
-        before = [None if order is None else order.copy() for order in orders]
+        before = dict(orders)
         for g in range(len(groups)):
-            orders[g] = _assign(_distances(g, orders, theirs, own, groups, marked))
-        if all(np.array_equal(a, b) for a, b in zip(before, orders, strict=True)):
+            orders[g] = _assign(g, orders, theirs, own, groups, marked)
+        if all(np.array_equal(before[g], orders[g]) for g in orders):
             break
-    return [order for order in orders if order is not None]
+    return [orders[g] for g in range(len(groups))]
 
 
-def _assign(distances: NDArray[np.float64]) -> NDArray[np.int64]:
-    from scipy.optimize import linear_sum_assignment
-
-    return np.asarray(linear_sum_assignment(distances)[1], np.int64)
-
-
-def _distances(
+def _assign(
     g: int,
-    orders: Sequence[NDArray[np.int64] | None],
+    orders: Mapping[int, Order],
     theirs: Suspect,
     own: Suspect,
     groups: Sequence[_Group],
     marked: int | None,
-) -> NDArray[np.float64]:
-    """Squared distances ``(own channels, their channels)`` over what may be compared by now."""
+) -> Order:
+    """Match one group's channels on what may be compared by now, the Hungarian way."""
+    from scipy.optimize import linear_sum_assignment
+
     group = groups[g]
-    parts: list[tuple[Array, Array]] = [
-        (own.biases[p][:, None], theirs.biases[p][:, None])
-        for p in (group.producer, *group.depthwise)
-    ]
-    for p in group.depthwise:
-        if p != marked:
-            parts.append(tuple(m.kernels[p].reshape(-1, group.channels).T for m in (own, theirs)))
-    before = orders[g - 1] if g else None
-    if group.producer != marked and (g == 0 or before is not None):
-        columns = [own.kernels[group.producer], theirs.kernels[group.producer]]
-        if before is not None:
-            view = _view(columns[1], groups[g - 1].channels)[:, before]
-            columns[1] = view.reshape(columns[1].shape)
-        parts.append(tuple(c.reshape(-1, group.channels).T for c in columns))
-    after = orders[g + 1] if g + 1 < len(groups) else None
-    last = g + 1 == len(groups)
-    classes_agree = own.kernels[-1].shape == theirs.kernels[-1].shape
-    if group.consumer != marked and (classes_agree if last else after is not None):
-        views = [_view(m.kernels[group.consumer], group.channels) for m in (own, theirs)]
-        if after is not None:
-            views[1] = views[1][..., after]
-        parts.append(tuple(v.transpose(1, 0, 2).reshape(group.channels, -1) for v in views))
-    return sum((_squared(a, b) for a, b in parts), np.zeros((group.channels, group.channels)))
+    distances = np.zeros((group.channels, group.channels))
+    pairs = [*_inside(group, theirs, own, marked)]
+    if group.producer != marked and (g == 0 or g - 1 in orders):
+        pairs.append(_columns(g, orders, theirs, own, groups))
+    is_last = g + 1 == len(groups)
+    same_classes = own.kernels[-1].shape == theirs.kernels[-1].shape
+    if group.consumer != marked and (same_classes if is_last else g + 1 in orders):
+        pairs.append(_rows(g, orders, theirs, own, groups))
+    for ours, other in pairs:
+        a, b = ours.astype(np.float64), other.astype(np.float64)
+        distances += np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return np.asarray(linear_sum_assignment(distances)[1], np.int64)
 
 
-def _squared(own: Array, theirs: Array) -> NDArray[np.float64]:
-    a, b = own.astype(np.float64), theirs.astype(np.float64)
-    return np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+def _inside(
+    group: _Group, theirs: Suspect, own: Suspect, marked: int | None
+) -> Iterator[tuple[Array, Array]]:
+    """Yield what belongs to each channel alone, ``(channels, k)`` of both: biases, depthwise."""
+    for p in (group.producer, *group.depthwise):
+        yield own.biases[p][:, None], theirs.biases[p][:, None]
+        if p != group.producer and p != marked:
+            channels = group.channels
+            yield own.kernels[p].reshape(-1, channels).T, theirs.kernels[p].reshape(-1, channels).T
+
+
+def _columns(
+    g: int, orders: Mapping[int, Order], theirs: Suspect, own: Suspect, groups: Sequence[_Group]
+) -> tuple[Array, Array]:
+    """Return the weights that make each channel, ``(channels, k)`` of both models."""
+    channels, producer = groups[g].channels, groups[g].producer
+    other: Array = theirs.kernels[producer]
+    if g:
+        other = _view(other, groups[g - 1].channels)[:, orders[g - 1]]
+    return own.kernels[producer].reshape(-1, channels).T, other.reshape(-1, channels).T
+
+
+def _rows(
+    g: int, orders: Mapping[int, Order], theirs: Suspect, own: Suspect, groups: Sequence[_Group]
+) -> tuple[Array, Array]:
+    """Return the weights that read each channel, ``(channels, k)`` of both models."""
+    channels, consumer = groups[g].channels, groups[g].consumer
+    ours, other = (_view(model.kernels[consumer], channels) for model in (own, theirs))
+    if g + 1 in orders:
+        other = other[..., orders[g + 1]]
+    return (
+        ours.transpose(1, 0, 2).reshape(channels, -1),
+        other.transpose(1, 0, 2).reshape(channels, -1),
+    )

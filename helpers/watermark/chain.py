@@ -51,7 +51,8 @@ class Group:
     @property
     def links(self) -> Iterator[tuple[Any, tuple[Any, ...], Any]]:
         """Pairs of kernels, depthwise ones included, with the layers between the two."""
-        first, passed = self.producer, []
+        passed: list[Any] = []
+        first = self.producer
         for layer in (*self.between, self.consumer):
             if kind(layer) in (_DEPTHWISE, *_MIXING):
                 yield first, tuple(passed), layer

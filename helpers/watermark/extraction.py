@@ -137,12 +137,12 @@ def _seeded(seed: int) -> Iterator[None]:
     """Seed NumPy's and TensorFlow's global generators, which ART draws from, for a while."""
     import tensorflow as tf
 
-    state = np.random.get_state()
-    np.random.seed(seed)
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(seed)  # noqa: NPY002
     tf.random.set_seed(seed)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="PyTorch not found")
             yield
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002
