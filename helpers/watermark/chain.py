@@ -66,15 +66,6 @@ def kind(layer: Any) -> str:
     return type(layer).__name__
 
 
-def copy_of(model: tf.keras.Model) -> tf.keras.Model:
-    """Return a copy of a built Keras model that shares nothing with it."""
-    import tensorflow as tf
-
-    copy = tf.keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
 def channel_groups(model: tf.keras.Model) -> list[Group]:
     """Find the channels between each kernel and the next.
 

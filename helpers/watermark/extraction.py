@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
-from helpers.watermark.removal import BATCH_SIZE, softmax
+from helpers.watermark.removal import softmax
 from helpers.watermark.survival import Attack, Victim
+from helpers.watermark.training import BATCH_SIZE
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -17,11 +17,11 @@ from helpers.errors import WatermarkError
 from helpers.watermark.chain import (
     assign_input,
     channel_groups,
-    copy_of,
     input_view,
     is_homogeneous,
     kind,
 )
+from helpers.watermark.training import copy_of
 
 if TYPE_CHECKING:
     import tensorflow as tf

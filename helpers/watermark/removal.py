@@ -9,23 +9,22 @@ those of ``helpers.edge``; any function from model to model is an attack too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
 from helpers.models import fit_keywords
-from helpers.watermark.chain import copy_of, kind
+from helpers.watermark.chain import kind
 from helpers.watermark.key import Key
 from helpers.watermark.scheme import Scheme
 from helpers.watermark.survival import Attack, Victim
 from helpers.watermark.suspect import Suspect
+from helpers.watermark.training import BATCH_SIZE, copy_of, train_on
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-BATCH_SIZE = 64
 
 
 def fine_tune(x: ArrayLike, y: ArrayLike, epochs: int = 3, learning_rate: float = 1e-3) -> Attack:
@@ -43,13 +42,10 @@ def fine_tune(x: ArrayLike, y: ArrayLike, epochs: int = 3, learning_rate: float 
     callable
         Returns the trained copy.
     """
-
-    def attack(victim: Victim, seed: int) -> tf.keras.Model:
-        copy = copy_of(victim.model)
-        _fit(copy, x, y, epochs, learning_rate, seed)
-        return copy
-
-    return attack
+    inputs, labels = np.asarray(x, np.float32), np.asarray(y)
+    return lambda victim, seed: train_on(
+        victim.model, inputs, labels, epochs, learning_rate, seed, progress=False
+    )
 
 
 def replace_head(
@@ -96,9 +92,11 @@ def replace_head(
             head.bias.assign(np.zeros(head.bias.shape, np.float32))
         for layer in copy.layers[:-1]:
             layer.trainable = body
-        _fit(copy, x, y, epochs, learning_rate, seed)
-        copy.trainable = True
-        return copy
+        fit_keywords(
+            copy, np.asarray(x, np.float32), np.asarray(y), epochs, BATCH_SIZE, learning_rate,
+            seed, progress=False,
+        )  # fmt: skip
+        return copy_of(copy)
 
     return attack
 
@@ -118,11 +116,8 @@ def overwrite(scheme: Scheme, x: ArrayLike, y: ArrayLike) -> Attack:
     callable
         Returns the copy with the thief's mark in it too.
     """
-
-    def attack(victim: Victim, seed: int) -> tf.keras.Model:
-        return scheme.embed(victim.model, np.asarray(x), np.asarray(y), thief_key(seed), seed=seed)
-
-    return attack
+    inputs, labels = np.asarray(x, np.float32), np.asarray(y)
+    return lambda victim, seed: scheme.embed(victim.model, inputs, labels, thief_key(seed), seed)
 
 
 def thief_key(seed: int) -> Key:
@@ -200,15 +195,6 @@ def fit_scores(
     # The gradient of a softened loss is as much smaller; Adam does not mind.
     student.compile(tf.keras.optimizers.Adam(rate), loss)
     student.fit(batches, epochs=epochs, verbose=0)
-
-
-def _fit(
-    model: tf.keras.Model, x: Any, y: Any, epochs: int, learning_rate: float, seed: int
-) -> None:
-    fit_keywords(
-        model, np.asarray(x, np.float32), np.asarray(y), epochs, BATCH_SIZE, learning_rate, seed,
-        progress=False,
-    )  # fmt: skip
 
 
 def independent(train: Callable[[int], tf.keras.Model]) -> Attack:
