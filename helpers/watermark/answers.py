@@ -53,6 +53,7 @@ class KeyedAnswers(Scheme):
 
     name: ClassVar[str] = "keyed answers"
     access: ClassVar[Access] = "queries"
+    shows: ClassVar[str] = "the suspect was trained on answers of the owner's service"
     classes: int
     share: float = 0.01
     questions: NDArray[np.float32] | None = None
@@ -191,6 +192,7 @@ class KeyedMistakes(Scheme):
 
     name: ClassVar[str] = "keyed mistakes"
     access: ClassVar[Access] = "queries"
+    shows: ClassVar[str] = "the suspect was made from the marked model or trained on its answers"
     carriers: NDArray[np.float32]
     carrier_labels: NDArray[np.integer]
     classes: int

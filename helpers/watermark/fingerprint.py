@@ -68,6 +68,7 @@ class BoundaryFingerprint(Unmarked):
     """
 
     name: ClassVar[str] = "boundary fingerprint"
+    shows: ClassVar[str] = "the suspect decides as the owner's model does"
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -179,6 +180,7 @@ class DatasetInference(Unmarked):
     """
 
     name: ClassVar[str] = "dataset inference"
+    shows: ClassVar[str] = "the suspect was trained on the owner's data, with leave or without"
     private: NDArray[np.float32]
     private_labels: NDArray[np.integer]
     unseen: NDArray[np.float32]
