@@ -52,6 +52,8 @@ class Scheme(ABC):
         For tables.
     access
         What reading the mark takes: ``"weights"``, or ``"queries"`` that show labels only.
+    shows
+        What a mark that is found shows, as a clause for a verdict.
     chance
         Largest probability with which one bit or answer of a *freshly drawn* key is found in a
         model that does not depend on that key, whatever the model, independently of the other
@@ -60,6 +62,7 @@ class Scheme(ABC):
 
     name: ClassVar[str]
     access: ClassVar[Access]
+    shows: ClassVar[str] = "the suspect was made from the marked model"
 
     @property
     @abstractmethod

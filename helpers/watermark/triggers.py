@@ -61,9 +61,9 @@ class NoiseTriggers(Scheme):
     shape: tuple[int, ...]
     classes: int
     count: int = 64
-    repeats: int = 4
-    epochs: int = 3
-    learning_rate: float = 2e-3
+    repeats: int = 6
+    epochs: int = 4
+    learning_rate: float = 5e-3
 
     def __post_init__(self) -> None:
         require_classes(self.classes)
@@ -154,9 +154,9 @@ class PatternTriggers(Scheme):
     each: int = 5
     size: tuple[int, int] = (20, 10)
     weight: float = 0.8
-    repeats: int = 12
+    repeats: int = 20
     epochs: int = 4
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
 
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
