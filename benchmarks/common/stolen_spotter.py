@@ -38,6 +38,7 @@ from helpers.watermark.uchida import WeightMessage
 WORDS = ("down", "go", "left", "no", "right", "stop", "up", "yes")
 MARKED = 2  # the first 1x1 convolution
 Model = Any
+Tests = dict[str, Callable[[Suspect], float]]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -155,7 +156,10 @@ class Spotter:
         def aligned(suspect: Suspect) -> float:
             return scheme.evidence(align(suspect, reference, MARKED), key)
 
-        tests = {"message": partial(_evidence, scheme, key), "message, aligned": aligned}
+        tests: Tests = {
+            "message": partial(_evidence, scheme, key),
+            "message, aligned": aligned,
+        }
         return Victim(model, self.int8_file(model), tests)
 
     def _with_triggers(self, seed: int) -> Victim:
