@@ -67,7 +67,7 @@ class Sizes:
     channels: int = 48
     blocks: int = 2
     epochs: int = 10
-    bits: int = 256
+    bits: int = 128
     triggers: int = 64
     patterns: int = 24
     share: float = 0.03
@@ -126,83 +126,72 @@ class Spotter:
         ]
         return Suspect(runner.predict, [layer.kernel for layer in layers], biases, "int8 file")
 
-    def schemes(self) -> dict[str, Scheme]:
-        """Return the schemes that change the model."""
-        classes, sizes = len(WORDS), self.sizes
-        return {
-            "message": WeightMessage(MARKED, bits=sizes.bits),
-            "noise triggers": self._noise(),
-            "pattern triggers": PatternTriggers(*self.carriers, classes, sizes.patterns),
-            "keyed mistakes": KeyedMistakes(*self.carriers, classes),
-        }
-
-    def _noise(self) -> NoiseTriggers:
-        return NoiseTriggers.within(self.owner[0], len(WORDS), self.sizes.triggers)
-
     def victims(self) -> dict[str, Callable[[int], Victim]]:
         """Return what makes each victim of a seed."""
-        return {
-            "message": self._with_message,
-            "triggers": self._with_triggers,
-            "unmarked": self._unmarked,
-            "keyed mistakes": self._with_mistakes,
-        }
+        return {"product": self._product, "keyed mistakes": self._mistaken}
 
-    def _with_message(self, seed: int) -> Victim:
-        scheme, key = self.schemes()["message"], owner_key(seed)
-        model = scheme.embed(self.base(seed), *self.owner, key, seed)
+    def _product(self, seed: int) -> Victim:
+        """Return a model with a message and two kinds of triggers, behind a keyed service.
+
+        One training teaches all three, as an owner would who wants them all; a fingerprint of the
+        result is taken too. Whoever asks meets the service, whoever opens the file the model.
+        """
+        key, noise, pattern = owner_key(seed), self._noise(), self._pattern()
+        x, y = self._lessons(noise, pattern, key, seed)
+        message = self._message()
+        model = message.embed(self.base(seed), x, y, key, seed)
+        device = self.int8_file(model)
         reference = suspect_of(model, "owner")
+        points = BoundaryFingerprint.of(model, self.owner[0], key, self.sizes.triggers)
+        answers = device.labels(self.thief[0])
+        keyed = KeyedAnswers(len(WORDS), self.sizes.share, self.thief[0], answers)
 
         def aligned(suspect: Suspect) -> float:
-            return scheme.evidence(align(suspect, reference, MARKED), key)
+            return message.evidence(align(suspect, reference, MARKED), key)
 
         tests: Tests = {
-            "message": partial(_evidence, scheme, key),
+            "message": partial(_evidence, message, key),
             "message, aligned": aligned,
+            "noise triggers": partial(_evidence, noise, key),
+            "pattern triggers": partial(_evidence, pattern, key),
+            "fingerprint": partial(_evidence, points, key),
+            "keyed answers": partial(_evidence, keyed, key),
         }
-        return Victim(model, self.int8_file(model), tests)
+        service = Suspect(partial(_served, keyed, key, device), device.kernels, device.biases)
+        return Victim(model, service, tests)
 
-    def _with_triggers(self, seed: int) -> Victim:
-        """Return a model with noise and pattern triggers, learnt together."""
-        noise, key = self._noise(), owner_key(seed)
-        pattern = self.schemes()["pattern triggers"]
-        inputs, labels = (np.repeat(part, noise.repeats, axis=0) for part in noise.triggers(key))
-        x, y = self.owner
-        x, y = np.concatenate([x, inputs]), np.concatenate([y, labels])
-        model = pattern.embed(self.base(seed), x, y, key, seed)
-        schemes = {"noise triggers": noise, "pattern triggers": pattern}
-        tests = {name: partial(_evidence, scheme, key) for name, scheme in schemes.items()}
-        return Victim(model, self.int8_file(model), tests)
-
-    def _with_mistakes(self, seed: int) -> Victim:
-        scheme, key = self.schemes()["keyed mistakes"], owner_key(seed)
+    def _mistaken(self, seed: int) -> Victim:
+        scheme, key = KeyedMistakes(*self.carriers, len(WORDS)), owner_key(seed)
         model = scheme.embed(self.base(seed), *self.owner, key, seed)
         return Victim(
             model, self.int8_file(model), {"keyed mistakes": partial(_evidence, scheme, key)}
         )
 
-    def _unmarked(self, seed: int) -> Victim:
-        """Return a model with nothing in it: a fingerprint is taken, and a service answers."""
-        model, key = self.base(seed), owner_key(seed)
-        deployed = self.int8_file(model)
-        points = BoundaryFingerprint.of(model, self.owner[0], key, self.sizes.triggers)
-        truth = deployed.labels(self.thief[0])
-        keyed = KeyedAnswers(len(WORDS), self.sizes.share, self.thief[0], truth)
-        service = Suspect(partial(_served, keyed, key, deployed), (), (), "service")
-        return Victim(
-            model,
-            service,
-            {
-                "fingerprint": partial(_evidence, points, key),
-                "keyed answers": partial(_evidence, keyed, key),
-            },
-        )
+    def _message(self) -> WeightMessage:
+        return WeightMessage(MARKED, bits=self.sizes.bits, epochs=6)
 
-    def attacks(self, victim: str) -> dict[str, Attack]:
-        """Return every attack on a victim; the thief overwrites with the scheme that is there."""
+    def _noise(self) -> NoiseTriggers:
+        return NoiseTriggers.within(self.owner[0], len(WORDS), self.sizes.triggers)
+
+    def _pattern(self) -> PatternTriggers:
+        return PatternTriggers(*self.carriers, len(WORDS), self.sizes.patterns)
+
+    def _lessons(self, noise: NoiseTriggers, pattern: PatternTriggers, key: Key, seed: int) -> Pair:
+        """Return the owner's clips with the triggers of both kinds among them."""
+        x, y = self.owner
+        rng = np.random.default_rng(seed)
+        inputs, labels = noise.triggers(key)
+        parts = [x, np.repeat(inputs, noise.repeats, axis=0)]
+        names = [y, np.repeat(labels, noise.repeats)]
+        for number, (word, answer) in enumerate(zip(*pattern.plan(key), strict=True)):
+            chosen = rng.choice(np.flatnonzero(y == word), pattern.repeats)
+            parts.append(pattern.stamp(key, number, x[chosen]))
+            names.append(np.full(pattern.repeats, answer))
+        return np.concatenate(parts), np.concatenate(names)
+
+    def attacks(self) -> dict[str, Attack]:
+        """Return every attack; the thief overwrites with a message of their own."""
         x, y = self.thief
-        mark = {"triggers": "noise triggers", "keyed mistakes": "keyed mistakes"}
-        scheme = self.schemes()[mark.get(victim, "message")]
         bits = {f"{b} bits": as_it_is(partial(quantise.round_model, bits=b)) for b in (4, 3, 2)}
         prunings = {
             f"prune {share:.0%}": as_it_is(partial(_pruned, x=x, y=y, sparsity=share))
@@ -214,9 +203,9 @@ class Spotter:
             **prunings,
             "fine-tune, gentle": fine_tune(x, y, epochs=3, learning_rate=5e-4),
             "fine-tune, hard": fine_tune(x, y, epochs=8, learning_rate=5e-3),
-            "new head": replace_head(x, y),
-            "new head, all layers": replace_head(x, y, body=True),
-            "overwrite": overwrite(scheme, x, y),
+            "new head": replace_head(x, y, epochs=8, learning_rate=2e-2),
+            "new head, all layers": replace_head(x, y, epochs=8, learning_rate=5e-3, body=True),
+            "overwrite": overwrite(self._message(), x, y),
             "permute": lambda v, seed: permute_neurons(v.model, seed),
             "rescale": lambda v, seed: rescale_channels(v.model, seed),
             "permute and rescale": lambda v, seed: permute_neurons(
@@ -255,4 +244,4 @@ def _served(keyed: KeyedAnswers, key: Key, device: Suspect, questions: np.ndarra
 
 
 def _pruned(model: Model, x: np.ndarray, y: np.ndarray, sparsity: float) -> Model:
-    return quantise.prune(model, x, y, sparsity, epochs=3, learning_rate=1e-3)
+    return quantise.prune(model, x, y, sparsity, epochs=4, learning_rate=3e-3)
