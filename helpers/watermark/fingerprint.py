@@ -79,7 +79,7 @@ class BoundaryFingerprint(Unmarked):
         x: np.ndarray,
         key: Key,
         count: int = 64,
-        gap: float = 0.5,
+        gap: float = 2.0,
         steps: int = 200,
         step_size: float = 0.1,
         progress: bool = False,
