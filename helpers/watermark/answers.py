@@ -19,7 +19,9 @@ from helpers.watermark.training import copy_of, require_classes
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_STEP = 0.05  # inputs are hashed on this grid, so that the last bits of a float do not matter
+# Inputs are hashed on a grid, so that the last bits of a float do not matter; it is set off, so
+# that no round number lies between two of its places.
+_STEP, _OFFSET = 0.05, 0.317
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ class KeyedAnswers(Scheme):
 
 def _draw(key: Key, question: NDArray[np.floating]) -> NDArray[np.float64]:
     """Two uniform numbers that the key gives this question."""
-    grid = np.round(np.asarray(question, np.float64) / _STEP).astype("<i4")
+    grid = np.round(np.asarray(question, np.float64) / _STEP + _OFFSET).astype("<i4")
     return key.uniform("question " + hashlib.sha256(grid.tobytes()).hexdigest(), (2,))
 
 

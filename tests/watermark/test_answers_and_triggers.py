@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Make = Callable[[data.Dataset], Scheme]
 
 TRAINED: dict[str, Make] = {
-    "noise": lambda d: NoiseTriggers.within(d.x_train, 10, 32),
+    "noise": lambda d: dataclasses.replace(
+        NoiseTriggers.within(d.x_train, 10, 32), repeats=12, epochs=8, learning_rate=1e-2
+    ),
     "pattern": lambda d: PatternTriggers(d.x_test, d.y_test, 10, count=16),
     "mistakes": lambda d: KeyedMistakes(d.x_test, d.y_test, 10, learning_rate=1e-2),
 }
@@ -70,7 +72,6 @@ def test_the_mark_is_in_the_int8_file_and_not_in_what_others_made(
     mark = TRAINED[scheme](digits)
     file = deployed(int8(marked[scheme], digits.x_train))
     innocent = max(mark.evidence(model, OWNER) for model in innocents)
-    print(mark.evidence(file, OWNER), innocent)
     assert mark.evidence(file, OWNER) > 0.6
     assert innocent < 0.4
     assert mark.evidence(file, OTHER) < 0.4
@@ -149,4 +150,4 @@ def test_settings_that_cannot_mark_are_refused(
         with pytest.raises(WatermarkError, match=message):
             make()
     with pytest.raises(WatermarkError, match="do not fit 9 classes"):
-        dataclasses.replace(NoiseTriggers.within(x, 9)).embed(owner, x, y, OWNER)
+        NoiseTriggers.within(x, 9).embed(owner, x, y, OWNER)
