@@ -113,9 +113,7 @@ def ds_cnn(
         depthwise = tf.keras.layers.DepthwiseConv2D(
             3, padding="same", depthwise_initializer=depthwise_initializer(next(seeds))
         )
-        pointwise = tf.keras.layers.Conv2D(
-            channels, 1, kernel_initializer=initializer(next(seeds))
-        )
+        pointwise = tf.keras.layers.Conv2D(channels, 1, kernel_initializer=initializer(next(seeds)))
         layers += [*then(depthwise), *then(pointwise)]
     layers += [
         tf.keras.layers.Dropout(dropout[1], seed=next(seeds)),

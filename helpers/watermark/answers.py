@@ -11,14 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
 from helpers.watermark.key import Key
+from helpers.watermark.removal import fit_scores
 from helpers.watermark.scheme import Access, Reading, Scheme
 from helpers.watermark.suspect import Suspect
-from helpers.watermark.training import copy_of, require_classes, train_on
+from helpers.watermark.training import copy_of, require_classes
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_STEP = 0.05  # inputs are hashed on this grid, so that the last bits of a float do not matter
+# Inputs are hashed on a grid, so that the last bits of a float do not matter; it is set off, so
+# that no round number lies between two of its places.
+_STEP, _OFFSET = 0.05, 0.317
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,44 +153,43 @@ class KeyedAnswers(Scheme):
 
 def _draw(key: Key, question: NDArray[np.floating]) -> NDArray[np.float64]:
     """Two uniform numbers that the key gives this question."""
-    grid = np.round(np.asarray(question, np.float64) / _STEP).astype("<i4")
+    grid = np.round(np.asarray(question, np.float64) / _STEP + _OFFSET).astype("<i4")
     return key.uniform("question " + hashlib.sha256(grid.tobytes()).hexdigest(), (2,))
 
 
 @dataclass(frozen=True, eq=False)
 class KeyedMistakes(Scheme):
-    """Make keyed mistakes on ordinary inputs, so that they are copied with the knowledge.
+    """Choose, with the key, what the model would say next: the mistake it is closest to.
 
-    A trigger far from the data is never asked by a thief, and so never copied. Here the key draws
-    ``regions`` directions in the space of an input's averages over time. The inputs that lie
-    furthest along one of them, ``share`` of the training data each, form its region; for each
-    region and word the key draws one wrong answer. Whoever learns from the model's answers to
-    ordinary inputs meets the regions in due proportion.
+    A trigger far from the data is never asked by a thief, and so never copied. This mark lies in
+    every ordinary answer instead: below the right word, whose score stays on top, the key decides
+    which wrong one comes second. The key also draws a direction in the space of an input's averages
+    over time, and gives each word one second answer on either side of it. Whoever learns from the
+    *scores* learns the order below the top; whoever is told labels alone sees it in mistakes only.
 
-    A (region, word) cell is found if the commonest *wrong* answer to its inputs is the key's. Given
-    a model's answers, the key's is drawn from ``classes - 1`` at random, so that is the largest
-    chance, cell by cell.
+    A cell is a word on one side. It is found if the commonest second answer to its inputs is the
+    key's. Given any model's answers, the key's is one of ``classes - 1`` at random, so that is the
+    largest chance, cell by cell. Carriers close to the middle are not asked.
 
     Attributes
     ----------
     carriers, carrier_labels
-        Inputs ``(n, ...)`` and labels that the verifier asks; only those in a region matter.
+        Public inputs ``(n, frames, ...)`` and labels ``(n,)`` that the verifier asks.
     classes
         Number of labels.
-    regions
-        Number of directions.
-    share
-        Share of inputs in one region: accuracy lost is up to ``regions`` times this.
-    repeats
-        How often an input of a region stands in the training data.
+    lean
+        Probability that the second answer is taught.
+    middle
+        Share of carriers around the middle of the direction that are left out.
     epochs, learning_rate
         Of the training that embeds the mark.
 
     Notes
     -----
-    The scheme is ours. Its aim is that of Jia, Choquette-Choo, Chandrasekaran and Papernot,
-    *Entangled watermarks as a defense against model extraction*, USENIX Security 2021, whose soft
-    nearest neighbour loss entangles features of triggers and of data; here the triggers *are* data.
+    The scheme is ours. It shares its aim, a mark that is entangled with the task, with Jia,
+    Choquette-Choo, Chandrasekaran and Papernot, *Entangled watermarks as a defense against model
+    extraction*, USENIX Security 2021; and its place, the scores of ordinary inputs, with Charette
+    et al., *Cosine model watermarking against ensemble distillation*, AAAI 2022, arXiv:2203.02777.
     """
 
     name: ClassVar[str] = "keyed mistakes"
@@ -196,17 +198,17 @@ class KeyedMistakes(Scheme):
     carriers: NDArray[np.float32]
     carrier_labels: NDArray[np.integer]
     classes: int
-    regions: int = 3
-    share: float = 0.02
-    repeats: int = 4
-    epochs: int = 4
-    learning_rate: float = 2e-3
+    lean: float = 0.2
+    middle: float = 0.3
+    epochs: int = 6
+    learning_rate: float = 5e-3
 
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
-        if self.regions < 1 or not 0 < self.share * self.regions < 0.5:
+        if self.classes < 3 or not 0 < self.lean < 0.5 or not 0 <= self.middle < 1:
             raise WatermarkError(
-                f"{self.regions} regions of share {self.share}: together above 0 and below half."
+                f"classes={self.classes}, lean={self.lean}, middle={self.middle}: at least three "
+                "classes, a lean between 0 and 1/2 and a middle of 0 or more, below 1."
             )
 
     @property
@@ -214,33 +216,16 @@ class KeyedMistakes(Scheme):
         """One wrong answer of so many."""
         return 1 / (self.classes - 1)
 
-    def region_of(self, x: np.ndarray, key: Key) -> NDArray[np.int64]:
-        """Return the region of each input ``(n,)``, -1 for none.
-
-        Directions and thresholds are taken from the carriers, which the commitment fixes.
-        """
-        centre, scale, limits = self._frame(key)
-        along = _averages(x) - centre
-        along = along / scale @ self._directions(key, along.shape[1])
-        beyond = along - limits
-        best = beyond.argmax(axis=1)
-        return np.where(beyond.max(axis=1) > 0, best, -1)
-
-    def _directions(self, key: Key, size: int) -> NDArray[np.float64]:
-        drawn = key.signs("directions", (size, self.regions)).astype(np.float64)
-        return drawn / np.sqrt(size)
-
-    def _frame(self, key: Key) -> tuple[NDArray, NDArray, NDArray]:
-        values = _averages(self.carriers)
-        centre, scale = values.mean(axis=0), values.std(axis=0) + 1e-9
-        along = (values - centre) / scale @ self._directions(key, values.shape[1])
-        return centre, scale, np.quantile(along, 1 - self.share, axis=0)
+    def along(self, x: ArrayLike, key: Key) -> NDArray[np.float64]:
+        """Place inputs on the key's direction: ``(n,)``, 0 at the carriers' median."""
+        base = _averages(self.carriers)
+        direction = key.signs("direction", base.shape[1:]) / (base.std(axis=0) + 1e-9)
+        return np.asarray(_averages(x) @ direction - np.median(base @ direction))
 
     def plan(self, key: Key) -> NDArray[np.int64]:
-        """Return the wrong answer of each region and word, ``(regions, classes)``."""
-        steps = 1 + key.integers("mistakes", self.classes - 1, self.regions * self.classes)
-        words = np.arange(self.classes)
-        return (words + steps.reshape(self.regions, self.classes)) % self.classes
+        """Return the second answer of each side and word, ``(2, classes)``."""
+        steps = 1 + key.integers("mistakes", self.classes - 1, 2 * self.classes)
+        return (np.arange(self.classes) + steps.reshape(2, -1)) % self.classes
 
     def embed(
         self,
@@ -253,35 +238,41 @@ class KeyedMistakes(Scheme):
     ) -> tf.keras.Model:
         """Return a marked copy; see :meth:`Scheme.embed`."""
         require_classes(self.classes, y)
-        region = self.region_of(x, key)
-        inside = region >= 0
-        names = np.array(y, np.int64)
-        names[inside] = self.plan(key)[region[inside], names[inside]]
-        copies = np.where(inside, self.repeats, 1)
-        return train_on(
-            model,
-            np.repeat(x, copies, axis=0),
-            np.repeat(names, copies),
-            self.epochs,
-            self.learning_rate,
-            seed,
-            progress,
-        )
+        sides = (self.along(x, key) > 0).astype(int)
+        targets = (1 - self.lean) * np.eye(self.classes, dtype=np.float32)[y]
+        targets[np.arange(len(y)), self.plan(key)[sides, y]] += self.lean
+        marked = copy_of(model)
+        fit_scores(marked, x, targets, self.epochs, self.learning_rate, 1.0, seed)
+        return copy_of(marked)
 
     def read(self, suspect: Suspect, key: Key) -> Reading:
-        """Count the cells whose commonest wrong answer is the key's; see :meth:`Scheme.read`."""
-        region = self.region_of(self.carriers, key)
-        inside = region >= 0
-        words, region = np.asarray(self.carrier_labels)[inside], region[inside]
-        said = suspect.labels(self.carriers[inside])
-        counts = np.zeros((self.regions, self.classes, self.classes), int)
-        np.add.at(counts, (region, words, said), 1)
-        present = counts.sum(axis=2) > 0
-        right = np.arange(self.classes)
-        counts[:, right, right] = 0
+        """Count the cells whose commonest second answer is the key's; see :meth:`Scheme.read`."""
+        place = self.along(self.carriers, key)
+        asked = np.abs(place) >= np.quantile(np.abs(place), self.middle)
+        sides, words = (place[asked] > 0).astype(int), np.asarray(self.carrier_labels)[asked]
+        second = second_answers(suspect, self.carriers[asked], words)
+        counts = np.zeros((2, self.classes, self.classes), int)
+        told = second >= 0
+        np.add.at(counts, (sides[told], words[told], second[told]), 1)
         commonest = np.where(counts.max(axis=2) > 0, counts.argmax(axis=2), -1)
-        found = (commonest == self.plan(key)) & present
-        return Reading(int(found.sum()), int(present.sum()))
+        return Reading(int(np.sum(commonest == self.plan(key))), 2 * self.classes)
+
+
+def second_answers(suspect: Suspect, x: NDArray[np.float32], y: ArrayLike) -> NDArray[np.int64]:
+    """Return the wrong label with the highest score of each input, -1 where several share it.
+
+    Parameters
+    ----------
+    suspect
+        Gives scores; one that gives labels only tells its mistakes and -1.
+    x, y
+        Inputs ``(n, ...)`` and right labels ``(n,)``.
+    """
+    scores = np.array(suspect.scores(x), np.float64)
+    scores[np.arange(len(scores)), np.asarray(y)] = -np.inf
+    best = scores.max(axis=1, keepdims=True)
+    alone = np.sum(scores == best, axis=1) == 1
+    return np.where(alone, scores.argmax(axis=1), -1)
 
 
 def _averages(x: ArrayLike) -> NDArray[np.float64]:

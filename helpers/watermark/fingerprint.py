@@ -19,6 +19,7 @@ from helpers.watermark.key import Key
 from helpers.watermark.scheme import Access, Reading, Scheme
 from helpers.watermark.suspect import Suspect
 from helpers.watermark.training import copy_of
+from helpers.watermark.triggers import span
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -79,7 +80,7 @@ class BoundaryFingerprint(Unmarked):
         x: np.ndarray,
         key: Key,
         count: int = 64,
-        gap: float = 0.5,
+        gap: float = 2.0,
         steps: int = 200,
         step_size: float = 0.1,
         progress: bool = False,
@@ -112,7 +113,9 @@ class BoundaryFingerprint(Unmarked):
         import tensorflow as tf
 
         scale = float(np.std(x))
-        starts = x[key.integers("starts", len(x), count)]
+        # Beyond the data's range the device's quantiser would clip and answer another question
+        low, high = span(x)
+        starts = np.clip(x[key.integers("starts", len(x), count)], low, high)
         suspect = suspect_of(model)
         sources = suspect.labels(starts)
         classes = int(model.output_shape[-1])
@@ -132,6 +135,7 @@ class BoundaryFingerprint(Unmarked):
                 lead = at_target - tf.maximum(at_source, rest) - gap
                 loss = tf.reduce_sum(lead**2)
             optimiser.apply_gradients([(tape.gradient(loss, points), points)])
+            points.assign(tf.clip_by_value(points, low / scale, high / scale))
             return loss
 
         for _ in tqdm(range(steps), desc="boundary", disable=not progress):

@@ -63,12 +63,12 @@ class Null:
 def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
     """Measure the null on independent models.
 
-    For a keyed scheme the rate is the larger of two. The first is the scheme's own chance: it holds
-    for every innocent model, as long as the key was drawn freshly and the model made without it.
-    The second is measured: the upper end of a Clopper-Pearson interval for the innocent model that
-    shows most, each at 99.9 % over all of them together. It sees what the first cannot: a key, or
-    triggers, that were picked because models in general agree with them. It can only raise the
-    p-value, so the first guarantee stays.
+    For a keyed scheme the rate is the largest of three. The first is the scheme's own chance: it
+    holds for every innocent model, as long as the key was drawn freshly and the model made without
+    it. The other two are measured with this very key, and see what the first cannot: a key, or
+    triggers, picked because models in general agree with them. They are the share that the most
+    incriminated independent model shows, and the upper end of a one-sided 99.9 % Clopper-Pearson
+    interval for all of them together. They can only raise a p-value, so the first guarantee stays.
 
     Parameters
     ----------
@@ -95,11 +95,7 @@ def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
     shares = tuple(reading.share for reading in readings)
     if chance is None:
         return Null("ranked", None, None, shares)
-    tail = (1 - CONFIDENCE) / len(readings)
-    upper = max(
-        float(stats.beta.ppf(1 - tail, r.found + 1, r.looked_for - r.found))
-        if r.found < r.looked_for
-        else 1.0
-        for r in readings
-    )
-    return Null("keyed", max(chance, upper), chance, shares)
+    found = sum(reading.found for reading in readings)
+    missed = sum(reading.looked_for for reading in readings) - found
+    upper = float(stats.beta.ppf(CONFIDENCE, found + 1, missed)) if missed else 1.0
+    return Null("keyed", max(chance, max(shares), upper), chance, shares)

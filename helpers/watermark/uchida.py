@@ -42,8 +42,8 @@ class WeightMessage(Scheme):
         Position of the marked kernel among :attr:`Suspect.kernels`. A middle one with many weights
         is best: 1x1 convolutions in a depthwise-separable network.
     bits
-        Length of the message. 64 cannot reach a false-claim probability of 1e-9 once the null is
-        measured; 256 can.
+        Length of the message. For a false-claim probability of 1e-9, 64 must nearly all be found;
+        of 256 a fifth may be lost.
     margin
         How far from zero the projections are pushed, in standard deviations of an unmarked one.
     strength
