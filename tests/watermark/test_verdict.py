@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,7 +34,7 @@ class Case:
     pirate: Suspect
     innocents: list[Suspect]
 
-    def judge(self, suspect: Suspect, claim: Claim | None = None, **changes: object) -> Verdict:
+    def judge(self, suspect: Suspect, claim: Claim | None = None, **changes: Any) -> Verdict:
         settings = {"register": self.register, "notary": self.notary, "first_seen": SEEN, **changes}
         return judge(claim or self.claim, suspect, self.null, **settings)  # type: ignore[arg-type]
 
@@ -135,6 +135,6 @@ def test_the_words_and_the_dossier_hold_every_number(case: Case) -> None:
 @pytest.mark.parametrize(
     "change", [{"suspects": 0}, {"alpha": 0.0}, {"first_seen": SEEN.replace(tzinfo=None)}]
 )
-def test_a_setting_out_of_range_is_refused(case: Case, change: dict[str, object]) -> None:
+def test_a_setting_out_of_range_is_refused(case: Case, change: dict[str, Any]) -> None:
     with pytest.raises(WatermarkError, match=next(iter(change))):
         case.judge(case.pirate, **change)
