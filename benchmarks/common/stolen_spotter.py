@@ -217,6 +217,8 @@ class Spotter:
             "distil": distil(self._student, x),
             "extract, scores": extract(self._student, x, len(x), "knockoff"),
             "extract, labels": extract(self._student, x, len(x), "copycat"),
+            # Long enough to learn by heart what was answered, false answers included.
+            "extract, labels, long": extract(self._student, x, len(x), "copycat", epochs=50),
             "independent model": independent(self.stranger),
         }
 
