@@ -17,7 +17,7 @@ from helpers.watermark.key import Key
 from helpers.watermark.null import measure
 from helpers.watermark.scheme import Reading, Scheme
 from helpers.watermark.suspect import Suspect
-from helpers.watermark.training import copy_of
+from helpers.watermark.training import train_many
 from helpers.watermark.triggers import NoiseTriggers, PatternTriggers
 from helpers.watermark.uchida import WeightMessage
 
@@ -42,34 +42,16 @@ def speech() -> dict[str, np.ndarray]:
 
 
 def train_block(block: int, count: int) -> list[tf.keras.Model]:
-    """Train ``count`` spotters from beginnings of their own on the same clips.
-
-    One compiled network begins again each time: compiling costs more than the training.
-    """
-    import tensorflow as tf
-
+    """Train ``count`` spotters from beginnings of their own on the same clips."""
     from helpers import models
 
     def blank(seed: int) -> tf.keras.Model:
         return models.ds_cnn(num_classes=len(WORDS), seed=seed, channels=CHANNELS, blocks=BLOCKS)
 
-    clips, worker = speech(), blank(0)
-    worker.compile(
-        tf.keras.optimizers.Adam(5e-3),
-        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    clips, first = speech(), 1 + block * count
+    return train_many(
+        blank, clips["x_train"], clips["y_train"], range(first, first + count), EPOCHS
     )
-    worker.optimizer.build(worker.trainable_variables)
-    trained = []
-    for number in range(count):
-        seed = 1 + block * count + number
-        worker.set_weights(blank(seed).get_weights())
-        for variable in worker.optimizer.variables:
-            if "learning_rate" not in variable.name:
-                variable.assign(tf.zeros_like(variable))
-        order = np.random.default_rng(seed).permutation(len(clips["y_train"]))
-        worker.fit(clips["x_train"][order], clips["y_train"][order], 32, EPOCHS, verbose=0)
-        trained.append(copy_of(worker))
-    return trained
 
 
 def quick_suspect(model: tf.keras.Model) -> Suspect:
