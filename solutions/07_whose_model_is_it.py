@@ -92,8 +92,8 @@ pd.set_option("display.max_colwidth", 100)
 # %%
 ALPHA = 1e-9
 WORDS = ("yes", "no", "left", "right", "stop", "go", "up", "down")
-CLIPS = {"fast": (110, 1, 20), "full": (260, 1, 60)}[profile]  # a word: train, -, test
-EPOCHS = {"fast": 8, "full": 14}[profile]
+CLIPS = {"fast": (90, 1, 20), "full": (260, 1, 60)}[profile]  # a word: train, -, test
+EPOCHS = {"fast": 6, "full": 14}[profile]
 SHIPPED = datetime.datetime(2025, 3, 1, tzinfo=datetime.UTC)
 SEEN = datetime.datetime(2026, 2, 10, tzinfo=datetime.UTC)  # the competitor's launch
 
@@ -156,7 +156,7 @@ print(f"ours {x.shape}, the thief's {x_thief.shape}, test {x_test.shape} in voic
 
 def network(seed):
     """An untrained spotter: MLPerf Tiny's, narrower and with two blocks instead of four."""
-    return models.ds_cnn(num_classes=len(WORDS), seed=seed, channels=40, blocks=2)
+    return models.ds_cnn(num_classes=len(WORDS), seed=seed, channels=32, blocks=2)
 
 
 # %% [markdown]
