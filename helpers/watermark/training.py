@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from helpers.errors import WatermarkError
 from helpers.models import fit_keywords
@@ -58,6 +59,56 @@ def train_on(
         trained.add_loss(lambda: penalty(trained))
     fit_keywords(trained, x, y, epochs, BATCH_SIZE, learning_rate, seed, progress)
     return copy_of(trained)
+
+
+def train_many(
+    build: Callable[[int], tf.keras.Model],
+    x: np.ndarray,
+    y: np.ndarray,
+    seeds: Sequence[int],
+    epochs: int = 8,
+    learning_rate: float = 5e-3,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> list[tf.keras.Model]:
+    """Train one network from many beginnings: the innocent models that a null is measured on.
+
+    One compiled network begins again for each seed, since compiling costs more than the training.
+
+    Parameters
+    ----------
+    build
+        Seed to an untrained model that gives logits; the architecture must not depend on the seed.
+    x, y
+        Examples and labels.
+    seeds
+        One model each: of its first weights and of the order of the examples.
+    epochs, learning_rate, batch_size
+        Of Adam; the rate falls to a tenth after two thirds of the epochs.
+    progress
+        Whether to show a progress bar.
+    """
+    import tensorflow as tf
+
+    worker = build(seeds[0])
+    worker.compile(
+        tf.keras.optimizers.Adam(learning_rate),
+        tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    worker.optimizer.build(worker.trainable_variables)
+    blank = [tf.identity(variable) for variable in worker.optimizer.variables]
+    trained = []
+    for seed in tqdm(seeds, desc="independent models", disable=not progress):
+        worker.set_weights(build(seed).get_weights())
+        for variable, start in zip(worker.optimizer.variables, blank, strict=True):
+            variable.assign(start)
+        order = np.random.default_rng(seed).permutation(len(y))
+        settled = max(1, round(2 * epochs / 3))
+        worker.fit(x[order], y[order], batch_size, settled, verbose=0)
+        worker.optimizer.learning_rate.assign(learning_rate / 10)
+        worker.fit(x[order], y[order], batch_size, epochs, initial_epoch=settled, verbose=0)
+        trained.append(copy_of(worker))
+    return trained
 
 
 def require_classes(classes: int, y: np.ndarray | None = None) -> None:

@@ -17,7 +17,7 @@ from helpers.edge.runtimes import open_model
 from helpers.watermark.folding import suspect_of
 from helpers.watermark.key import Key
 from helpers.watermark.suspect import Suspect
-from helpers.watermark.training import copy_of
+from helpers.watermark.training import train_many
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,30 +67,19 @@ def networks(digits: data.Dataset) -> "list[tf.keras.Model]":
     import tensorflow as tf
 
     layers = tf.keras.layers
-    tf.keras.utils.set_random_seed(5)
-    stack: list[Any] = [
-        layers.Input((8, 8, 1)),
-        *(layers.Conv2D(24, 3), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
-        *(layers.DepthwiseConv2D(3), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
-        *(layers.Conv2D(48, 1), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
-        *(layers.GlobalAveragePooling2D(), layers.Dense(10)),
-    ]
-    model = tf.keras.Sequential(stack)
-    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.optimizer.build(model.trainable_variables)
-    trained = []
-    for seed in range(10):
-        # One compiled network begins ten times: compiling costs more than the training
-        fresh = tf.keras.models.clone_model(model)
-        model.set_weights(fresh.get_weights())
-        for variable in model.optimizer.variables:
-            if "learning_rate" not in variable.name:
-                variable.assign(tf.zeros_like(variable))
-        model.optimizer.learning_rate.assign(0.01)
-        tf.random.set_seed(seed)
-        model.fit(digits.x_train, digits.y_train, 64, 4, verbose=0)
-        trained.append(copy_of(model))
-    return trained
+
+    def build(seed: int) -> "tf.keras.Model":
+        tf.keras.utils.set_random_seed(seed)
+        stack: list[Any] = [
+            layers.Input((8, 8, 1)),
+            *(layers.Conv2D(24, 3), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
+            *(layers.DepthwiseConv2D(3), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
+            *(layers.Conv2D(48, 1), layers.BatchNormalization(momentum=0.9), layers.ReLU()),
+            *(layers.GlobalAveragePooling2D(), layers.Dense(10)),
+        ]
+        return tf.keras.Sequential(stack)
+
+    return train_many(build, digits.x_train, digits.y_train, range(10), 4, 0.01, 64)
 
 
 @pytest.fixture(scope="session")
