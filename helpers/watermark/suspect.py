@@ -43,8 +43,8 @@ class Suspect:
                 f"{len(self.kernels)} kernels and {len(self.biases)} biases: one bias a kernel."
             )
 
-    def labels(self, inputs: ArrayLike) -> NDArray[np.int64]:
-        """Return the label that the model gives each input.
+    def scores(self, inputs: ArrayLike) -> NDArray[np.floating]:
+        """Return the scores that the model gives each input.
 
         Parameters
         ----------
@@ -54,7 +54,7 @@ class Suspect:
         Returns
         -------
         numpy.ndarray
-            int64 ``(n,)``.
+            ``(n, classes)``.
 
         Raises
         ------
@@ -68,4 +68,11 @@ class Suspect:
                 f"{self.name!r} answered {len(batch)} inputs with scores of shape {scores.shape}: "
                 "expected one row of numbers for each, without NaN."
             )
-        return np.argmax(scores, axis=1).astype(np.int64)
+        return scores
+
+    def labels(self, inputs: ArrayLike) -> NDArray[np.int64]:
+        """Return the label that the model gives each input, int64 ``(n,)``.
+
+        Takes and raises what :meth:`scores` does.
+        """
+        return np.argmax(self.scores(inputs), axis=1).astype(np.int64)

@@ -176,3 +176,12 @@ def test_what_synthetic_training_is_worth_on_human_speech_is_reported(
         )
     # Chance is .1, its standard error over 300 clips .017: it hears something, and far less.
     assert 0.18 < heard < synthetic - 0.1
+
+
+def test_a_narrow_and_shallow_network_for_measurements() -> None:
+    model = models.ds_cnn(num_classes=3, channels=8, blocks=1)
+    assert model.output_shape == (None, 3)
+    kernels = [w.shape for w in model.trainable_weights if len(w.shape) == 4]
+    assert kernels == [(10, 4, 1, 8), (3, 3, 8, 1), (1, 1, 8, 8)]
+    with pytest.raises(TaskError, match="blocks=0"):
+        models.ds_cnn(blocks=0)

@@ -1,0 +1,149 @@
+"""What is handed in beforehand, and who is heard: q5 and q6."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Any
+
+import numpy as np
+
+from helpers.course.compare import Slips, equal, or_explain, satisfies
+from helpers.course.tasks import Case, FunctionTask
+
+# --- q5: commit
+
+
+def _commit_reference(secret: bytes, settings: bytes, file: bytes) -> str:
+    parts = (secret, settings, file)
+    return hashlib.sha256(b"".join(struct.pack("<Q", len(p)) + p for p in parts)).hexdigest()
+
+
+def _commit_cases(rng: np.random.Generator) -> list[Case]:
+    secret, other = rng.bytes(32), rng.bytes(32)
+    return [
+        Case((secret, b"bits 256", b"the file"), "a secret, a scheme, a file"),
+        Case((secret, b"bits 256", b"the file"), "the same again"),
+        Case((other, b"bits 256", b"the file"), "another secret"),
+        Case((secret, b"bits 255", b"the file"), "another scheme"),
+        Case((secret, b"bits 256", b"the file!"), "another file"),
+        Case((secret, b"bits 256the", b" file"), "the same bytes, cut elsewhere"),
+        Case((secret[:31], secret[31:] + b"bits 256", b"the file"), "cut elsewhere again"),
+        Case((secret, b"", b"bits 256the file"), "an empty part"),
+        Case((secret, b"bits 256", b"the" + b"\x00" * 3), "zeros at the end"),
+        Case((secret, b"bits 256", b"the" + b"\x00" * 4), "one zero more"),
+    ]
+
+
+def _commit_problem(args: tuple[Any, ...], got: Any) -> str | None:
+    if not isinstance(got, str) or len(got) != 64 or set(got) - set("0123456789abcdef"):
+        return "return SHA-256 as text: 64 hexadecimal digits, from .hexdigest()"
+    if args[0].hex() in got:
+        return "the secret can be read in it"
+    return None
+
+
+def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
+    shown = [got for _, got in calls]
+    if shown[0] != shown[1]:
+        return "the same parts gave two different hashes: nothing random may go in"
+    for number, what in ((2, "secret"), (3, "scheme"), (4, "file")):
+        if shown[number] == shown[0]:
+            return f"another {what} gives the same hash: it is not in it"
+    for one in range(1, len(shown)):
+        for other in range(one + 1, len(shown)):
+            if shown[one] == shown[other]:
+                return (
+                    "two different triples of parts give the same hash: where one part ends and "
+                    "the next begins must be in it, such as each part's length"
+                )
+    return None
+
+
+COMMIT = FunctionTask(
+    "q5", "Commit without showing", 2, _commit_reference, _commit_cases,
+    satisfies(_commit_problem),
+    "Put len(part).to_bytes(8, 'little') before each part, join, hash once.",
+    show_expected=False,
+    across=_commit_relations,
+)  # fmt: skip
+
+# --- q6: who is heard
+
+
+def _heard_reference(claim: Any, register: Any, first_seen: str) -> str:
+    if not claim["opens"]:
+        return "does not open"
+    dates = [
+        entry["date"]
+        for entry in register
+        if entry["claimant"] == claim["claimant"] and entry["digest"] == claim["digest"]
+    ]
+    if not dates:
+        return "not in the register"
+    return "" if min(dates) < first_seen else "too late"
+
+
+def _heard_cases(rng: np.random.Generator) -> list[Case]:
+    digest, other = rng.bytes(8).hex(), rng.bytes(8).hex()
+
+    def entry(claimant: str, shown: str, date: str) -> dict[str, str]:
+        return {"claimant": claimant, "digest": shown, "date": date}
+
+    register = [
+        entry("acme", other, "2024-01-05"),
+        entry("acme", digest, "2025-03-01"),
+        entry("mallory", other, "2026-05-02"),
+        entry("acme", digest, "2026-06-01"),
+    ]
+    acme = {"claimant": "acme", "digest": digest, "opens": True}
+    return [
+        Case((acme, register, "2026-02-10"), "in order, and handed in twice: heard"),
+        Case(({**acme, "opens": False}, register, "2026-02-10"), "another key than committed to"),
+        Case(({**acme, "claimant": "mallory"}, register, "2026-12-01"), "somebody else's entry"),
+        Case(({**acme, "digest": "00"}, register, "2026-02-10"), "never handed in"),
+        Case((acme, register, "2025-03-01"), "dated on the day the suspect was seen"),
+        Case((acme, register, "2024-06-01"), "dated after the suspect was seen"),
+        Case((acme, [], "2026-02-10"), "an empty register"),
+        Case(
+            ({**acme, "digest": other, "claimant": "mallory"}, register, "2026-02-10"),
+            "a thief who committed after the theft",
+        ),
+    ]
+
+
+def _heard_by_latest(claim: Any, register: Any, first_seen: str) -> str:
+    mine = [entry for entry in register if entry["digest"] == claim["digest"]][-1:]
+    return _heard_reference(claim, mine, first_seen)
+
+
+def _heard_by_digest(claim: Any, register: Any, first_seen: str) -> str:
+    return _heard_reference(
+        claim, [{**entry, "claimant": claim["claimant"]} for entry in register], first_seen
+    )
+
+
+def _heard_by_name(claim: Any, register: Any, first_seen: str) -> str:
+    return _heard_reference(
+        claim, [{**entry, "digest": claim["digest"]} for entry in register], first_seen
+    )
+
+
+_HEARD_SLIPS: Slips = {
+    "the first date of a commitment counts, not the last": _heard_by_latest,
+    "an entry counts for the claimant who handed it in, and for nobody else": _heard_by_digest,
+    "the entry must be of this commitment, not only of this claimant": _heard_by_name,
+    "the same day is too late: it has to be BEFORE the suspect was seen": lambda c, r, day: (
+        _heard_reference(c, r, day + "~")
+    ),
+    "a key that does not open its commitment is not heard, whatever the register says": (
+        lambda c, r, day: _heard_reference({**c, "opens": True}, r, day)
+    ),
+}
+
+HEARD = FunctionTask(
+    "q6", "Who is heard", 2, _heard_reference, _heard_cases,
+    or_explain(equal(), _HEARD_SLIPS),
+    "Collect the dates of all entries with this claimant and this digest; min() of them, compared "
+    "as text.",
+)  # fmt: skip
