@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from helpers.errors import PrivacyError
 from helpers.privacy.membership.lira import leave_one_out
 from helpers.privacy.membership.signals import Kind, scaled_confidence
-from helpers.privacy.membership.summary import Leakage, leakage
+from helpers.privacy.membership.summary import leakage
 from helpers.privacy.membership.threshold import Estimate
 
 if TYPE_CHECKING:
@@ -36,13 +36,14 @@ class Variant:
     name
         Unique within a sweep, such as ``"int8"``.
     deploy
-        Keras model to what answers in its place: inputs to scores ``(n, classes)``. Every shadow
-        goes through it like the target. None asks the model as trained.
+        Keras model, and the positions of the examples it was trained on, to what answers in its
+        place: inputs to scores ``(n, classes)``. Every shadow goes through it like the target. None
+        asks the model as trained.
     shadows
         Models trained in another way, for variants such as DP; None takes those of the sweep.
     invert
-        Keras model to a score of the inversion attack on its deployed form, from 0 to 1: the share
-        of records or classes recognised, or a correlation. None leaves it out.
+        The same two to a score of the inversion attack on the deployed form, from -1 to 1: the
+        share of records or classes recognised, or a correlation. None leaves it out.
     kind
         Whether the scores are logits or probabilities.
     """
@@ -50,13 +51,13 @@ class Variant:
     name: str
     deploy: Deploy | None = None
     shadows: ShadowModels | None = None
-    invert: Callable[[tf.keras.Model], float] | None = None
+    invert: Callable[[tf.keras.Model, NDArray[np.int64]], float] | None = None
     kind: Kind = "logits"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class SweepRow:
-    """What one variant is worth and what it gives away.
+    """What one variant is worth and what it gives away, in plain numbers.
 
     Attributes
     ----------
@@ -64,8 +65,10 @@ class SweepRow:
         Of the variant.
     utility
         Test accuracy, mean over all models, with the smallest and largest.
-    membership
-        The likelihood-ratio attack on every model in turn, the others as adaptive shadows.
+    auc
+        Area of the likelihood-ratio attack on every model in turn, the others as adaptive shadows.
+    tpr
+        ``{limit: share of members found}`` by it with at most so many false positives.
     inversion
         Mean, smallest and largest score over the models inverted; None where it was left out.
     agreement
@@ -74,9 +77,37 @@ class SweepRow:
 
     name: str
     utility: Estimate
-    membership: Leakage
+    auc: Estimate
+    tpr: dict[float, Estimate]
     inversion: Estimate | None
     agreement: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain JSON values."""
+        values = asdict(self)
+        values["tpr"] = [[limit, asdict(found)] for limit, found in self.tpr.items()]
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SweepRow:
+        """Return the row that :meth:`to_json` wrote.
+
+        Raises
+        ------
+        PrivacyError
+            If it is none.
+        """
+        try:
+            return cls(
+                str(values["name"]),
+                Estimate(**values["utility"]),
+                Estimate(**values["auc"]),
+                {float(limit): Estimate(**found) for limit, found in values["tpr"]},
+                None if values["inversion"] is None else Estimate(**values["inversion"]),
+                float(values["agreement"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise PrivacyError(f"This is no row of a sweep: {error!r}.") from error
 
 
 def bitwidth_sweep(
@@ -144,13 +175,14 @@ def bitwidth_sweep(
         confidence = scaled_confidence(outputs[:, : len(labels)], labels, variant.kind)
         said = outputs[:, len(labels) :].argmax(axis=-1)
         reference = said if reference is None else reference
+        scores = leave_one_out(confidence, chosen.members)
+        found = leakage(scores, chosen.members, limits, seed=seed)
         rows.append(
             SweepRow(
                 variant.name,
                 _spread((said == test_labels).mean(axis=1)),
-                leakage(
-                    leave_one_out(confidence, chosen.members), chosen.members, limits, seed=seed
-                ),
+                found.auc,
+                found.tpr,
                 _inverted(variant, chosen, inverted),
                 _agreement(said, reference),
             )
@@ -184,13 +216,11 @@ def sweep_figure(rows: Sequence[SweepRow], limit: float, figure: Figure | None =
 
     from helpers import plots
 
-    if not rows or any(limit not in row.membership.tpr for row in rows):
+    if not rows or any(limit not in row.tpr for row in rows):
         raise PrivacyError(f"limit={limit} is none of the sweep's, or there is no row to draw.")
     panels: dict[str, list[Estimate | None]] = {
         "test accuracy": [row.utility for row in rows],
-        f"members found at {limit:.1%} false positives": [
-            row.membership.tpr[limit] for row in rows
-        ],
+        f"members found at {limit:.1%} false positives": [row.tpr[limit] for row in rows],
     }
     if any(row.inversion is not None for row in rows):
         panels["inversion score"] = [row.inversion for row in rows]
@@ -229,7 +259,12 @@ def _agreement(said: NDArray[Any], reference: NDArray[Any]) -> float:
 def _inverted(variant: Variant, shadows: ShadowModels, count: int) -> Estimate | None:
     if variant.invert is None:
         return None
-    found = np.array([variant.invert(shadows.model(i)) for i in range(min(count, len(shadows)))])
+    found = np.array(
+        [
+            variant.invert(shadows.model(index), np.flatnonzero(shadows.members[index]))
+            for index in range(min(count, len(shadows)))
+        ]
+    )
     if not len(found) or not (np.abs(found) <= 1).all():
         raise PrivacyError(f"{variant.name}: inversion scores {found} must lie in [-1, 1].")
     return _spread(found)

@@ -148,8 +148,8 @@ def halves(models: int, examples: int, rng: np.random.Generator) -> np.ndarray:
 
 def test_models_that_learn_nothing_of_their_examples_leak_nothing() -> None:
     rng = np.random.default_rng(0)
-    members = halves(16, 3000, rng)
-    difficulty = rng.normal(0, 3, 3000)
+    members = halves(16, 2000, rng)
+    difficulty = rng.normal(0, 3, 2000)
     confidence = difficulty + rng.normal(0, 1, members.shape)
     for mode in ("online", "offline"):
         found = leakage(leave_one_out(confidence, members, mode=mode), members, repeats=50)
@@ -160,20 +160,20 @@ def test_models_that_learn_nothing_of_their_examples_leak_nothing() -> None:
 
 def test_the_attack_reaches_the_best_that_the_two_laws_allow() -> None:
     rng = np.random.default_rng(1)
-    members = halves(128, 2000, rng)
-    gain, difficulty = 1.5, rng.normal(0, 5, 2000)
+    members = halves(64, 1000, rng)
+    gain, difficulty = 1.5, rng.normal(0, 5, 1000)
     confidence = difficulty + gain * members + rng.normal(0, 1, members.shape)
     best = float(special.ndtr(gain / np.sqrt(2)))
     found = leakage(leave_one_out(confidence, members), members, repeats=20)
-    assert found.auc.value == pytest.approx(best, abs=0.01)
+    assert found.auc.value == pytest.approx(best, abs=0.012)
     loss = leakage(confidence, members, repeats=20)  # difficulty drowns what is gained
     assert loss.auc.value < 0.62
 
 
 def test_each_example_has_its_own_law_where_the_variance_is_its_own() -> None:
     rng = np.random.default_rng(2)
-    members = halves(128, 1000, rng)
-    width = np.where(np.arange(1000) % 2, 0.1, 3.0)
+    members = halves(128, 500, rng)
+    width = np.where(np.arange(500) % 2, 0.1, 3.0)
     confidence = width * rng.normal(0, 1, members.shape) + 0.5 * members
     shared = leakage(leave_one_out(confidence, members), members, repeats=20)
     own = leakage(leave_one_out(confidence, members, variance="example"), members, repeats=20)

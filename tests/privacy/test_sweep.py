@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from helpers.privacy.membership import (
     paired_halves,
     train_shadows,
 )
-from helpers.privacy.sweep import Variant, bitwidth_sweep, sweep_figure
+from helpers.privacy.sweep import SweepRow, Variant, bitwidth_sweep, sweep_figure
 
 
 def small_model(seed: int) -> tf.keras.Model:
@@ -31,7 +32,7 @@ def shadows(digits: tuple[np.ndarray, np.ndarray]) -> ShadowModels:
     return train_shadows(small_model, x, y, paired_halves(6, 120, 0), training, progress=False)
 
 
-def blunt(model: tf.keras.Model) -> Any:
+def blunt(model: tf.keras.Model, own: np.ndarray) -> Any:
     """A deployment that answers the same whatever it is asked."""
     return lambda x: np.tile(np.eye(1, 10, dtype=np.float32), (len(x), 1))
 
@@ -49,7 +50,7 @@ def test_a_deployment_that_destroys_the_answer_destroys_the_leak_and_the_use(
 ) -> None:
     calls: list[int] = []
 
-    def inverted(model: tf.keras.Model) -> float:
+    def inverted(model: tf.keras.Model, own: np.ndarray) -> float:
         calls.append(1)
         return 0.5
 
@@ -57,19 +58,22 @@ def test_a_deployment_that_destroys_the_answer_destroys_the_leak_and_the_use(
     rows = sweep(variants, shadows, digits, inverted=2, folder=tmp_path)
     plain, dull = rows
     assert plain.utility.value > 0.5 > 0.2 > dull.utility.value
-    assert plain.membership.auc.low > 0.55
-    assert dull.membership.auc.value == pytest.approx(0.5)
+    assert plain.auc.low > 0.55
+    assert dull.auc.value == pytest.approx(0.5)
     assert plain.agreement == 1 > dull.agreement
     assert plain.inversion is not None
     assert plain.inversion.value == 0.5
     assert len(calls) == 2
     assert dull.inversion is None
 
-    def never(model: tf.keras.Model) -> Any:
+    def never(model: tf.keras.Model, own: np.ndarray) -> Any:
         raise AssertionError("answers were kept, so nobody is asked")
 
     again = sweep([Variant("as trained", never)], shadows, digits, folder=tmp_path)
-    assert again[0].membership.auc == plain.membership.auc
+    assert again[0].auc == plain.auc
+    assert [SweepRow.from_json(json.loads(json.dumps(row.to_json()))) for row in rows] == rows
+    with pytest.raises(PrivacyError, match="no row of a sweep"):
+        SweepRow.from_json({"name": "int8"})
     figure = sweep_figure(rows, 0.01)
     assert [ax.get_xlabel() for ax in figure.axes] == [
         "test accuracy",
@@ -86,7 +90,7 @@ def test_variants_that_cannot_be_told_apart_or_measured_are_refused(
     with pytest.raises(PrivacyError, match="names of their own"):
         sweep([Variant("a"), Variant("a")], shadows, digits)
     with pytest.raises(PrivacyError, match=r"\[-1, 1\]"):
-        sweep([Variant("a", invert=lambda model: 7.0)], shadows, digits)
+        sweep([Variant("a", invert=lambda model, own: 7.0)], shadows, digits)
     fewer = ShadowModels(small_model, shadows.members[:, :50], shadows.weights)
     with pytest.raises(PrivacyError, match="some of 50 examples; x holds 120"):
         sweep([Variant("a", shadows=fewer)], shadows, digits)

@@ -154,7 +154,9 @@ def _descend(
             history = history.write(step, tf.reduce_mean(own))
         return history.stack()
 
-    found: NDArray[Any] = search().numpy()
+    # Called through its one concrete form: each search compiles anew, which is no mistake here, and
+    # TensorFlow would warn of it.
+    found: NDArray[Any] = search.get_concrete_function()().numpy()
     return found
 
 

@@ -178,7 +178,6 @@ class _Lane:
         rate, momentum = training.learning_rate, training.momentum
         xla = all(type(layer) in _XLA_LAYERS for layer in model.layers)
 
-        # The shapes of all shadows are the same, so this compiles once.
         @tf.function(jit_compile=xla)
         def train(batches: tf.Tensor) -> None:
             velocities = [tf.zeros_like(variable) for variable in variables]
@@ -199,7 +198,10 @@ class _Lane:
 
     def __call__(self, start: list[NDArray[Any]], batches: NDArray[np.int32]) -> list[NDArray[Any]]:
         self._model.set_weights(start)
-        self._train(tf.constant(batches))
+        # The shapes of all shadows are the same, so this compiles once a lane. Called through its
+        # concrete form, since TensorFlow would warn that every lane compiles anew.
+        rows = tf.constant(batches)
+        self._train.get_concrete_function(rows)(rows)
         weights = [np.array(weight) for weight in self._model.get_weights()]
         if not all(np.isfinite(weight).all() for weight in weights):
             raise PrivacyError(

@@ -36,7 +36,8 @@ from helpers.privacy.membership.shadow_training import (
 Trainer = Callable[[tf.keras.Model, NDArray[np.float32], NDArray[np.int32], int], Any]
 # What a device answers: inputs to scores, float (n, classes).
 Predict = Callable[[NDArray[np.float32]], ArrayLike]
-Deploy = Callable[[tf.keras.Model], Predict]
+# Quantisation-aware training needs the model's own examples, so their positions come along.
+Deploy = Callable[[tf.keras.Model, NDArray[np.int64]], Predict]
 
 _PREDICT_BATCH = 512
 
@@ -199,8 +200,8 @@ class ShadowModels:
         x
             Inputs, float ``(n, ...)``.
         deploy
-            Model to what answers in its place, such as the ``predict`` of a converted file. None
-            asks the model itself.
+            Model, and the positions of the examples it was trained on, to what answers in its
+            place, such as the ``predict`` of a converted file. None asks the model itself.
         name
             What the deployment is called, for the bar and for the files in ``folder``.
         folder
@@ -229,7 +230,8 @@ class ShadowModels:
             if path is not None and path.exists():
                 answers.append(np.load(path, allow_pickle=False))
                 continue
-            answer = _asked(self.model(index), deploy, inputs)
+            own = np.flatnonzero(self.members[index])
+            answer = _asked(self.model(index), own, deploy, inputs)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, partial(np.save, arr=answer))
@@ -244,7 +246,10 @@ class ShadowModels:
 
 
 def _asked(
-    model: tf.keras.Model, deploy: Deploy | None, inputs: NDArray[np.float32]
+    model: tf.keras.Model,
+    own: NDArray[np.int64],
+    deploy: Deploy | None,
+    inputs: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     if deploy is None:
         parts = [
@@ -253,7 +258,7 @@ def _asked(
         ]
         answer = np.concatenate(parts)
     else:
-        answer = np.asarray(deploy(model)(inputs), np.float32)
+        answer = np.asarray(deploy(model, own)(inputs), np.float32)
     if answer.ndim != 2 or len(answer) != len(inputs) or not np.isfinite(answer).all():
         raise PrivacyError(
             f"A model answered with shape {answer.shape}, or NaN; expected finite scores "
