@@ -113,7 +113,7 @@ def beside_art(inputs: dict[str, np.ndarray], repeats: int) -> Figures:
             MembershipInferenceBlackBoxRuleBased,
         )
         from art.estimators.classification import BlackBoxClassifier
-        from art.metrics.privacy import get_roc_for_multi_fprs
+        from art.metrics.privacy import get_roc_for_fpr
 
     scores = leave_one_out(inputs["confidence"], inputs["members"])
     flat, truth = scores.ravel(), inputs["members"].ravel()
@@ -127,8 +127,8 @@ def beside_art(inputs: dict[str, np.ndarray], repeats: int) -> Figures:
         return [attack.tpr_at_fpr(limit) for limit in LIMITS]
 
     def theirs_at_limits() -> list[float]:
-        found = get_roc_for_multi_fprs(flat, truth.astype(int), np.array(LIMITS))[0]
-        return [float(rate) for rate in found]
+        kinds = truth.astype(int)
+        return [float(get_roc_for_fpr(flat, kinds, targeted_fpr=x)[0][1]) for x in LIMITS]
 
     def ours_gap() -> np.ndarray:
         return gap_scores(logits.argmax(axis=1), labels)

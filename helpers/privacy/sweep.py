@@ -220,7 +220,7 @@ def sweep_figure(rows: Sequence[SweepRow], limit: float, figure: Figure | None =
         raise PrivacyError(f"limit={limit} is none of the sweep's, or there is no row to draw.")
     panels: dict[str, list[Estimate | None]] = {
         "test accuracy": [row.utility for row in rows],
-        f"members found at {limit:.1%} false positives": [row.tpr[limit] for row in rows],
+        f"members found\nat {100 * limit:g}% false positives": [row.tpr[limit] for row in rows],
     }
     if any(row.inversion is not None for row in rows):
         panels["inversion score"] = [row.inversion for row in rows]

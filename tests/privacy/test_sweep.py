@@ -77,7 +77,7 @@ def test_a_deployment_that_destroys_the_answer_destroys_the_leak_and_the_use(
     figure = sweep_figure(rows, 0.01)
     assert [ax.get_xlabel() for ax in figure.axes] == [
         "test accuracy",
-        "members found at 1.0% false positives",
+        "members found\nat 1% false positives",
         "inversion score",
     ]
     with pytest.raises(PrivacyError, match=r"limit=0.001 is none"):

@@ -2,8 +2,8 @@
 
 Fredrikson, Jha and Ristenpart 2015, "Model inversion attacks that exploit confidence information
 and basic countermeasures", descend the gradient of one minus the confidence from a blank face
-(their MI-Face). Two terms are added that every later attack has: images are smooth, and they lie
-near what the attacker expects.
+(their MI-Face). Two terms are added: images lie near what the attacker expects, and differ from it
+smoothly.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def invert(
 
     Minimises for each image
 
-    .. math:: -\log p_y(x) + \lambda\,\mathrm{TV}(x) + \mu\,\overline{(x - x_0)^2}
+    .. math:: -\log p_y(x) + \lambda\,\mathrm{TV}(x - x_0) + \mu\,\overline{(x - x_0)^2}
 
     with Adam, clipped to [0, 1] after every step: TV is the mean absolute difference of
     neighbouring pixels, and :math:`x_0` the start.
@@ -87,7 +87,7 @@ def invert(
     learning_rate
         Of Adam, in units of pixel values.
     total_variation
-        :math:`\lambda`: more of it gives smoother images.
+        :math:`\lambda`: more of it gives smoother differences.
     prior
         :math:`\mu`: more of it stays nearer to the start.
 
@@ -126,7 +126,9 @@ def invert(
     def objective(current: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         own = losses(current)
         distance = tf.reduce_mean((current - expected) ** 2, axis=(1, 2, 3))
-        return tf.reduce_sum(own + total_variation * _roughness(current) + prior * distance), own
+        return tf.reduce_sum(
+            own + total_variation * _roughness(current - expected) + prior * distance
+        ), own
 
     history = _descend(images, objective, steps, learning_rate)
     certain = np.exp(-losses(images).numpy().astype(np.float64))
