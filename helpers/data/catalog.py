@@ -208,6 +208,22 @@ _DIGITS_8X8 = Entry(
     ),
 )
 
+_LFW_FACES = Entry(
+    name="lfw_faces",
+    title="Faces in the wild, a subset: one photograph a face, and as many of none",
+    class_names=("no face", "face"),
+    full_counts=(160, 40),
+    image_shape=(25, 25),
+    offline="all of the subset, from scikit-image",
+    licence="none stated for the photographs, which were published in newspapers; scikit-image, "
+    "which carries them, is BSD-3-Clause",
+    citation=(
+        "G. B. Huang, M. Ramesh, T. Berg, E. Learned-Miller (2007). Labeled faces in the wild: a "
+        "database for studying face recognition in unconstrained environments. University of "
+        "Massachusetts, Amherst, Technical Report 07-49."
+    ),
+)
+
 _BREAST_CANCER = Entry(
     name="breast_cancer",
     title="Breast cancer Wisconsin (diagnostic), a table",
@@ -328,6 +344,7 @@ ENTRIES: dict[str, Entry] = {
         _FASHION_MNIST,
         _CIFAR10,
         _DIGITS_8X8,
+        _LFW_FACES,
         _BREAST_CANCER,
         _HEART_DISEASE,
         _SPEECH_COMMANDS,
