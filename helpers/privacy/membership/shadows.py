@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers._files import hashes, write_atomically
 from helpers.errors import PrivacyError
