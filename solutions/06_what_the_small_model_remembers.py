@@ -220,7 +220,7 @@ lab.check("q1")
 confidence = np.array([confidence_of(row, y) for row in logits])
 
 figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-bins = np.linspace(-10, 20, 61)
+bins = np.linspace(-10, 20, 61).tolist()
 axis.hist(confidence[members], bins, alpha=0.7, color=plots.COLOURS[0], label="trained on")
 axis.hist(
     confidence[~members],
@@ -378,11 +378,8 @@ def in_bits(bits):
     return deploy
 
 
-variants = [
-    Variant("float32"),
-    Variant("int8 file", as_int8),
-    *(Variant(f"{bits}-bit weights", in_bits(bits)) for bits in (4, 3, 2)),
-]
+roundings = {"int8 file": as_int8} | {f"{bits}-bit weights": in_bits(bits) for bits in (4, 3, 2)}
+variants = [Variant("float32"), *(Variant(name, deploy) for name, deploy in roundings.items())]
 rows = bitwidth_sweep(variants, readers, x, y, x_new, y_new, limits=(FALSE_ACCUSATIONS,), seed=seed)
 sweep_figure(rows, FALSE_ACCUSATIONS)
 plt.show()
@@ -443,10 +440,10 @@ print(f"gap {gap:.2f}, spread {spread:.2f}")
 
 few = range({"fast": 2, "full": 6}[profile])
 moved = {}
-for variant in variants[1:]:
-    devices = [variant.deploy(readers.model(m), members[m].nonzero()[0]) for m in few]
+for name, deploy in roundings.items():
+    devices = [deploy(readers.model(m), members[m].nonzero()[0]) for m in few]
     changed = np.array([confidence_of(device(x), y) for device in devices])
-    moved[variant.name] = float(np.std(changed - confidence[: len(few)]))
+    moved[name] = float(np.std(changed - confidence[: len(few)]))
 
 noises = np.geomspace(0.01, 30, 60)
 plots.curves(
@@ -593,15 +590,15 @@ print(f"{identified(correlations(found.images, staff)):.0%} identified")
 INVERTED = {"float32": recogniser, "int8 file": build_replica(recogniser_file)}
 INVERTED |= {f"{bits}-bit weights": round_model(recogniser, bits) for bits in (4, 3, 2)}
 
-bits_table = {}
+found_by_bits = {}
 for name, model in INVERTED.items():
     outputs = model(frames_seen).numpy()
     images = invert(model, everybody, public.mean(axis=0)).images
-    bits_table[name] = {
+    found_by_bits[name] = {
         "frames recognised": np.mean(outputs.argmax(axis=1) == who),
         "staff identified": identified(correlations(images, staff)),
     }
-bits_table = pd.DataFrame(bits_table).T
+bits_table = pd.DataFrame(found_by_bits).T
 bits_table.round(3)
 
 # %% [markdown]

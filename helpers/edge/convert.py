@@ -287,7 +287,7 @@ def _quiet() -> Iterator[None]:
         with (
             warnings.catch_warnings(),
             contextlib.redirect_stdout(io.StringIO()),
-            open(os.devnull, "wb") as nowhere,
+            Path(os.devnull).open("wb") as nowhere,
         ):
             warnings.simplefilter("ignore")
             os.dup2(nowhere.fileno(), _STDERR)

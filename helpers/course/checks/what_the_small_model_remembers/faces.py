@@ -16,7 +16,7 @@ _TOLERANCE = close(rtol=1e-4, atol=1e-6)
 
 
 def _step_with(
-    image: Any, kernel: Any, bias: Any, person: int, rate: float,
+    image: Any, kernel: Any, bias: Any, person: int, rate: float, *,
     uphill: bool = False, clip: bool = True, probabilities: bool = True, wanted: bool = True,
 ) -> np.ndarray:  # fmt: skip
     from scipy.special import softmax
@@ -107,7 +107,7 @@ _IDENTIFIED_SLIPS: Slips = {
 
 
 def _recognise_with(
-    codes: Any, templates: Any, threshold: float, normalise: bool = True, reject: bool = True
+    codes: Any, templates: Any, threshold: float, *, normalise: bool = True, reject: bool = True
 ) -> np.ndarray:
     seen, stored = np.asarray(codes, float), np.asarray(templates, float)
     if not len(stored):
