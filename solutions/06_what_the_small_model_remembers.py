@@ -823,7 +823,7 @@ stolen = {
     "file and templates": invert(as_people(templates), everybody, public.mean(axis=0)).images,
 }
 faces_table = {
-    "one class a person": bits_table.loc["int8 file", "staff identified"],
+    "one class a person": found_by_bits["int8 file"]["staff identified"],
     **{name: identified(correlations(images, staff)) for name, images in stolen.items()},
 }
 gallery(stolen["file and templates"], titles=("photograph", "from file and templates"))
@@ -910,9 +910,7 @@ report = {
     "staff identified": {name: round(float(share), 4) for name, share in faces_table.items()},
     "recogniser limits": {"identified": MOST_IDENTIFIED, "recognised": LEAST_RECOGNISED},
     "frames recognised": {
-        "one class a person, int8": round(
-            float(bits_table.loc["int8 file", "frames recognised"]), 4
-        ),
+        "one class a person, int8": round(found_by_bits["int8 file"]["frames recognised"], 4),
         "encoder and templates": round(float(np.mean(answers == who)), 4),
     },
     "data": {"forms": forms.source, "faces": "LFW subset of scikit-image, frames simulated"},

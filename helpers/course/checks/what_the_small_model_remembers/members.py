@@ -50,23 +50,12 @@ def _only_logit(logits: Any, labels: Any) -> np.ndarray:
     return np.asarray(np.asarray(logits)[np.arange(len(labels)), labels])
 
 
-def _unguarded(logits: Any, labels: Any) -> np.ndarray:
-    rows = np.arange(len(labels))
-    values = np.exp(np.asarray(logits, float))
-    own = values[rows, labels]
-    return np.asarray(np.log(own / (values.sum(axis=1) - own)))
-
-
 _CONFIDENCE_SLIPS: Slips = {
     "this is log p; the score is log p - log(1 - p)": _log_probability,
     "this is the distance to the largest other logit; all the others count": _gap,
     "this is the true class's logit alone": _only_logit,
-    "1 - p has no digits left when p rounds to 1: sum the other classes instead": (
-        _from_probabilities
-    ),
-    "exp() overflows, or own is taken from a sum it dwarfs: use logsumexp over the others": (
-        _unguarded
-    ),
+    "1 - p has no digits left when p rounds to 1, and exp() overflows: use logsumexp over the "
+    "other classes": _from_probabilities,
 }
 
 
@@ -98,20 +87,17 @@ def _low_is_member(member_scores: Any, other_scores: Any, limit: float) -> float
     return _hits_reference(-np.asarray(member_scores), -np.asarray(other_scores), limit)
 
 
-def _strictly_above(member_scores: Any, other_scores: Any, limit: float) -> float:
-    """Uses only scores of others as thresholds, and never equality."""
-    others = np.sort(np.asarray(other_scores))[::-1]
-    allowed = int(np.floor(limit * len(others)))
-    return float(np.mean(np.asarray(member_scores) > others[min(allowed, len(others) - 1)]))
+def _two_rules(member_scores: Any, other_scores: Any, limit: float) -> float:
+    members, others = np.asarray(member_scores), np.asarray(other_scores)
+    kept = [t for t in np.concatenate([members, others]) if np.mean(others > t) <= limit]
+    return max((float(np.mean(members >= t)) for t in kept), default=0.0)
 
 
 _HITS_SLIPS: Slips = {
     "members and others are the other way round": _swapped,
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
-    "equal scores are accused together: a threshold may lie on a member's score too": (
-        _strictly_above
-    ),
+    "one rule accuses members and others: score >= threshold for both": _two_rules,
 }
 
 
@@ -212,7 +198,7 @@ def _auc_without(factor: float, square: bool = True) -> Callable[[float, float, 
     def wrong(gap: float, spread: float, noise: float) -> float:
         from scipy.stats import norm
 
-        width = np.sqrt(factor * (spread**2 + noise**2)) if square else spread + noise
+        width = np.sqrt(factor * (spread**2 + noise**2)) if square else factor * (spread + noise)
         return float(norm.cdf(gap / width))
 
     return wrong
@@ -222,7 +208,7 @@ _AUC_SLIPS: Slips = {
     "two scores are compared, and each has this deviation: the difference has twice the variance": (
         _auc_without(1)
     ),
-    "deviations do not add up; variances do": _auc_without(1, square=False),
+    "deviations do not add up; variances do": _auc_without(np.sqrt(2), square=False),
 }
 
 
