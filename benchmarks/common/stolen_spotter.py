@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -68,8 +68,8 @@ class Sizes:
     blocks: int = 2
     epochs: int = 10
     bits: int = 128
-    triggers: int = 64
-    patterns: int = 24
+    triggers: int = 48
+    patterns: int = 16
     share: float = 0.03
 
 
@@ -94,8 +94,8 @@ class Spotter:
         split = sizes.owner * len(WORDS)
         self.owner: Pair = x["train"][:split], y["train"][:split]
         self.thief: Pair = x["train"][split:], y["train"][split:]
-        self.carriers = x["validation"], y["validation"]
-        self.test = x["test"], y["test"]
+        self.carriers: Pair = x["validation"], y["validation"]
+        self.test: Pair = x["test"], y["test"]
         self.base = cache(self._train_base)
         self.stranger = cache(self._train_stranger)
 
@@ -139,7 +139,10 @@ class Spotter:
         key, noise, pattern = owner_key(seed), self._noise(), self._pattern()
         x, y = self._lessons(noise, pattern, key, seed)
         message = self._message()
-        model = message.embed(self.base(seed), x, y, key, seed)
+        # Three marks at once take longer to learn than one.
+        model = replace(message, epochs=14, learning_rate=4e-3).embed(
+            self.base(seed), x, y, key, seed
+        )
         device = self.int8_file(model)
         reference = suspect_of(model, "owner")
         points = BoundaryFingerprint.of(model, self.owner[0], key, self.sizes.triggers)
@@ -168,7 +171,7 @@ class Spotter:
         )
 
     def _message(self) -> WeightMessage:
-        return WeightMessage(MARKED, bits=self.sizes.bits, epochs=6)
+        return WeightMessage(MARKED, bits=self.sizes.bits)
 
     def _noise(self) -> NoiseTriggers:
         return NoiseTriggers.within(self.owner[0], len(WORDS), self.sizes.triggers)
@@ -214,6 +217,8 @@ class Spotter:
             "distil": distil(self._student, x),
             "extract, scores": extract(self._student, x, len(x), "knockoff"),
             "extract, labels": extract(self._student, x, len(x), "copycat"),
+            # Long enough to learn by heart what was answered, false answers included.
+            "extract, labels, long": extract(self._student, x, len(x), "copycat", epochs=50),
             "independent model": independent(self.stranger),
         }
 
