@@ -94,8 +94,8 @@ class Spotter:
         split = sizes.owner * len(WORDS)
         self.owner: Pair = x["train"][:split], y["train"][:split]
         self.thief: Pair = x["train"][split:], y["train"][split:]
-        self.carriers = x["validation"], y["validation"]
-        self.test = x["test"], y["test"]
+        self.carriers: Pair = x["validation"], y["validation"]
+        self.test: Pair = x["test"], y["test"]
         self.base = cache(self._train_base)
         self.stranger = cache(self._train_stranger)
 

@@ -53,7 +53,7 @@ def agreement(a: Suspect, b: Suspect) -> float:
 
 def test_fine_tuning_trains_a_copy(victim: Victim) -> None:
     before = [w.copy() for w in victim.model.get_weights()]
-    tuned = fine_tune(*THIEF, epochs=2, learning_rate=5e-3)(victim, 1)
+    tuned: Any = fine_tune(*THIEF, epochs=2, learning_rate=5e-3)(victim, 1)
     assert accuracy(suspect_of(tuned)) > accuracy(victim.deployed) - 0.05
     assert all(
         np.array_equal(a, b) for a, b in zip(before, victim.model.get_weights(), strict=True)
@@ -86,11 +86,12 @@ def test_art_steals_by_asking_the_device_alone(victim: Victim, method: Any) -> N
         return victim.deployed.ask(x)
 
     device = Victim(None, Suspect(counted), {})
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    state = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     made = extract(student, THIEF[0], 500, method, epochs=25, learning_rate=1e-2)(device, 4)
     assert sum(asked) == 500
     assert agreement(suspect_of(made), victim.deployed) > 0.8
-    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    after = np.random.get_state(legacy=False)["state"]["key"]  # noqa: NPY002
+    assert np.array_equal(after, state)
 
 
 def test_overwriting_leaves_two_marks(victim: Victim) -> None:
@@ -106,14 +107,19 @@ def test_overwriting_leaves_two_marks(victim: Victim) -> None:
 
 def test_an_innocent_is_trained_apart_and_a_change_is_an_attack(victim: Victim) -> None:
     seeds: list[int] = []
-    assert independent(lambda seed: seeds.append(seed) or victim.model)(victim, 2) is victim.model
+
+    def train(seed: int) -> "tf.keras.Model":
+        seeds.append(seed)
+        return victim.model
+
+    assert independent(train)(victim, 2) is victim.model
     assert seeds == [10_002]
     assert as_it_is(lambda model: victim.deployed)(victim, 0) is victim.deployed
 
 
 def test_scores_become_probabilities_without_overflow() -> None:
     made = softmax(np.array([[1e4, 0.0], [-1e4, -1e4]]))
-    np.testing.assert_allclose(made, [[1, 0], [0.5, 0.5]])
+    np.testing.assert_allclose(made, np.array([[1, 0], [0.5, 0.5]]))
 
 
 def test_what_cannot_run_is_refused(victim: Victim) -> None:

@@ -128,11 +128,12 @@ def test_the_summary_is_mean_and_spread_over_the_seeds() -> None:
     table = survival({"a": victim}, ATTACKS, deploy, X, Y, seeds=(1, 2, 3), progress=False)
     found = summarise(table).set_index(["scheme", "attack"])
     cells = table[(table.scheme == "signs") & (table.attack == "noise")]
-    row = found.loc["signs", "noise"]
-    assert row.seeds == 3
-    assert row.accuracy == pytest.approx(np.mean(cells.accuracy))
-    assert row.evidence_std == pytest.approx(np.std(cells.evidence, ddof=1))
-    assert (row.evidence_min, row.evidence_max) == (min(cells.evidence), max(cells.evidence))
+    row = found.to_dict("index")["signs", "noise"]
+    assert row["seeds"] == 3
+    assert row["accuracy"] == pytest.approx(np.mean(cells.accuracy))
+    assert row["evidence_std"] == pytest.approx(np.std(cells.evidence, ddof=1))
+    assert row["evidence_min"] == min(cells.evidence)
+    assert row["evidence_max"] == max(cells.evidence)
 
 
 def test_bad_input_is_refused_before_anything_is_trained() -> None:
