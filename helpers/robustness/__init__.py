@@ -2,5 +2,6 @@
 
 ``helpers.robustness.target`` is what the attacker has in hand: a file to ask, a model with
 gradients that stands for it. ``gradients``, ``transfer``, ``queries``, ``universal``, ``patch`` and
-``library`` attack it, ``curves`` sums up, and ``masking`` says when a number cannot be trusted.
+``library`` attack it, ``curves`` sums up, ``masking`` says when a number cannot be trusted, and
+``training`` makes a model that withstands more.
 """

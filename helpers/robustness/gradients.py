@@ -75,6 +75,7 @@ class Pgd:
         require_whole("samples", samples, at_least=1)
         self.norm, self.bounds, self.targeted = norm, bounds, targeted
         self._needs_logits = not callable(loss)
+        self._classes: int | None = None
         self._climb = _Climb(model, norm, find_loss(loss), bounds, targeted, samples)
 
     def __call__(
@@ -132,7 +133,7 @@ class Pgd:
         require_not_negative("step_size", step)
         if restarts > 1 and not random_start:
             raise RobustnessError(f"restarts={restarts} from one and the same start: nothing new.")
-        self._check_outputs(clean[:8], wanted[:8])
+        self._check_outputs(clean, wanted)
         found, open_ = clean.copy(), np.arange(len(clean))
         for restart in range(restarts):
             start = clean
@@ -177,11 +178,13 @@ class Pgd:
         return np.concatenate([np.argmax(part, axis=1) for part in outputs])
 
     def _check_outputs(self, rows: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        outputs = np.asarray(self._climb.outputs(tf.constant(rows)))
-        if self._needs_logits:
-            require_logits(outputs)
-        if labels.max() >= outputs.shape[-1]:
-            raise RobustnessError(f"label {labels.max()}, but {outputs.shape[-1]} classes.")
+        if self._classes is None:  # once: a model called outside a graph is slow
+            outputs = np.asarray(self._climb.outputs(tf.constant(rows[:8])))
+            if self._needs_logits:
+                require_logits(outputs)
+            self._classes = int(outputs.shape[-1])
+        if labels.max() >= self._classes:
+            raise RobustnessError(f"label {labels.max()}, but {self._classes} classes.")
 
 
 def fgsm(
@@ -289,6 +292,8 @@ class _Climb:
 
     def run(self, clean: Any, labels: Any, start: Any, epsilon: Any, step: Any, steps: Any) -> Any:
         """Take the steps, and return the best iterate of each input."""
+        low, high = self.bounds
+        corners = tf.maximum(clean - epsilon, low), tf.minimum(clean + epsilon, high)
         current = best = start
         most = tf.fill(tf.shape(labels), np.float32(-np.inf))
         won = tf.zeros_like(labels, tf.bool)
@@ -299,7 +304,7 @@ class _Climb:
             gradient = _gradient(tape, losses, current)
             best, most, won = _keep(current, losses, hits, best, most, won)
             moved = current + step * _direction(gradient, self.norm)
-            current = tf.ensure_shape(self.project(clean, moved, epsilon), start.shape)
+            current = tf.ensure_shape(self.project(clean, moved, epsilon, corners), start.shape)
         losses, hits = self.judge(current, labels)
         return _keep(current, losses, hits, best, most, won)[0]
 
@@ -318,15 +323,13 @@ class _Climb:
             return self.model(inputs, training=False)
         return self.model(inputs)
 
-    def project(self, clean: Any, moved: Any, epsilon: Any) -> Any:
-        """Move inputs back into the budget and the bounds."""
-        low, high = self.bounds
+    def project(self, clean: Any, moved: Any, epsilon: Any, corners: tuple[Any, Any]) -> Any:
+        """Move inputs back into the budget and the bounds; the corners are those of an L∞ box."""
         if self.norm == "linf":
-            lowest, highest = tf.maximum(clean - epsilon, low), tf.minimum(clean + epsilon, high)
-            return tf.clip_by_value(moved, lowest, highest)
+            return tf.minimum(tf.maximum(moved, corners[0]), corners[1])
         change = moved - clean
         change *= tf.minimum(1.0, epsilon / tf.maximum(_length(change), 1e-12))
-        return tf.clip_by_value(clean + change, low, high)
+        return tf.clip_by_value(clean + change, *self.bounds)
 
 
 @lru_cache(maxsize=16)

@@ -38,7 +38,7 @@ def dlr(logits: Any, labels: Any) -> Any:
     """Return the difference-of-logits ratio: the margin, whatever scale the logits have.
 
     Croce and Hein, *Reliable evaluation of adversarial robustness with an ensemble of diverse
-    parameter-free attacks*, ICML 2020, equation 6. It needs three classes.
+    parameter-free attacks*, ICML 2020. It needs three classes.
     """
     top = tf.math.top_k(logits, 3).values
     return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)

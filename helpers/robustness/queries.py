@@ -22,8 +22,8 @@ from helpers.robustness._checks import (
 from helpers.robustness.budget import Budget
 from helpers.robustness.target import Outcome, Target, judge
 
-# Andriushchenko et al. 2020, section 3 and their code: after these shares of the run, the share of
-# pixels in a square is halved.
+# As in the code of Andriushchenko et al. 2020: after these shares of the run, the share of pixels
+# in a square is halved.
 HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -253,7 +253,7 @@ def nes(
     References
     ----------
     Ilyas, Engstrom, Athalye and Lin, *Black-box adversarial attacks with limited queries and
-    information*, ICML 2018, section 3.1.
+    information*, ICML 2018.
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     require_whole("queries", queries, at_least=1)

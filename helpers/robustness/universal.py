@@ -31,7 +31,7 @@ def universal_perturbation(
 
     Mini-batch ascent on the margin, cut off at ``ceiling`` so that inputs already fooled do not
     draw all the effort (Shafahi, Najibi, Xu, Dickerson, Davis and Goldstein, *Universal adversarial
-    training*, AAAI 2020, section 4). The first to find that such perturbations exist were
+    training*, AAAI 2020). The first to find that such perturbations exist were
     Moosavi-Dezfooli, Fawzi, Fawzi and Frossard, *Universal adversarial perturbations*, CVPR 2017.
 
     Parameters
