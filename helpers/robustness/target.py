@@ -142,8 +142,8 @@ class Outcome:
 
     attack: str
     adversarial: NDArray[np.float32]
-    correct: NDArray[np.bool_]
-    fooled: NDArray[np.bool_]
+    correct: np.ndarray
+    fooled: np.ndarray
     distances: NDArray[np.float64]
     norm: Norm
     queries: NDArray[np.int64] | None = None

@@ -143,6 +143,27 @@ def test_robust_accuracy_is_that_of_arts_pgd(
     assert left[0] == pytest.approx(left[1], abs=0.05)
 
 
+def test_averaging_over_draws_sees_through_a_model_that_answers_at_random(
+    network: tf.keras.Model, examples: Examples
+) -> None:
+    import tensorflow as tf
+
+    x, y = examples
+    inner = _logits(network)
+
+    def at_random(inputs: tf.Tensor) -> tf.Tensor:
+        return inner(inputs + tf.random.normal(tf.shape(inputs), stddev=0.7))
+
+    tf.random.set_seed(3)
+    left = {
+        samples: np.mean(
+            np.argmax(inner(Pgd(at_random, samples=samples)(x, y, 0.15, steps=10)), axis=1) == y
+        )
+        for samples in (1, 16)
+    }
+    assert left[16] < left[1] - 0.05
+
+
 def test_a_straight_through_gradient_walks_through_a_rounding_that_stops_others(
     network: tf.keras.Model, examples: Examples
 ) -> None:
