@@ -133,7 +133,8 @@ def line_kernel(length: float, angle: float) -> NDArray[np.float64]:
         Radians, from the x axis towards y.
     """
     reach = int(np.ceil(length / 2)) + 1
-    along = np.linspace(-length / 2, length / 2, max(int(np.ceil(length * 8)), 1) + 1)
+    points = max(int(np.ceil(length * 8)), 1)
+    along = ((np.arange(points) + 0.5) / points - 0.5) * length
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1))
     deposit(kernel, reach + along * np.cos(angle), reach + along * np.sin(angle), 1.0)
     return kernel / kernel.sum()

@@ -27,9 +27,9 @@ def low_light(image: Image, severity: int, rng: np.random.Generator) -> NDArray[
 
     A pixel counts photons, and a count of mean N scatters by the root of N (Poisson); the amplifier
     adds read noise of one electron. White is worth 60, 25, 12, 5 and 3 photons, the published
-    constants of ImageNet-C's shot noise, at 224 pixels. A larger pixel collects more: at 96 pixels a
-    side it gets 5.4 times as many. On top, the picture stays underexposed: 60, 45, 33, 24 and 17 %
-    of the light, which are our constants.
+    constants of ImageNet-C's shot noise, at 224 pixels. A larger pixel collects more: at 96 pixels
+    a side it gets 5.4 times as many. On top, the picture stays underexposed: 60, 45, 33, 24 and
+    17 % of the light, which are our constants.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def jpeg(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.fl
     JPEG rounds the cosine transform of each block of 8 by 8 pixels. The quality is that of
     ImageNet-C: 25, 18, 15, 10, 7. The camera compresses the frame it takes, not the small picture
     that a detector gets. So an image well below 224 pixels is enlarged by a whole factor,
-    compressed, and averaged back.
+    compressed, and averaged back. It comes out a little better than from a real frame, because it
+    never had the fine detail that JPEG loses first.
 
     Parameters
     ----------

@@ -35,9 +35,9 @@ def fog(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.flo
 
     Koschmieder's law: of the light of the ground the share ``t = exp(-b d)`` arrives, and fog lit
     by the sky adds ``(1 - t) A``. Seen from a drone the distance ``d`` is nearly the same all over,
-    so the density ``b`` alone varies, in banks. The mean optical depth ``b d`` is
-    ``log(1 + w)`` with ImageNet-C's published weights w = 1.5, 2, 2.5, 2.5, 3, so that the same
-    share ``1 / (1 + w)`` of the contrast is left; the banks become rougher as they do there.
+    so the density ``b`` alone varies, in banks. ImageNet-C mixes the picture, of weight 1, with fog
+    of weight w = 1.5, 2, 2.5, 2.5, 3, which leaves ``1 / (1 + w)`` of the contrast; here that is
+    the mean of ``t``. The banks become rougher as they do there.
 
     Parameters
     ----------
@@ -62,6 +62,7 @@ def fog(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.flo
     banks = fractal_noise(image.shape[:2], rng, decay)
     density = np.clip(1.0 + _FOG_PATCHES[severity - 1] * banks, 0.2, None)
     through = np.exp(-np.log1p(weight) * density)[..., None]
+    through = np.minimum(through / through.mean() / (1.0 + weight), 1.0)
     return to_coded(to_linear(image) * through + _FOG_LIGHT * (1.0 - through))
 
 
@@ -111,7 +112,7 @@ def _streaks(
     angle: float,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return how often drops covered each pixel, ``(h, w, 1)``; a thin streak covers part of one."""
+    """Return how often drops covered each pixel, ``(h, w, 1)``; a thin streak covers a part."""
     from scipy.ndimage import gaussian_filter
 
     side = np.sqrt(shape[0] * shape[1])
