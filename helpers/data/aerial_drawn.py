@@ -10,6 +10,7 @@ do not compare with those on photographs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +77,7 @@ class _Canvas:
         self.x, self.y = axis[None, :], axis[:, None]
         self.pixels = np.empty((side, side, 3), np.float32)
 
-    def own(self, x: float, y: float, heading: float) -> tuple[NDArray, NDArray]:  # type: ignore[type-arg]
+    def own(self, x: float, y: float, heading: float) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the coordinates of every pixel, seen from a thing with this place and heading."""
         c, s = np.float32(np.cos(heading)), np.float32(np.sin(heading))
         dx, dy = self.x - np.float32(x), self.y - np.float32(y)
@@ -332,7 +333,7 @@ def _annotate(
 
 
 def _area(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
 
 
 def aerial_scenes(
@@ -385,7 +386,7 @@ def aerial_scenes(
     )
 
 
-def _part(count: int, side: int, seed: list[int], scene: int, bar: tqdm) -> Annotated:  # type: ignore[type-arg]
+def _part(count: int, side: int, seed: list[int], scene: int, bar: tqdm) -> Annotated:
     drawn = []
     for i in range(count):
         drawn.append(draw(side, np.random.default_rng([*seed, i])))

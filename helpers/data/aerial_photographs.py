@@ -156,13 +156,13 @@ def _read(
     if unknown:
         raise DataError(f"{path.with_suffix('.txt')}: class {unknown[0]} is none of 0 to 4.")
     try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > _MAX_PIXELS:
+        with Image.open(path) as file:
+            if file.width * file.height > _MAX_PIXELS:
                 raise DataError(f"{path} has more than {_MAX_PIXELS:,} pixels; make it smaller.")
-            picture = picture.convert("RGB")
+            picture = file.convert("RGB")
             if width is not None and max(picture.size) != width:
                 factor = width / max(picture.size)
-                size = tuple(max(1, round(n * factor)) for n in picture.size)
+                size = (round(picture.width * factor), round(picture.height * factor))
                 picture = picture.resize(size, Image.Resampling.LANCZOS)
             pixels = np.asarray(picture, np.float32) / 255
     except (OSError, SyntaxError) as error:

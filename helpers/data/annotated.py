@@ -125,9 +125,9 @@ class DetectionDataset:
                     raise DataError(f"{self.name}: a {what} is outside 0..{len(names) - 1}.")
         both = sorted(set(self.train.scenes.tolist()) & set(self.test.scenes.tolist()))
         if both:
-            names = ", ".join(self.scene_names[i] for i in both)
+            shared = ", ".join(self.scene_names[i] for i in both)
             raise DataError(
-                f"{self.name}: {names} in train and test; a detector tested on a place it has "
+                f"{self.name}: {shared} in train and test; a detector tested on a place it has "
                 "seen shows only its memory."
             )
 

@@ -28,10 +28,10 @@ def test_iou_is_symmetric_and_one_for_a_box_with_itself(seed: int, n: int, m: in
 
 
 def test_iou_by_hand() -> None:
-    one, half = np.array([[0.0, 0, 4, 4]]), np.array([[2.0, 0, 6, 4]])
+    one, half, far = np.array([[0.0, 0, 4, 4], [2.0, 0, 6, 4], [10.0, 10, 14, 14]])[:, None]
     assert detection.iou(one, half)[0, 0] == pytest.approx(8 / 24)
     assert detection.iou(one, half, np.array([True]))[0, 0] == pytest.approx(8 / 16)
-    assert detection.iou(one, one + 10)[0, 0] == 0
+    assert detection.iou(one, far)[0, 0] == 0
     empty = np.array([[1.0, 1, 1, 1]])
     assert detection.iou(empty, empty)[0, 0] == 0
 

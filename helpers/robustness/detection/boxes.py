@@ -5,7 +5,8 @@ A box is x1, y1, x2, y2 in pixels; coordinates are continuous, so its width is `
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,10 +40,10 @@ class Truth:
         If the shapes do not fit together or a box is empty.
     """
 
-    boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    crowd: NDArray[np.bool_] = field(default=None)  # type: ignore[assignment]
-    area: NDArray[np.float64] = field(default=None)  # type: ignore[assignment]
+    boxes: NDArray[Any]
+    labels: NDArray[Any]
+    crowd: NDArray[Any] = None  # type: ignore[assignment]
+    area: NDArray[Any] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         boxes, labels = _checked(self.boxes, self.labels)
@@ -75,9 +76,9 @@ class Detections:
         If the shapes do not fit together or a number is not finite.
     """
 
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    labels: NDArray[np.int64]
+    boxes: NDArray[Any]
+    scores: NDArray[Any]
+    labels: NDArray[Any]
 
     def __post_init__(self) -> None:
         boxes, labels = _checked(self.boxes, self.labels)
@@ -115,7 +116,7 @@ def _checked(boxes: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], 
 
 def box_area(boxes: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the area of each box, ``(k,)``, in square pixels."""
-    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
 
 
 def iou(

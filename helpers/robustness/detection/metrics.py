@@ -137,7 +137,8 @@ def checked_classes(
             f"{len(truth)} images with truth and {len(found)} with detections: give both for each "
             "image, at least one."
         )
-    highest = max((int(x.labels.max()) for x in (*truth, *found) if len(x.labels)), default=-1)
+    labels = [*(t.labels for t in truth), *(f.labels for f in found)]
+    highest = max((int(values.max()) for values in labels if len(values)), default=-1)
     classes = highest + 1 if num_classes is None else num_classes
     if highest >= classes:
         raise RobustnessError(f"A label is {highest}, but num_classes={num_classes}.")

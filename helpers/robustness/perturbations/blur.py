@@ -134,7 +134,7 @@ def vibration(image: Image, severity: int, rng: np.random.Generator) -> NDArray[
 
 
 def row_shifts(
-    shape: tuple[int, int], severity: int, rng: np.random.Generator, steps: int = 1
+    shape: tuple[int, ...], severity: int, rng: np.random.Generator, steps: int = 1
 ) -> NDArray[np.float64]:
     """Return how far :func:`vibration` moves each row.
 

@@ -64,7 +64,7 @@ def require_severity(severity: int) -> None:
         raise RobustnessError(f"severity={severity!r} must be a whole number from 0 to 5.")
 
 
-def require_boxes(boxes: NDArray[np.generic]) -> None:
+def require_boxes(boxes: NDArray[np.floating]) -> None:
     """Raise RobustnessError unless these are boxes ``(k, 4)`` with corners in order."""
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise RobustnessError(f"boxes have shape {boxes.shape}; they must be (k, 4).")
@@ -163,7 +163,7 @@ def deposit(
 
 
 def smooth_noise(
-    shape: tuple[int, int], rng: np.random.Generator, cells: int
+    shape: tuple[int, ...], rng: np.random.Generator, cells: int
 ) -> NDArray[np.float32]:
     """Draw a smooth random surface, the same surface at every resolution.
 
@@ -190,7 +190,7 @@ def smooth_noise(
 
 
 def fractal_noise(
-    shape: tuple[int, int], rng: np.random.Generator, decay: float
+    shape: tuple[int, ...], rng: np.random.Generator, decay: float
 ) -> NDArray[np.float32]:
     """Add smooth surfaces of halving size, each weaker by a factor: clouds, foliage.
 
@@ -215,7 +215,7 @@ def fractal_noise(
     return sum(w * layer for w, layer in zip(weights, layers, strict=True)) / np.float32(scale)
 
 
-def unit_coordinates(shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def unit_coordinates(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return x ``(1, w)`` and y ``(h, 1)`` of the pixel centres, the mean side being 1 long."""
     side = np.sqrt(shape[0] * shape[1])
     x = (np.arange(shape[1], dtype=np.float32) + 0.5 - shape[1] / 2) / side

@@ -77,7 +77,7 @@ def occlusion(
 
 
 def _crown(
-    shape: tuple[int, int], box: NDArray[np.floating], share: float, rng: np.random.Generator
+    shape: tuple[int, ...], box: NDArray[np.floating], share: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
     """Return where a disc lies that covers this share of the box."""
     x = np.arange(shape[1])[None, :] + 0.5

@@ -105,7 +105,7 @@ def rain(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.fl
 
 
 def _streaks(
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     count: int,
     length: float,
     width: float,
