@@ -76,8 +76,9 @@ def distortion(clean: np.ndarray, spoilt: np.ndarray) -> dict[str, float]:
 
 def ours(images: np.ndarray) -> dict[str, list[dict[str, float]]]:
     """Return our distortions, five severities a perturbation."""
-    boxes = np.array([[0.3, 0.3, 0.7, 0.5], [0.55, 0.6, 0.8, 0.9]]) * images.shape[1]
-    found = {}
+    shares = np.array([[0.3, 0.3, 0.7, 0.5], [0.55, 0.6, 0.8, 0.9]])
+    boxes = shares * float(images.shape[1])
+    found: dict[str, list[dict[str, float]]] = {}
     for name in tqdm(PERTURBATIONS, desc=f"ours at {images.shape[1]}"):
         found[name] = []
         for severity in range(1, 6):

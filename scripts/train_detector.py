@@ -26,7 +26,7 @@ NUM_TRAIN = 1200
 
 @click.command()
 @click.argument("name", type=click.Choice(["plain", "physical"]))
-@click.option("--epochs", default=30, show_default=True)
+@click.option("--epochs", default=24, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--checkpoints", default="build/detector", show_default=True)
 def main(name: str, epochs: int, seed: int, checkpoints: str) -> None:

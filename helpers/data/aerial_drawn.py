@@ -24,7 +24,7 @@ MIN_SIDE = 32
 
 _VIEW = (20.0, 34.0)  # metres across the picture
 _SIZES = (((4.1, 4.9), (1.7, 1.95)), ((6.0, 9.0), (2.1, 2.5)))  # length, width of a class
-_LARGE = 0.22  # share of the vehicles
+_LARGE = 0.28  # share of the vehicles
 _PAINT = np.array(
     [
         [0.90, 0.90, 0.90],

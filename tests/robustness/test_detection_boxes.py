@@ -59,7 +59,7 @@ def test_suppression_keeps_the_best_of_what_overlaps(seed: int, count: int, over
 
 def test_anchors_stand_in_the_order_of_the_network() -> None:
     anchors = detection.ssd_anchors(96)
-    assert anchors.shape == (864, 4)
+    assert anchors.shape == (1296, 4)
     middle = (anchors[:, :2] + anchors[:, 2:]) / 2
     np.testing.assert_allclose(middle[0], [4, 4])
     np.testing.assert_allclose(middle[len(SHAPES[0])], [12, 4])  # along the row first
@@ -81,7 +81,7 @@ def test_what_the_anchors_are_taught_decodes_to_the_objects(seed: int, count: in
     matched = detection.match_anchors(anchors, truth, labels, 2)
     rows = np.flatnonzero(matched.classes.any(axis=1))
     assert (matched.counted[rows] == 1).all()
-    assert not matched.offsets[np.setdiff1d(np.arange(864), rows)].any()
+    assert not matched.offsets[np.setdiff1d(np.arange(len(anchors)), rows)].any()
     decoded = detection.decode_boxes(matched.offsets[rows], anchors[rows])
     for box, taught in zip(decoded, matched.classes[rows].argmax(axis=1), strict=True):
         gaps = np.abs(truth - box).max(axis=1)
@@ -111,7 +111,7 @@ def test_predictions_decode_to_the_objects_that_they_encode() -> None:
     assert len(found.above(0.999)) == 0
     with pytest.raises(RobustnessError, match="NaN"):
         detection.decode_predictions(raw * np.nan, anchors)
-    with pytest.raises(RobustnessError, match="864"):
+    with pytest.raises(RobustnessError, match="1296"):
         detection.decode_predictions(raw[:, :-1], anchors)
 
 

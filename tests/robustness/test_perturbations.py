@@ -66,7 +66,7 @@ def test_any_image_stays_an_image(
 def test_each_severity_distorts_more_than_the_one_before(name: str) -> None:
     clean = street()
     errors = [
-        np.mean([np.square(changed(name, severity, seed) - clean).mean() for seed in range(12)])
+        np.mean([np.square(changed(name, severity, seed) - clean).mean() for seed in range(8)])
         for severity in range(6)
     ]
     assert errors[0] == 0
@@ -129,14 +129,14 @@ def test_blur_is_as_wide_as_published() -> None:
 
 
 def test_fog_leaves_the_share_of_contrast_that_imagenet_c_leaves() -> None:
-    """Two grounds under one fog: their difference in light shrinks to 1 / (1 + w) on average."""
+    """Two grounds under one fog: their difference in light shrinks to 1 / (1 + w)."""
     for severity, weight in enumerate((1.5, 2.0, 2.5, 2.5, 3.0), start=1):
         left = []
-        for seed in range(20):
+        for seed in range(3):
             dark, bright = (
                 shared.to_linear(
                     perturbations.fog(
-                        np.full((64, 64, 3), level, np.float32),
+                        np.full((32, 32, 3), level, np.float32),
                         severity,
                         np.random.default_rng(seed),
                     )
@@ -145,7 +145,7 @@ def test_fog_leaves_the_share_of_contrast_that_imagenet_c_leaves() -> None:
             )
             ground = np.diff(shared.to_linear(np.array([0.2, 0.6])))[0]
             left.append((bright - dark).mean() / ground)
-        assert np.mean(left) == pytest.approx(1 / (1 + weight), rel=0.15)
+        assert np.mean(left) == pytest.approx(1 / (1 + weight), rel=0.01)
 
 
 def test_photons_scatter_by_the_root_of_their_number() -> None:

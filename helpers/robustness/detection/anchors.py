@@ -17,8 +17,11 @@ from helpers.robustness.detection.boxes import encode_boxes, iou
 STRIDES = (8, 16)
 # Geometric mean of the sides in pixels of a 96-pixel picture, and width over height, by stride.
 SHAPES = (
-    ((10.0, 1.0), (14.5, 1.0), (20.0, 1.0), (11.5, 2.4), (11.5, 1 / 2.4)),
-    ((27.0, 1.0), (38.0, 1.0), (21.0, 2.6), (21.0, 1 / 2.6)),
+    (
+        *((9.0, 1.0), (13.0, 1.0), (17.5, 1.0), (23.0, 1.0)),
+        *((11.5, 2.2), (11.5, 1 / 2.2), (17.0, 2.6), (17.0, 1 / 2.6)),
+    ),
+    ((23.0, 1.0), (31.0, 1.0), (20.0, 3.0), (20.0, 1 / 3.0)),
 )
 _REFERENCE_SIDE = 96
 POSITIVE, NEGATIVE = 0.45, 0.35  # IoU from which an anchor must find, and below which it must not
@@ -55,7 +58,7 @@ def ssd_anchors(side: int = 96) -> NDArray[np.float32]:
     -------
     numpy.ndarray
         float32 ``(anchors, 4)``, in the order of the network's output: by level, row, column,
-        shape. 864 at 96 pixels.
+        shape. 1,296 at 96 pixels.
 
     Raises
     ------

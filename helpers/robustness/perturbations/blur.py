@@ -60,7 +60,7 @@ def motion_length(severity: int) -> float:
 
     ImageNet-C draws half a Gaussian, cut at twice the radius plus one. Even motion gives an even
     line, so ours has the length that spreads light as far: the same standard deviation, which for a
-    line is its length over the root of 12. The lengths are 6.4, 10.5, 15.8, 19.8 and 25.8.
+    line is its length over the root of 12.
     """
     radius, sigma = MOTION_RADIUS_SIGMA[severity - 1]
     steps = np.arange(2 * radius + 1)

@@ -18,7 +18,9 @@ from helpers.robustness.perturbations.image import (
 
 # ImageNet-C: weight of the fog against 1 of the picture, and decay of its roughness
 FOG_WEIGHT_DECAY = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))
-_FOG_LIGHT = np.array([0.62, 0.63, 0.65], np.float32)  # linear; overcast sky seen through fog
+# Linear; half of full scale as a file codes it, the mean of the published fog. The camera keeps its
+# exposure of the whole picture, so thick fog comes out grey and not white.
+_FOG_LIGHT = np.array([0.22, 0.225, 0.235], np.float32)
 _FOG_PATCHES = (0.25, 0.25, 0.25, 0.35, 0.35)  # spread of the density, of its mean
 
 RAIN_STREAKS = (80, 160, 260, 400, 600)  # a frame
@@ -26,6 +28,7 @@ RAIN_TRANSMISSION = (0.93, 0.87, 0.80, 0.72, 0.64)  # of the veil of far drops
 # Distances from the camera: share of the drops, length and width of a streak in sides, opacity
 _RAIN_LAYERS = ((0.60, 0.035, 0.004, 0.35), (0.30, 0.075, 0.007, 0.45), (0.10, 0.150, 0.011, 0.55))
 _RAIN_LIGHT = np.array([0.72, 0.74, 0.78], np.float32)  # linear; drops refract the sky
+_RAIN_VEIL = np.array([0.55, 0.56, 0.58], np.float32)  # linear; far drops lit by the sky
 _RAIN_TILT = np.deg2rad(25.0)
 
 
@@ -37,7 +40,7 @@ def fog(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.flo
     by the sky adds ``(1 - t) A``. Seen from a drone the distance ``d`` is nearly the same all over,
     so the density ``b`` alone varies, in banks. ImageNet-C mixes the picture, of weight 1, with fog
     of weight w = 1.5, 2, 2.5, 2.5, 3, which leaves ``1 / (1 + w)`` of the contrast; here that is
-    the mean of ``t``. The banks become rougher as they do there.
+    the mean of ``t``, and the fog is as bright as theirs. The banks become rougher, as there.
 
     Parameters
     ----------
@@ -100,7 +103,7 @@ def rain(image: Image, severity: int, rng: np.random.Generator) -> NDArray[np.fl
         depth += opacity * _streaks(image.shape[:2], count, length, width, angle, rng)
     clear = np.exp(-depth)
     veil = RAIN_TRANSMISSION[severity - 1]
-    behind = to_linear(image) * veil + _FOG_LIGHT * (1.0 - veil)
+    behind = to_linear(image) * veil + _RAIN_VEIL * (1.0 - veil)
     return to_coded(behind * clear + _RAIN_LIGHT * (1.0 - clear))
 
 
