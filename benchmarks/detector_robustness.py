@@ -21,7 +21,8 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ SEED = 1  # the detectors were trained on streets of seed 0
 ASKED = 3  # the severity at which the brief asks for more than 85 %
 TARGET = 0.85
 
-Predict = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[np.ndarray], Any]
 
 
 @cache
@@ -74,15 +75,19 @@ def artefact(name: detection.PretrainedName, precision: str) -> Artefact:
     return to_tflite(detector(name).model, precision, shown, float_edges=True)  # type: ignore[arg-type]
 
 
-def predictor(name: detection.PretrainedName, file: str) -> Predict:
-    """Return what answers raw numbers: the Keras model, or the int8 file in its runtime."""
+@contextmanager
+def answering(name: detection.PretrainedName, file: str) -> Iterator[Predict]:
+    """Give what answers raw numbers: the Keras model, or the int8 file in its runtime."""
     if file == "float":
-        return detector(name).raw
-    runner = open_model(artefact(name, "int8"))
-    return lambda images: np.asarray(runner.predict(images))
+        yield detector(name).raw
+        return
+    with open_model(artefact(name, "int8")) as runner:
+        yield runner.predict
 
 
-def scored(part: Annotated, name: detection.PretrainedName, predict: Predict, **how: Any) -> Row:
+def scored(
+    part: Annotated, name: detection.PretrainedName, predict: Predict, how: dict[str, Any]
+) -> Row:
     """Return mAP at IoU 0.5 and COCO's, of one perturbation at one severity, or clean."""
     images, boxes = part.images, part.boxes
     if how:
@@ -97,17 +102,17 @@ def under(
     count: int, name: detection.PretrainedName, file: str, kind: str, severities: tuple[int, ...]
 ) -> Row:
     """Score one perturbation, or ``clean``, at some severities."""
-    predict = predictor(name, file)
-    if kind == "clean":
-        return {"scores": [scored(streets(count), name, predict)]}
-    levels = [{"name": kind, "severity": severity} for severity in severities]
-    return {"scores": [scored(streets(count), name, predict, **how) for how in levels]}
+    levels: list[dict[str, Any]] = [{}]
+    if kind != "clean":
+        levels = [{"name": kind, "severity": severity} for severity in severities]
+    with answering(name, file) as predict:
+        return {"scores": [scored(streets(count), name, predict, how) for how in levels]}
 
 
 def photographs(name: detection.PretrainedName) -> Row:
     """Score the test places of the real photographs, clean; cars at the size of training."""
     part = data.aerial_cars(side=96, width=640).test
-    result = scored(part, name, detector(name).raw)
+    result = scored(part, name, detector(name).raw, {})
     return {"tiles": len(part), "objects": part.num_objects, "scores": [result]}
 
 
