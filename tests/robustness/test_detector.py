@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from helpers import data, models
 from helpers.data.annotated import Annotated
@@ -20,8 +22,16 @@ def scenes() -> Annotated:
     return data.aerial_scenes(24, 1, side=64).train
 
 
-def test_the_network_answers_for_every_anchor_and_starts_from_its_seed() -> None:
-    one, again, other = (detection.build_ssd(2, side=64, seed=seed) for seed in (0, 0, 1))
+@pytest.fixture(scope="module")
+def untrained() -> tf.keras.Model:
+    return detection.build_ssd(2, side=64)
+
+
+def test_the_network_answers_for_every_anchor_and_starts_from_its_seed(
+    untrained: tf.keras.Model,
+) -> None:
+    one = untrained
+    again, other = (detection.build_ssd(2, side=64, seed=seed) for seed in (0, 1))
     assert one.output_shape == (None, len(detection.ssd_anchors(64)), 6)
     assert all(map(np.array_equal, one.get_weights(), again.get_weights()))
     assert not all(map(np.array_equal, one.get_weights(), other.get_weights()))
@@ -34,11 +44,13 @@ def test_the_network_answers_for_every_anchor_and_starts_from_its_seed() -> None
         detection.build_ssd(2, width=0.4)
 
 
-def test_training_that_was_killed_goes_on_where_it_was(scenes: Annotated, tmp_path: Path) -> None:
-    def train(seed: int = 0) -> tuple[list[detection.EpochRecord], list[np.ndarray]]:
-        model = detection.build_ssd(2, side=64, seed=3 * seed)
+def test_training_that_was_killed_goes_on_where_it_was(
+    scenes: Annotated, untrained: tf.keras.Model, tmp_path: Path
+) -> None:
+    def train() -> tuple[list[detection.EpochRecord], list[np.ndarray]]:
+        model = detection.build_ssd(2, side=64)
         records = detection.train_detector(
-            model, scenes, 3, 24, seed=seed, checkpoint_dir=tmp_path, progress=False
+            model, scenes, 3, 24, checkpoint_dir=tmp_path, progress=False
         )
         return records, model.get_weights()
 
@@ -51,16 +63,17 @@ def test_training_that_was_killed_goes_on_where_it_was(scenes: Annotated, tmp_pa
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     with pytest.raises(RobustnessError, match="seed was 0"):
-        train(seed=1)
+        detection.train_detector(untrained, scenes, 3, 24, seed=1, checkpoint_dir=tmp_path)
 
 
-def test_training_names_what_does_not_fit(scenes: Annotated) -> None:
+def test_training_names_what_does_not_fit(scenes: Annotated, untrained: tf.keras.Model) -> None:
     with pytest.raises(RobustnessError, match="network takes"):
-        detection.train_detector(detection.build_ssd(2, side=96), scenes)
-    with pytest.raises(RobustnessError, match="knows 1 classes"):
-        detection.train_detector(detection.build_ssd(1, side=64), scenes)
+        detection.train_detector(untrained, data.aerial_scenes(1, 1, side=32).train)
+    strange = replace(scenes, labels=tuple(labels + 7 for labels in scenes.labels))
+    with pytest.raises(RobustnessError, match="knows 2 classes"):
+        detection.train_detector(untrained, strange)
     with pytest.raises(RobustnessError, match="epochs=0"):
-        detection.train_detector(detection.build_ssd(2, side=64), scenes, epochs=0)
+        detection.train_detector(untrained, scenes, epochs=0)
 
 
 @pytest.mark.parametrize("name", ["plain", "physical"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -222,6 +225,21 @@ def test_vibration_carries_boxes_with_their_objects() -> None:
         seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
         assert result.boxes is not None
         assert np.abs(result.boxes[0] - seen).max() < 3.0
+
+
+def test_severities_distort_as_much_as_imagenet_c_s() -> None:
+    """The recorded comparison with the package imagecorruptions bears out what the room says."""
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "perturbation_severity.json"
+    recorded = json.loads(path.read_text())
+    assert set(recorded["imagecorruptions"]) == {
+        name for name, p in perturbations.PERTURBATIONS.items() if p.constants == "ImageNet-C"
+    }
+    for name, theirs in recorded["imagecorruptions"].items():
+        gaps = [
+            abs(a["ssim"] - b["ssim"])
+            for a, b in zip(recorded["ours"]["224"][name], theirs, strict=True)
+        ]
+        assert max(gaps) < 0.07, name
 
 
 def test_mean_performance_under_corruption() -> None:
