@@ -332,8 +332,8 @@ _AERIAL_CARS = Entry(
     offline="none; helpers.data.aerial_scenes draws streets from a seed",
     licence="CC BY 3.0 (Munich, KIT AIS) and CC BY-SA (Minsk)",
     citation=(
-        "KIT AIS data set (Munich) and the OpenStreetMap community of Minsk, annotated by Y. "
-        "Dubovik and others: https://github.com/jekhor/aerial-cars-dataset."
+        "Aerial cars dataset, with photographs of KIT AIS (Munich) and of the OpenStreetMap "
+        "community of Minsk: https://github.com/jekhor/aerial-cars-dataset."
     ),
     folder="aerial-cars",
     has_offline=False,
