@@ -4,7 +4,7 @@
     python scripts/train_detector.py physical
 
 Writes ``helpers/models/weights/ssd_aerial_NAME.npz`` (half precision) and, beside it, the log of
-every epoch. It takes five to ten minutes of CPU time each and can be killed: it goes on from its
+every epoch. It takes about ten minutes of CPU time each and can be killed: it goes on from its
 last epoch.
 """
 
@@ -26,7 +26,7 @@ NUM_TRAIN = 1200
 
 @click.command()
 @click.argument("name", type=click.Choice(["plain", "physical"]))
-@click.option("--epochs", default=24, show_default=True)
+@click.option("--epochs", default=80, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--checkpoints", default="build/detector", show_default=True)
 def main(name: str, epochs: int, seed: int, checkpoints: str) -> None:
