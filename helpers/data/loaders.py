@@ -54,6 +54,8 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
         had; the message says what to do.
     """
     entry = catalog.find(name)
+    if entry.has_boxes:
+        raise DataError(f"{name} holds boxes: load it with helpers.data.{name}().")
     if source not in get_args(Source):
         hint = catalog.nearest(source, get_args(Source))
         raise DataError(f"There is no source {source!r}.{hint}")
