@@ -199,6 +199,7 @@ for axis, clip, title in zip(
 ):
     axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", vmin=-12, vmax=12, cmap="viridis")
     axis.set(title=title, xlabel="frame (20 ms)")
+    axis.grid(visible=False)
 axes[0].set_ylabel("cepstral coefficient")
 plt.show()
 
