@@ -46,9 +46,10 @@ def main() -> None:
     x, y = case["x"], case["y"].astype(np.int64)
     model = getattr(models, name)()
     model.set_weights([case[f"w{i}"] for i in range(len(model.get_weights()))])
+    our_run = ours(model, x, y, epsilon, step, steps)
     runs = {
-        "gradients alone": gradients_alone(model, x, y, steps),
-        "ours": ours(model, x, y, epsilon, step, steps),
+        "gradients alone": gradients_alone(model, our_run(), y, steps),
+        "ours": our_run,
         **peers(model, x, y, epsilon, step, steps),
     }
     accuracies = {
@@ -92,7 +93,10 @@ def robust_accuracy(
 
 
 def gradients_alone(model: tf.keras.Model, x: np.ndarray, y: np.ndarray, steps: int) -> Run:
-    """As many gradients of the loss as the attack takes, and nothing else."""
+    """As many gradients of the loss as the attack takes, where it takes them, and nothing else.
+
+    On clean images, which the network classifies with certainty, a gradient is cheaper.
+    """
     inputs, labels = tf.constant(x), tf.constant(y)
 
     @tf.function
