@@ -41,5 +41,9 @@ class ThreatModelError(EdgesecError):
     """A system model, a rule, a measurement or an acceptance is not as it must be."""
 
 
+class InterviewError(EdgesecError):
+    """A question, an answer, a practice log or a mock interview is not as it must be."""
+
+
 class SandboxError(EdgesecError):
     """A sandbox cannot be put up here, or the program in it has ended or does not answer."""

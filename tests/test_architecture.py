@@ -14,7 +14,7 @@ FOUNDATION = {"plots", "data", "models"}
 SUBJECTS = {"federated", "privacy", "watermark", "edge", "robustness", "threats", "interview"}
 TOOLS = {"sandbox"}  # for untrusted code; knows no room
 TOPS = {"audit", "course", "cli"}
-SHARED = {"errors", "_files", ""}  # "" is `helpers` itself
+SHARED = {"errors", "_files", "_reading", ""}  # "" is `helpers` itself
 
 ALLOWED = {
     **{room: set() for room in FOUNDATION},

@@ -19,6 +19,7 @@ COMMANDS = {
     "threats": ("helpers.cli.threats", "Model a system, derive its threats, and gate on them."),
     "edge": ("helpers.cli.edge", "Convert, run, measure, seal and sign a model for a device."),
     "federate": ("helpers.cli.federate", "Run a consortium as real processes over mutual TLS."),
+    "interview": ("helpers.cli.interview", "Practise for an interview: mock, drill, review."),
     "grade": ("helpers.cli.grade", "Grade a folder of notebooks in a sandbox, with feedback."),
 }
 

@@ -46,7 +46,7 @@ def _day(today: datetime.datetime | None) -> datetime.date:
 
 def _analysis(model: str, measured: tuple[str, ...] = ()) -> Analysis:
     from helpers import threats
-    from helpers.threats.reading import exists
+    from helpers._reading import exists
 
     results: list[threats.Measurement] = []
     for given in measured:

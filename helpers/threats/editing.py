@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from helpers._reading import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats.model import SystemModel
-from helpers.threats.reading import nearest, shown
 
 
 def without(model: SystemModel, *names: str) -> SystemModel:

@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from helpers._reading import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Attribute, Target, upstream
 from helpers.threats.dread import Dread, first_guess, measured
 from helpers.threats.measurement import Measurement
 from helpers.threats.model import LEVELS, Acceptance, Element, Flow, SystemModel
-from helpers.threats.reading import nearest, shown
 from helpers.threats.rules import Rule, all_rules
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from helpers._reading import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES
 from helpers.threats.dread import RELIEF
 from helpers.threats.measurement import METRICS
-from helpers.threats.reading import nearest, shown
 from helpers.threats.rules import ACCESS, STRIDE, Guess, Rule, all_rules
 
 

@@ -42,9 +42,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import ThreatModelError
-from helpers.threats.model import Acceptance, Element, Flow, Place, SystemModel, Zone
-from helpers.threats.reading import (
+from helpers._reading import (
     Node,
     Problem,
     Section,
@@ -55,6 +53,8 @@ from helpers.threats.reading import (
     refuse,
     shown,
 )
+from helpers.errors import ThreatModelError
+from helpers.threats.model import Acceptance, Element, Flow, Place, SystemModel, Zone
 
 MODELS = Path(__file__).parent / "models"
 
@@ -87,7 +87,7 @@ def load(name_or_path: str | Path) -> SystemModel:
             f"There is no model {shown(str(name_or_path))}; {near} "
             "A file of your own ends in .yaml."
         )
-    return loads(read_file(path), path.name)
+    return loads(read_file(path, ThreatModelError), path.name)
 
 
 def loads(text: str, source: str = "model") -> SystemModel:
@@ -105,11 +105,11 @@ def loads(text: str, source: str = "model") -> SystemModel:
     ThreatModelError
         As for :func:`load`.
     """
-    root = parse(text, source)
+    root = parse(text, source, ThreatModelError)
     found: list[Problem] = []
     parts = _parts(Section(root, "the model", found))
     # A field that could not be read has left a gap; what follows from the gap is noise.
-    refuse(source, found)
+    refuse(source, found, ThreatModelError)
     return SystemModel(**parts, locate=functools.partial(_line, root))
 
 

@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from helpers._reading import acting_character, nearest, read_file, shown
 from helpers.errors import ThreatModelError
-from helpers.threats.reading import acting_character, nearest, read_file, shown
 
 SCHEMA = "edgesec-threat-measurement/1"
 ATTACK_FLOOR = 3.0
@@ -230,7 +230,7 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{constant} is no number")
 
     try:
-        return json.loads(read_file(Path(path)), parse_constant=refuse)
+        return json.loads(read_file(Path(path), ThreatModelError), parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise ThreatModelError(f"{path} is not JSON: {error}.") from error
 

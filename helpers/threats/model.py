@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
-from helpers.threats import reading, vocabulary
-from helpers.threats.reading import nearest, shown
+from helpers import _reading as reading
+from helpers._reading import nearest, shown
+from helpers.errors import ThreatModelError
+from helpers.threats import vocabulary
 
 LEVELS = ("low", "medium", "high", "critical")
 _MOST_ELEMENTS, _MOST_FLOWS = 200, 500
@@ -195,7 +197,7 @@ class SystemModel:
         found = [
             reading.Problem(text, locate(place) if locate else 0) for place, text in problems(self)
         ]
-        reading.refuse(f"model {shown(self.name)}", found)
+        reading.refuse(f"model {shown(self.name)}", found, ThreatModelError)
         object.__setattr__(self, "_index", _Index(self))
 
     def element(self, name: str) -> Element:

@@ -11,11 +11,12 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from helpers._reading import Problem, Section, parse, read_file, refuse
+from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Target
 from helpers.threats.engine import controls_on
 from helpers.threats.model import SystemModel
-from helpers.threats.reading import Problem, Section, parse, read_file, refuse
 from helpers.threats.rules import condition_problems, holds, unknown
 
 
@@ -82,10 +83,14 @@ class Concern:
 def questions() -> tuple[Question, ...]:
     """Return the questions that ship."""
     source, found = "linddun.yaml", list[Problem]()
-    section = Section(parse(read_file(vocabulary.DATA / source), source), source, found)
+    section = Section(
+        parse(read_file(vocabulary.DATA / source, ThreatModelError), source, ThreatModelError),
+        source,
+        found,
+    )
     read = section.named("concerns", functools.partial(_question, found))
     section.finish()
-    refuse(source, found)
+    refuse(source, found, ThreatModelError)
     return read
 
 

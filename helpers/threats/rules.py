@@ -12,11 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from helpers._reading import Problem, Section, nearest, parse, read_file, refuse, shown
+from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Attribute, Target
 from helpers.threats.measurement import METRICS
 from helpers.threats.model import Element, SystemModel
-from helpers.threats.reading import Problem, Section, nearest, parse, read_file, refuse, shown
 
 STRIDE = {
     "S": "spoofing",
@@ -188,7 +189,7 @@ def holds(
 @functools.cache
 def all_rules() -> tuple[Rule, ...]:
     """Return the rules that ship."""
-    return loads(read_file(vocabulary.DATA / "rules.yaml"), "rules.yaml")
+    return loads(read_file(vocabulary.DATA / "rules.yaml", ThreatModelError), "rules.yaml")
 
 
 def loads(
@@ -213,12 +214,12 @@ def loads(
         If a word in them does not exist; with every problem, its line and the nearest word.
     """
     found: list[Problem] = []
-    section = Section(parse(text, source), source, found)
+    section = Section(parse(text, source, ThreatModelError), source, found)
     read = section.named("rules", functools.partial(_rule, found, attributes))
     section.finish()
     if not read:
         found.append(Problem("there are no rules", 1))
-    refuse(source, found)
+    refuse(source, found, ThreatModelError)
     return read
 
 

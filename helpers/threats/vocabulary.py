@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.threats import reading
+from helpers import _reading as reading
+from helpers.errors import ThreatModelError
 
 DATA = Path(__file__).parent / "data"
 
@@ -187,7 +188,9 @@ def controls() -> dict[str, Control]:
     source = "controls.yaml"
     problems: list[reading.Problem] = []
     section = reading.Section(
-        reading.parse(reading.read_file(DATA / source), source), source, problems
+        reading.parse(reading.read_file(DATA / source, ThreatModelError), source, ThreatModelError),
+        source,
+        problems,
     )
 
     def make(name: str, entry: reading.Section) -> Control:
@@ -196,7 +199,7 @@ def controls() -> dict[str, Control]:
 
     made = section.named("controls", make)
     section.finish()
-    reading.refuse(source, problems)
+    reading.refuse(source, problems, ThreatModelError)
     return {control.name: control for control in made}
 
 

@@ -114,6 +114,34 @@ def test_a_word_that_is_nowhere_is_not_found(site: Site, browser: Browser) -> No
     tab.close()
 
 
+def test_questions_are_filtered_without_a_server(site: Site, browser: Browser) -> None:
+    tab = browser.new_page()
+    tab.goto((site.html / "chapters/questions/index.html").as_uri())
+    shown = tab.locator("li.question:visible")
+    everything = shown.count()
+    tab.select_option("select[name=level]", "principal")
+    some = shown.count()
+    assert 0 < some < everything
+    assert tab.inner_text(".question-filters output") == f"{some} of {everything} questions"
+    kinds = tab.locator("li.question:visible .question-kind").all_inner_texts()
+    assert all(kind.startswith("principal") for kind in kinds)
+    tab.close()
+
+
+def test_without_scripts_every_question_is_there_and_its_answer_opens(
+    site: Site, browser: Browser
+) -> None:
+    tab = browser.new_context(java_script_enabled=False).new_page()
+    tab.goto((site.html / "chapters/questions/robustness.html").as_uri())
+    assert tab.locator("section.question:visible").count() >= 2
+    assert not tab.locator(".question-filters").is_visible()
+    answer = tab.locator("section#lens-flare details.answer").first
+    assert not answer.locator("p").first.is_visible()
+    answer.locator("summary").click()
+    assert answer.locator("p").first.is_visible()
+    tab.context.close()
+
+
 def test_every_link_within_the_book_resolves(site: Site, soups: dict[str, BeautifulSoup]) -> None:
     names = {
         page: {str(tag.get(key)) for key in ("id", "name") for tag in soup.select(f"[{key}]")}

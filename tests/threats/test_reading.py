@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers import _reading as reading
 from helpers import threats
 from helpers.errors import ThreatModelError
-from helpers.threats import loading, reading
+from helpers.threats import loading
 
 SHIPPED = [(loading.MODELS / f"{name}.yaml").read_text("utf-8") for name in threats.shipped()]
 FRAGMENTS = [
@@ -103,7 +104,7 @@ def test_what_could_expand_or_run_is_refused_at_once(text: str, says: str) -> No
 
 
 def test_scalars_stay_what_was_written() -> None:
-    node = reading.parse("a: no\nb: 0x10\nc: 2026-01-01\nd: ~", "text")
+    node = reading.parse("a: no\nb: 0x10\nc: 2026-01-01\nd: ~", "text", ThreatModelError)
     assert isinstance(node.value, dict)
     assert [item.value for item in node.value.values()] == ["no", "0x10", "2026-01-01", "~"]
     assert [item.line for item in node.value.values()] == [1, 2, 3, 4]

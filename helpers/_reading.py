@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from typing import TypeVar
 
 import yaml
 
-from helpers.errors import ThreatModelError
+from helpers.errors import EdgesecError
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 12
@@ -66,7 +67,7 @@ class Problem:
         return f"line {self.line}: {self.text}" if self.line else self.text
 
 
-def refuse(source: str, problems: Iterable[Problem]) -> None:
+def refuse(source: str, problems: Iterable[Problem], error: type[EdgesecError]) -> None:
     """Raise one error that lists all problems in the order of their lines, if there are any."""
     found = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
     if not found:
@@ -75,7 +76,7 @@ def refuse(source: str, problems: Iterable[Problem]) -> None:
     if len(found) > _MOST_SHOWN:
         shown.append(f"  and {len(found) - _MOST_SHOWN} more")
     count = f"{len(found)} problem{'s' if len(found) > 1 else ''}"
-    raise ThreatModelError("\n".join([f"{source}: {count}", *shown]))
+    raise error("\n".join([f"{source}: {count}", *shown]))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -115,30 +116,30 @@ def exists(path: Path) -> bool:
         return False
 
 
-def read_file(path: Path) -> str:
+def read_file(path: Path, error: type[EdgesecError]) -> str:
     """Return the text of a file of at most 256 KiB.
 
     Raises
     ------
-    ThreatModelError
-        If it cannot be read, is larger, or is not UTF-8.
+    EdgesecError
+        As ``error``. If it cannot be read, is larger, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ThreatModelError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:  # a name that no file can have
-        raise ThreatModelError(f"{shown(str(path))} cannot be read: {error}.") from error
+    except OSError as refused:
+        raise error(f"{path} cannot be read: {refused.strerror}.") from refused
+    except ValueError as refused:  # a name that no file can have
+        raise error(f"{shown(str(path))} cannot be read: {refused}.") from refused
     if len(content) > MOST_BYTES:
-        raise ThreatModelError(f"{path} is larger than {MOST_BYTES // 1024} KiB: split it.")
+        raise error(f"{path} is larger than {MOST_BYTES // 1024} KiB: split it.")
     try:
         return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ThreatModelError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    except UnicodeDecodeError as wrong:
+        raise error(f"{path} is not UTF-8 text (byte {wrong.start}).") from wrong
 
 
-def parse(text: str, source: str) -> Node:
+def parse(text: str, source: str, error: type[EdgesecError]) -> Node:
     """Parse a YAML document.
 
     Parameters
@@ -147,25 +148,27 @@ def parse(text: str, source: str) -> Node:
         The document, at most 256 KiB.
     source
         What to call it in an error.
+    error
+        Exception to raise.
 
     Raises
     ------
-    ThreatModelError
-        If it is no YAML, or uses what is not accepted here; with the line.
+    EdgesecError
+        As ``error``. If it is no YAML, or uses what is not accepted here; with the line.
     """
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        raise ThreatModelError(f"{source} is larger than {MOST_BYTES // 1024} KiB: split it.")
+        raise error(f"{source} is larger than {MOST_BYTES // 1024} KiB: split it.")
     try:
         return _document(yaml.parse(text, Loader=yaml.SafeLoader))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = error.problem or error.context or "this is not YAML"
-        refuse(source, [Problem(f"not YAML: {what}", mark.line + 1 if mark else 0)])
-    except yaml.YAMLError as error:  # characters that YAML does not allow
-        first = str(error).splitlines()[0]
-        refuse(source, [Problem(f"not YAML: {first}")])
-    except _RefusedError as error:
-        refuse(source, [error.problem])
+    except yaml.MarkedYAMLError as wrong:
+        mark = wrong.problem_mark or wrong.context_mark
+        what = wrong.problem or wrong.context or "this is not YAML"
+        refuse(source, [Problem(f"not YAML: {what}", mark.line + 1 if mark else 0)], error)
+    except yaml.YAMLError as wrong:  # characters that YAML does not allow
+        first = str(wrong).splitlines()[0]
+        refuse(source, [Problem(f"not YAML: {first}")], error)
+    except _RefusedError as wrong:
+        refuse(source, [wrong.problem], error)
     raise AssertionError  # refuse() raised
 
 
@@ -238,6 +241,16 @@ def _put(parent: Node, waiting: list[Node], node: Node, event: yaml.Event) -> No
         parent.value[key] = node
 
 
+def as_number(text: str) -> int | float | None:
+    """Return the number that a text writes, or None; infinities and NaN are none."""
+    if re.fullmatch(r"[-+]?\d{1,15}", text, re.ASCII):
+        return int(text)
+    if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", text, re.ASCII):
+        value = float(text)
+        return value if math.isfinite(value) else None
+    return None
+
+
 class Section:
     """A mapping whose fields are asked for one by one; what nobody asked for is a problem.
 
@@ -269,7 +282,11 @@ class Section:
         return self._fields[key].line if key in self._fields else self.line
 
     def text(self, key: str, default: str | None = None, most: int = 400) -> str:
-        """Return a text field; without a default it must be there and say something."""
+        """Return a text field on one line; without a default it must be there, and not empty."""
+        return " ".join(self.lines(key, default, most).split())
+
+    def lines(self, key: str, default: str | None = None, most: int = 4000) -> str:
+        """Return a text field with its line ends, such as Markdown or code."""
         node = self._asked_for(key, default is None)
         if node is None:
             return default or ""
@@ -282,7 +299,7 @@ class Section:
         elif default is None and not node.value.strip():
             self.wrong(node, f"{key} of {self._what} is empty")
         else:
-            return " ".join(node.value.split())
+            return node.value.strip("\n")
         return default or ""
 
     def words(self, key: str) -> tuple[str, ...]:
@@ -324,6 +341,21 @@ class Section:
             node = self._fields[key]
             self.wrong(node, f"{key} of {self._what} is {shown(text)}: use {low} to {high}")
         return low
+
+    def number(self, key: str, low: float, high: float, default: float | None = None) -> float:
+        """Return a number between two limits; without a default it must be there."""
+        text = self.text(key, None if default is None else "")
+        value = as_number(text)
+        if value is not None and low <= value <= high:
+            return value
+        if text:
+            node = self._fields[key]
+            self.wrong(node, f"{key} of {self._what} is {shown(text)}: use {low:g} to {high:g}")
+        return low if default is None else default
+
+    def node(self, key: str) -> Node | None:
+        """Return a field as it was read, for values of no fixed form; missing is None."""
+        return self._asked_for(key)
 
     def flag(self, key: str) -> bool:
         """Return a yes-or-no field; missing is no."""

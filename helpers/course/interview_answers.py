@@ -1,0 +1,455 @@
+"""The registry of computations that the question bank may name.
+
+A question never holds the number it asks for. It names one of these functions and its arguments,
+and the number is computed when the bank is checked, practised or printed. Each function is a few
+lines over a room of ``helpers``, and takes plain numbers and lists by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+import numpy as np
+
+from helpers._reading import nearest
+from helpers.errors import EdgesecError, InterviewError
+from helpers.interview.question import Plain
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+ANSWERS: dict[str, Callable[..., Any]] = {}
+
+_MEGA = 1e6
+
+
+def answer(function: Function) -> Function:
+    """Put a function into the registry under its own name."""
+    ANSWERS[function.__name__] = function
+    return function
+
+
+def calculate(function: str, arguments: Mapping[str, Plain]) -> Any:
+    """Call a function of the registry.
+
+    Parameters
+    ----------
+    function : str
+        Its name.
+    arguments : mapping
+        Its arguments by name, or ``{"arguments": [...]}`` alone for a positional call.
+
+    Returns
+    -------
+    float, int or list
+        The number; a list for the references of code questions.
+
+    Raises
+    ------
+    InterviewError
+        If there is no such function, the arguments do not fit it, or it refuses them.
+    """
+    if function not in ANSWERS:
+        raise InterviewError(
+            f"there is no computation {function!r}; {nearest(function, ANSWERS)} "
+            "(helpers/course/interview_answers.py)"
+        )
+    call = ANSWERS[function]
+    positional = arguments.get("arguments")
+    try:
+        if isinstance(positional, list) and len(arguments) == 1:
+            bound = inspect.signature(call).bind(*positional)
+        else:
+            bound = inspect.signature(call).bind(**arguments)
+    except TypeError as error:
+        raise InterviewError(f"{function}{inspect.signature(call)}: {error}") from error
+    for name, kind in get_type_hints(call).items():
+        if name in bound.arguments:
+            _require(function, name, bound.arguments[name], kind)
+    try:
+        return _computed(function, json.dumps([bound.args, bound.kwargs]))
+    except EdgesecError as error:
+        raise InterviewError(f"{function}: {error}") from error
+
+
+@functools.lru_cache(maxsize=2048)
+def _computed(function: str, arguments: str) -> Any:
+    """Compute once what a bank asks for several times; some accountants take seconds."""
+    args, kwargs = json.loads(arguments)
+    return ANSWERS[function](*args, **kwargs)
+
+
+def _require(function: str, name: str, value: Plain, kind: Any) -> None:
+    fits = {float: (int, float), int: (int,), str: (str,)}.get(kind, (list,))
+    if not isinstance(value, fits):
+        wanted = getattr(kind, "__name__", str(kind))
+        raise InterviewError(f"{function}: {name}={value!r} must be of type {wanted}.")
+
+
+# --- privacy --------------------------------------------------------------------------------------
+
+
+@answer
+def dp_epsilon(noise_multiplier: float, batch: float, records: int, steps: int, delta: float,
+               method: str = "rdp", sampling: str = "poisson") -> float:  # fmt: skip
+    """Epsilon of DP-SGD with batches of an expected size."""
+    from helpers.privacy.accounting import epsilon
+
+    rate = batch / records
+    return epsilon(noise_multiplier, rate, steps, delta, method, sampling)  # type: ignore[arg-type]
+
+
+@answer
+def noise_for_epsilon(
+    epsilon: float, batch: float, records: int, steps: int, delta: float
+) -> float:
+    """Least noise multiplier that keeps DP-SGD within epsilon (RDP accountant)."""
+    from helpers.privacy.accounting import calibrate_noise
+
+    return calibrate_noise(epsilon, batch / records, steps, delta, method="rdp")
+
+
+@answer
+def largest_true_positive_rate(epsilon: float, delta: float, false_positive_rate: float) -> float:
+    """Most members that any attack finds at a false-positive rate, under (epsilon, delta)-DP."""
+    fpr = false_positive_rate
+    return min(1.0, math.exp(epsilon) * fpr + delta, 1 - math.exp(-epsilon) * (1 - delta - fpr))
+
+
+@answer
+def largest_posterior(epsilon: float, prior: float) -> float:
+    """Largest belief in membership after seeing the output, under epsilon-DP."""
+    odds = math.exp(epsilon) * prior / (1 - prior)
+    return odds / (1 + odds)
+
+
+@answer
+def scaled_probability(epsilon: float, prior: float) -> float:
+    """A belief multiplied by e^epsilon: what somebody gets who forgets the odds."""
+    return math.exp(epsilon) * prior
+
+
+@answer
+def gaussian_true_positive_rate(
+    noise_multiplier: float, releases: int, false_positive_rate: float
+) -> float:
+    """Power of the best attack on so many Gaussian releases (Dong, Roth and Su 2022)."""
+    from scipy.stats import norm
+
+    shift = math.sqrt(releases) / noise_multiplier
+    return float(norm.cdf(norm.ppf(false_positive_rate) + shift))
+
+
+@answer
+def epsilon_proved(true_positives: int, members: int, false_positives: int, others: int,
+                   delta: float, confidence: float = 0.95) -> float:  # fmt: skip
+    """Epsilon that an audit with independent trials proves to be exceeded."""
+    from helpers.privacy.auditing.bounds import epsilon_lower_bound
+
+    return epsilon_lower_bound(true_positives, members, false_positives, others, delta, confidence)
+
+
+@answer
+def laplace_scale(sensitivity: float, epsilon: float) -> float:
+    """Scale of the Laplace noise that makes a release epsilon-DP."""
+    return sensitivity / epsilon
+
+
+@answer
+def laplace_margin(sensitivity: float, epsilon: float, confidence: float) -> float:
+    """Distance that Laplace noise does not exceed, with a probability."""
+    return laplace_scale(sensitivity, epsilon) * -math.log(1 - confidence)
+
+
+@answer
+def laplace_normal_margin(sensitivity: float, epsilon: float) -> float:
+    """1.96 standard deviations of Laplace noise: what the rule for a normal law would say."""
+    return 1.96 * math.sqrt(2) * laplace_scale(sensitivity, epsilon)
+
+
+@answer
+def odds_factor(epsilon: float) -> float:
+    """Factor by which the odds of a guess may rise under epsilon-DP."""
+    return math.exp(epsilon)
+
+
+@answer
+def composed_epsilon(epsilon: float, releases: int) -> float:
+    """Epsilon of several releases by plain composition, or of a group of records."""
+    return epsilon * releases
+
+
+@answer
+def noise_in_mean(noise_multiplier: float, clip: float, batch: float) -> float:
+    """Standard deviation of the noise in each coordinate of DP-SGD's mean gradient."""
+    return noise_multiplier * clip / batch
+
+
+# --- federated ------------------------------------------------------------------------------------
+
+
+@answer
+def round_megabytes(parameters: int, clients: int, bytes_down: float = 4.0,
+                    bytes_up: float = 4.0, rounds: int = 1) -> float:  # fmt: skip
+    """Model data of some rounds in both directions, in MB (10^6 bytes)."""
+    from helpers.federated.traffic import bytes_per_round
+
+    return rounds * bytes_per_round([[parameters]], clients, bytes_down, bytes_up).total / _MEGA
+
+
+@answer
+def round_gigabytes(parameters: int, clients: int, bytes_down: float = 4.0,
+                    bytes_up: float = 4.0, rounds: int = 1) -> float:  # fmt: skip
+    """Model data of some rounds in both directions, in GB (10^9 bytes)."""
+    return round_megabytes(parameters, clients, bytes_down, bytes_up, rounds) / 1000
+
+
+@answer
+def upload_seconds(parameters: int, megabits_per_second: float, bytes_up: float = 4.0) -> float:
+    """Seconds that one client takes to send its update."""
+    from helpers.federated.traffic import bytes_per_round
+
+    return bytes_per_round([[parameters]], 1, 4.0, bytes_up).up * 8 / (megabits_per_second * _MEGA)
+
+
+@answer
+def weighted_mean(values: list[float], weights: list[float]) -> float:
+    """FedAvg's mean of one coordinate."""
+    return float(np.average(values, weights=weights))
+
+
+@answer
+def fedavg(updates: list[list[float]], examples: list[float]) -> list[float]:
+    """FedAvg's mean of whole vectors, weighted by the numbers of examples."""
+    mean: list[float] = np.average(np.asarray(updates, float), axis=0, weights=examples).tolist()
+    return mean
+
+
+@answer
+def attacker_factor(clients: int, honest: float, target: float) -> float:
+    """What one client must send to move the plain mean of one coordinate to a target."""
+    return clients * target - (clients - 1) * honest
+
+
+@answer
+def least_kappa(clients: int, byzantine: int) -> float:
+    """Smallest robustness coefficient any rule can have (Allouah et al. 2023)."""
+    return byzantine / (clients - 2 * byzantine)
+
+
+@answer
+def trimmed_mean(values: list[float], byzantine: int) -> float:
+    """Mean of one coordinate without its largest and smallest values."""
+    from helpers.federated.robust.coordinate import trimmed_mean as rule
+
+    return float(rule(np.asarray(values, float)[:, None], byzantine)[0])
+
+
+@answer
+def krum_choice(updates: list[list[float]], byzantine: int) -> list[float]:
+    """The update that Krum selects."""
+    from helpers.federated.robust.selection import krum
+
+    chosen: list[float] = krum(np.asarray(updates, float), byzantine).tolist()
+    return chosen
+
+
+@answer
+def secure_modulus_bits(clients: int, value_bits: int) -> int:
+    """Bits of the modulus that a masked sum needs so that it cannot wrap, without guard bits."""
+    return (clients * ((1 << value_bits) - 1)).bit_length()
+
+
+@answer
+def secure_round_megabytes(parameters: int, clients: int, value_bits: int) -> float:
+    """Masked vectors that a server receives in one round, in MB (10^6 bytes)."""
+    from helpers.federated.secure.settings import SecureSettings
+
+    plan = SecureSettings(value_bits=value_bits).plan(clients)
+    return parameters * clients * plan.bytes_per_value / _MEGA
+
+
+@answer
+def pairwise_masks(clients: int) -> int:
+    """Shared secrets in secure aggregation when every pair of clients has one."""
+    return math.comb(clients, 2)
+
+
+@answer
+def clip_and_average(updates: list[list[float]], clip: float) -> list[float]:
+    """Clip each update to an L2 norm, then take the mean."""
+    rows = np.asarray(updates, float)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    factors = np.minimum(1.0, clip / np.maximum(norms, 1e-300))
+    clipped: list[float] = (rows * factors).mean(axis=0).tolist()
+    return clipped
+
+
+@answer
+def exposure_days(noticed_after: float, listed_after: float, lifetime_left: float) -> float:
+    """Days that a stolen key works: until it is on the list or has expired."""
+    return min(noticed_after + listed_after, lifetime_left)
+
+
+# --- evidence -------------------------------------------------------------------------------------
+
+
+@answer
+def chance_of_matches(matches: int, trials: int, chance: float) -> float:
+    """Probability that an innocent model matches at least so many marks: the false claim."""
+    from scipy.stats import binom
+
+    return float(binom.sf(matches - 1, trials, chance))
+
+
+@answer
+def chance_in_any(matches: int, trials: int, chance: float, tests: int) -> float:
+    """Bound on the probability that one of several innocent models matches so often."""
+    return min(1.0, tests * chance_of_matches(matches, trials, chance))
+
+
+@answer
+def fewest_matches(trials: int, chance: float, false_claims: float) -> int:
+    """Fewest matches that keep the probability of a false claim at or below a limit."""
+    from scipy.stats import binom
+
+    return next(k for k in range(trials + 2) if binom.sf(k - 1, trials, chance) <= false_claims)
+
+
+@answer
+def proportion_low(successes: int, trials: int, error_probability: float) -> float:
+    """One-sided Clopper-Pearson lower bound of a proportion."""
+    from helpers.privacy.auditing.bounds import proportion_bounds
+
+    return proportion_bounds(successes, trials, error_probability)[0]
+
+
+@answer
+def proportion_high(successes: int, trials: int, error_probability: float) -> float:
+    """One-sided Clopper-Pearson upper bound of a proportion."""
+    from helpers.privacy.auditing.bounds import proportion_bounds
+
+    return proportion_bounds(successes, trials, error_probability)[1]
+
+
+@answer
+def share(part: float, whole: float) -> float:
+    """A part as a share of the whole."""
+    return part / whole
+
+
+@answer
+def precision_at(base_rate: float, true_positive_rate: float, false_positive_rate: float) -> float:
+    """Share of the accused that are guilty."""
+    hits = base_rate * true_positive_rate
+    return hits / (hits + (1 - base_rate) * false_positive_rate)
+
+
+@answer
+def certified_radius(sigma: float, successes: int, samples: int, alpha: float) -> float:
+    """L2 radius of randomised smoothing from the votes of the top class (Cohen et al. 2019)."""
+    from scipy.stats import norm
+
+    return float(sigma * norm.ppf(proportion_low(successes, samples, alpha)))
+
+
+@answer
+def radius_of_share(sigma: float, share: float) -> float:
+    """L2 radius that randomised smoothing would have if the share of votes were exact."""
+    from scipy.stats import norm
+
+    return float(sigma * norm.ppf(share))
+
+
+@answer
+def largest_radius(sigma: float, samples: int, alpha: float) -> float:
+    """L2 radius when every sample agrees: no certificate with these samples is larger."""
+    return certified_radius(sigma, samples, samples, alpha)
+
+
+@answer
+def largest_l2(levels: float, dimensions: int) -> float:
+    """Largest L2 norm of a perturbation of at most so many of 255 levels in every value."""
+    return levels / 255 * math.sqrt(dimensions)
+
+
+@answer
+def levels_inside(radius: float, dimensions: int) -> float:
+    """Most levels of 255 by which every value may change within an L2 radius."""
+    return 255 * radius / math.sqrt(dimensions)
+
+
+# --- the device -----------------------------------------------------------------------------------
+
+
+@answer
+def model_kilobytes(parameters: int, bits: float) -> float:
+    """Weights of a model in kB (1,000 bytes)."""
+    return parameters * bits / 8 / 1000
+
+
+@answer
+def quantisation_step(low: float, high: float, bits: int) -> float:
+    """Distance of two neighbouring codes of a uniform quantiser over a range."""
+    return (high - low) / (2**bits - 1)
+
+
+@answer
+def affine_codes(values: list[float], low: float, high: float) -> list[int]:
+    """Unsigned 8-bit codes of values over a range, clipped to it and rounded to the nearest."""
+    step = quantisation_step(low, high, 8)
+    codes: list[int] = np.rint((np.clip(values, low, high) - low) / step).astype(int).tolist()
+    return codes
+
+
+@answer
+def budget_left(frames_per_second: float, spent_milliseconds: list[float]) -> float:
+    """Milliseconds of a frame that are left after what is already spent in it."""
+    return 1000 / frames_per_second - sum(spent_milliseconds)
+
+
+@answer
+def roofline_milliseconds(device: str, arithmetic: str, macs: int, weights: int,
+                          activations: int) -> float:  # fmt: skip
+    """Milliseconds that no software beats on a device of ``helpers.edge.devices``."""
+    from helpers.edge.devices import DEVICES, Work, roofline
+
+    if device not in DEVICES:
+        raise InterviewError(f"there is no device {device!r}; {nearest(device, DEVICES)}")
+    chosen = DEVICES[device]
+    return roofline(Work(macs, weights, activations), chosen, arithmetic, chosen.clock_hz)[0]
+
+
+@answer
+def convolution_macs(height: int, width: int, kernel: int, channels_in: int,
+                     channels_out: int) -> int:  # fmt: skip
+    """Multiply-accumulates of a convolution, by the size of its output."""
+    return height * width * kernel * kernel * channels_in * channels_out
+
+
+@answer
+def separable_macs(height: int, width: int, kernel: int, channels_in: int,
+                   channels_out: int) -> int:  # fmt: skip
+    """Multiply-accumulates of a depthwise-separable convolution, by the size of its output."""
+    return height * width * channels_in * (kernel * kernel + channels_out)
+
+
+@answer
+def days_of_queries(queries: int, per_day: float, accounts: int = 1) -> float:
+    """Days that an extraction takes under a rate limit."""
+    return queries / (per_day * accounts)
+
+
+@answer
+def seconds_to_search(bits: int, guesses_per_second: float) -> float:
+    """Expected seconds to find a key by trying: half of the keys."""
+    return 2.0 ** (bits - 1) / guesses_per_second
+
+
+@answer
+def dread_risk(scores: list[float]) -> float:
+    """Mean of the five DREAD scores."""
+    return float(np.mean(scores))

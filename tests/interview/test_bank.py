@@ -1,0 +1,86 @@
+"""The bank that ships: nothing wrong with it, nothing twice, and spread over the course."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers.interview import (
+    FORMATS,
+    LEVELS,
+    TOPICS,
+    Outside,
+    Question,
+    near_duplicates,
+    problems_of_bank,
+)
+from helpers.interview.coverage import by_chapter
+
+Bank = dict[str, Question]
+ROOT = Path(__file__).resolve().parents[2]
+# Of the book's chapters these teach no skill of their own.
+NO_SUBJECT = {"glossary", "references", "interview-preparation"}
+FEWEST_A_CHAPTER = 1
+
+
+def chapters_of_the_book() -> list[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [Path(page["file"]) for part in toc["parts"] for page in part["chapters"]]
+    names = [path.stem for path in files if path.parent == Path("chapters")]
+    return [name for name in names if name not in NO_SUBJECT]
+
+
+def test_nothing_is_wrong_with_any_question(bank: Bank, outside: Outside) -> None:
+    assert problems_of_bank(bank.values(), outside) == []
+
+
+def test_no_two_questions_ask_nearly_the_same(bank: Bank) -> None:
+    assert near_duplicates(bank.values()) == []
+
+
+@pytest.mark.parametrize("chapter", chapters_of_the_book())
+def test_every_chapter_has_questions(bank: Bank, chapter: str) -> None:
+    (row,) = by_chapter(
+        {q.id: q for q in bank.values() if chapter in q.chapters}, [chapter]
+    )[:1]  # fmt: skip
+    assert row.name == chapter
+    assert row.questions >= FEWEST_A_CHAPTER
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_topic_has_questions_and_a_page_in_the_book(bank: Bank, topic: str) -> None:
+    assert any(question.topic == topic for question in bank.values())
+    page = (ROOT / "chapters" / "questions" / f"{topic}.md").read_text(encoding="utf-8")
+    assert f"```{{interview-questions}} {topic}\n" in page
+    assert f"- file: chapters/questions/{topic}\n" in (ROOT / "_toc.yml").read_text()
+
+
+def test_every_level_and_format_is_there(bank: Bank) -> None:
+    assert {question.level for question in bank.values()} == set(LEVELS)
+    assert {question.format for question in bank.values()} == set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["defend-a-keyword-model", "federated-or-private", "lens-flare", "frontier-at-the-edge"],
+)
+def test_the_questions_of_the_skill_guides_are_there_in_depth(bank: Bank, name: str) -> None:
+    question = bank[name]
+    assert LEVELS.index(question.level) >= LEVELS.index("senior")
+    assert len(question.rubric) >= 6
+    assert len(question.follow_ups) >= 3
+    assert len(question.answer.split()) >= 180
+    assert question.another_answer
+
+
+def test_the_right_choice_is_not_always_the_same_letter(bank: Bank) -> None:
+    places = Counter(
+        next(i for i, option in enumerate(question.options) if option.right)
+        for question in bank.values()
+        if question.format == "choice"
+    )
+    if places.total() >= 6:
+        assert max(places.values()) <= 0.6 * places.total()
