@@ -47,7 +47,7 @@ def main(name: str, epochs: int, seed: int, checkpoints: str) -> None:
     weights = {f"w{i:03d}": w.astype(np.float16) for i, w in enumerate(model.get_weights())}
     np.savez_compressed(target, **weights)
     with target.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(asdict(records[0])))
+        writer = csv.DictWriter(file, list(asdict(records[0])), lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(record) for record in records)
     print(f"{target}: {target.stat().st_size / 1e3:.0f} kB, {model.count_params():,} parameters")

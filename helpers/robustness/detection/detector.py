@@ -93,7 +93,7 @@ def pretrained(name: PretrainedName = "physical") -> Detector:
     name
         ``"plain"``, trained on clean pictures, or ``"physical"``, on pictures spoilt by the suite
         of :mod:`helpers.robustness.perturbations`. ``scripts/train_detector.py`` made both; its log
-        lies beside the weights.
+        lies beside the weights and says for how many epochs they were trained.
 
     Returns
     -------
