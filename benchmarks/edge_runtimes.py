@@ -13,6 +13,8 @@ Run from the repository root:
   dot products of 8-bit integers. Needs ``objdump``.
 * Delegates: whether a build of TensorFlow Lite hands the whole network over to XNNPACK.
 * Keywords: accuracy on synthetic voices that training never heard, three seeds of data and network.
+* Stretched keywords: the same with clips at several speeds and more epochs, five seeds, and the
+  processor time of training.
 * Digits: a network trained on synthetic digits, tried on human ones. Needs the Free Spoken Digit
   Dataset in a folder named in EDGESEC_DATA; left out without it.
 
@@ -52,8 +54,11 @@ from helpers.errors import DataError
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "edge_runtimes.json"
 QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "edge_runtimes.json"
-EXPERIMENTS = ("instructions", "delegates", "latency", "agreement", "keywords", "digits")
+EXPERIMENTS = (
+    "instructions", "delegates", "latency", "agreement", "keywords", "stretched", "digits",
+)  # fmt: skip
 SEEDS, QUICK_SEEDS = (0, 1, 2), (0,)
+MORE_SEEDS = (0, 1, 2, 3, 4)
 # Package, and the library in it that holds the kernels.
 LIBRARIES = {
     "tflite": ("tensorflow", "lite/python/interpreter_wrapper/_pywrap_tensorflow_interpreter_*.so"),
@@ -114,6 +119,16 @@ def planned(name: str, quick: bool) -> list[Unit]:
         return [Unit(name, {"epochs": epochs}, functools.partial(compare_runtimes, epochs))]
     if name == "digits" and not has_human_digits():
         return []
+    if name == "stretched":
+        epochs, copies = (1, 1) if quick else (15, 3)
+        return [
+            Unit(
+                name,
+                {"seed": s, "epochs": epochs, "versions": copies},
+                functools.partial(unseen_voices_after_stretching, s, epochs, copies),
+            )
+            for s in (QUICK_SEEDS if quick else MORE_SEEDS)
+        ]
     works = {"keywords": unseen_voices, "digits": human_digits}
     return [
         Unit(name, {"seed": s, "epochs": epochs}, functools.partial(works[name], s, epochs))
@@ -259,6 +274,28 @@ def unseen_voices(seed: int, epochs: int) -> Row:
     return scores_on(network, clips, {"unseen_voices": (clips.x_test, clips.y_test)})
 
 
+def unseen_voices_after_stretching(seed: int, epochs: int, copies: int) -> Row:
+    """Accuracy on voices of the test part, of a network that heard each clip at several speeds."""
+    clips = data.load("speech_commands", source="offline", seed=seed)
+    features = audio.mfcc(clips.x_train)
+    rng = np.random.default_rng(seed)
+    started = time.process_time()
+    versions = [
+        audio.mfcc(audio.stretch(clips.x_train, rng.uniform(0.88, 1.14, len(features))))
+        for _ in range(copies)
+    ]
+    prepared = time.process_time()
+    network = models.ds_cnn(num_classes=len(clips.class_names), seed=seed)
+    models.fit_keywords(
+        network, features, clips.y_train, epochs=epochs, seed=seed, versions=versions
+    )
+    return {
+        "stretching_cpu_seconds": prepared - started,
+        "training_cpu_seconds": time.process_time() - prepared,
+        **scores_on(network, clips, {"unseen_voices": (clips.x_test, clips.y_test)}),
+    }
+
+
 def human_digits(seed: int, epochs: int) -> Row:
     """Accuracy of a network of synthetic digits on synthetic and on human ones."""
     network, clips = trained("spoken_digits", seed, epochs)
@@ -309,7 +346,7 @@ def summarise(rows: list[Row]) -> Row:
     found: Row = {}
     for row in rows:
         name = row["experiment"]
-        if name in ("keywords", "digits"):
+        if name in ("keywords", "stretched", "digits"):
             parts = ("unseen_voices", "humans") if name == "digits" else ("unseen_voices",)
             mine = [r for r in rows if r["experiment"] == name]
             found[name] = {
@@ -348,7 +385,7 @@ def report(result: Row) -> str:
         lines.append(
             f"{key:<32}{value['largest_difference']:.1e}{codes}, {value['same_answer']:.4f}"
         )
-    for name in ("keywords", "digits"):
+    for name in ("keywords", "stretched", "digits"):
         for part in ("unseen_voices", "humans"):
             for kind, value in result.get(name, {}).get(part, {}).items():
                 lines.append(
