@@ -578,7 +578,7 @@ for runtime in RUNTIMES:
     times = timed[runtime, "int8"][: 5 * WARM_UP]
     axis.plot(np.arange(1, len(times) + 1), 1e3 * times, ".-", markersize=3, label=runtime)
 axis.axvspan(0.5, WARM_UP + 0.5, color="0.92")
-axis.text(1, 1, " warm-up", va="top", transform=axis.get_xaxis_transform(), color="0.4")
+axis.text(1, 0.97, " warm-up", va="top", transform=axis.get_xaxis_transform(), color="0.4")
 axis.set(xlabel="run", ylabel="time on this computer (ms)", yscale="log")
 figure.legend(loc="outside upper center", ncols=3)
 plt.show()

@@ -193,3 +193,5 @@ def test_every_attacker_has_one_letter_and_letters_may_be_capitals() -> None:
     assert wrong.explanation == "think again about: reads the speaker's memory"
     strange = judge_value(task, {**right, "changes a byte": "both"}, right)  # type: ignore[arg-type]
     assert "'both' is none of the letters" in strange.explanation
+    more = judge_value(task, {**right, "somebody else": "e"}, right)  # type: ignore[arg-type]
+    assert more.status == "mismatch"

@@ -155,12 +155,14 @@ def _stopped_by(seed: int, profile: str = "full") -> dict[str, str]:
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
     tidy = {str(name): str(letter).strip().lower() for name, letter in dict(got).items()}
+    if tidy.keys() != expected.keys():
+        return "give one letter for each of the attackers, and for nobody else"
     strange = next((letter for letter in tidy.values() if letter not in STOPS), None)
     if strange is not None:
         return f"{strange[:20]!r} is none of the letters {', '.join(STOPS)}"
     wrong = [
         name for name, letter in expected.items()
-        if tidy.get(name) not in (letter, _OR.get(name, letter))
+        if tidy[name] not in (letter, _OR.get(name, letter))
     ]  # fmt: skip
     return f"think again about: {', '.join(wrong)}" if wrong else None
 
