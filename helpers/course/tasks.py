@@ -72,7 +72,10 @@ class FunctionTask:
 
 @dataclass(frozen=True)
 class ValueTask:
-    """A value that the learner computes; ``reference(seed, profile)`` gives the right one."""
+    """A value that the learner computes; ``reference(seed, profile)`` gives the right one.
+
+    `tells` says that the words of `compare` reveal no right value, so that they may be shown.
+    """
 
     name: str
     title: str
@@ -80,6 +83,7 @@ class ValueTask:
     reference: Callable[[int, str], Any]
     compare: Comparison = field(default_factory=close)
     hint: str = ""
+    tells: bool = False
 
 
 Task = FunctionTask | ValueTask
@@ -243,9 +247,11 @@ def judge_value(task: ValueTask, value: Any, expected: Any) -> Verdict:
         got = plain(value)
     except WireError as error:
         return verdict(task, "mismatch", f"got {error}")
-    if _objection(task, got, expected, ()) is None:
+    objection = _objection(task, got, expected, ())
+    if objection is None:
         return verdict(task, "passed")
-    problem = kind_problem(got, expected) or "this is not the value that was asked for"
+    told = objection if task.tells else "this is not the value that was asked for"
+    problem = kind_problem(got, expected) or told
     return verdict(task, "mismatch", problem, got=describe.summary(got))
 
 

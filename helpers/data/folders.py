@@ -23,6 +23,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,10 @@ def cache_folder() -> Path:
     value = os.environ.get(CACHE_VARIABLE)
     if value:
         return Path(value).expanduser()
-    import pooch
+    with warnings.catch_warnings():
+        # In a notebook it asks for the widgets of a progress bar; ours are plain text.
+        warnings.simplefilter("ignore")
+        import pooch
 
     return Path(pooch.os_cache("edgesec"))
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import sys
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.edge.artefact import Artefact, contract_of
+from helpers.edge.quiet import quiet
 from helpers.edge.tflite.graph import Graph, Operation
 from helpers.errors import EdgeError
 
@@ -25,7 +19,6 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 ONNX_OPSET = 13  # the first with per-channel quantisation
-_STDERR = 2  # the file descriptor, whatever sys.stderr is
 MIN_REPRESENTATIVE = 10
 
 
@@ -75,7 +68,7 @@ def to_tflite(
         converter.target_spec.supported_types = [tf.float16]
     if precision == "int8":
         _make_integer(converter, model, representative, float_edges)
-    with _quiet():
+    with quiet():
         try:
             data = converter.convert()
         # The converter raises types of its own, of which none is public.
@@ -243,7 +236,7 @@ def keras_to_onnx(model: tf.keras.Model) -> bytes:
     import tf2onnx
 
     signature = [tf.TensorSpec(tensor.shape, tensor.dtype, name="input") for tensor in model.inputs]
-    with _quiet():
+    with quiet():
         try:
             proto, _ = tf2onnx.convert.from_keras(model, signature, opset=ONNX_OPSET)
         except Exception as error:
@@ -269,31 +262,3 @@ def tflite_to_onnx(data: bytes, contract: str) -> bytes:
     onnx.helper.set_model_props(proto, {CONTRACT_KEY: contract})
     converted: bytes = proto.SerializeToString()
     return converted
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what the converters print; what they raise still comes through.
-
-    The native code prints past Python, so the file descriptor itself points elsewhere meanwhile.
-    """
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "tf2onnx")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    sys.stderr.flush()
-    stderr = os.dup(_STDERR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            Path(os.devnull).open("wb") as nowhere,
-        ):
-            warnings.simplefilter("ignore")
-            os.dup2(nowhere.fileno(), _STDERR)
-            yield
-    finally:
-        os.dup2(stderr, _STDERR)
-        os.close(stderr)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

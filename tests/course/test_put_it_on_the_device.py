@@ -46,6 +46,11 @@ def as_uint8(low: float, high: float) -> tuple[float, int]:
     return (high - low) / 255, round(-low * 255 / (high - low))
 
 
+def cut_off(low: float, high: float) -> tuple[float, int]:
+    low, high = min(low, 0.0), max(high, 0.0)
+    return (high - low) / 255, int(-128 - low * 255 / (high - low))
+
+
 def first_of_each(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
     return np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in np.unique(labels)])
 
@@ -122,6 +127,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
         "zero has to be in the range"),
     ("q2", as_uint8, "int8 begins at -128"),
     ("q2", lambda low, high: (max(-low, high) / 127, 0), "symmetric"),
+    ("q2", cut_off, "cut off"),
     ("q3", any_clips, "were asked for"),
     ("q3", first_of_each, "no random sample"),
     ("q3", with_repeats, "picked twice"),
@@ -182,5 +188,10 @@ def test_every_attacker_has_one_letter_and_letters_may_be_capitals() -> None:
     assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
     either = {**right, "changes a byte": "e"}
     assert judge_value(task, either, right).status == "passed"  # type: ignore[arg-type]
-    wrong = {**right, "reads the speaker's memory": "e"}
-    assert judge_value(task, wrong, right).status == "mismatch"  # type: ignore[arg-type]
+    wrong = judge_value(task, {**right, "reads the speaker's memory": "e"}, right)  # type: ignore[arg-type]
+    assert wrong.status == "mismatch"
+    assert wrong.explanation == "think again about: reads the speaker's memory"
+    strange = judge_value(task, {**right, "changes a byte": "both"}, right)  # type: ignore[arg-type]
+    assert "'both' is none of the letters" in strange.explanation
+    more = judge_value(task, {**right, "somebody else": "e"}, right)  # type: ignore[arg-type]
+    assert more.status == "mismatch"

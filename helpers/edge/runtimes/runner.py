@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.edge.artefact import Artefact, Contract
+from helpers.edge.quiet import quiet
 from helpers.edge.runtimes.backends import load, run_rows, time_runs
 from helpers.edge.runtimes.process import Worker
 from helpers.errors import EdgeError
@@ -76,7 +77,8 @@ class LocalEngine(Engine):
 
     def __init__(self, artefact: Artefact, runtime: str, threads: int) -> None:
         try:
-            self._backend = load(runtime, artefact.data, threads)
+            with quiet():
+                self._backend = load(runtime, artefact.data, threads)
         except (ValueError, RuntimeError) as error:
             raise EdgeError(f"{runtime} refuses {artefact.name}: {error}") from error
         self.contract = self._backend.contract

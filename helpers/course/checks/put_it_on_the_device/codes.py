@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,13 +82,21 @@ def _range_reference(low: float, high: float) -> tuple[float, int]:
 
 def _range_cases(rng: np.random.Generator) -> list[Case]:
     near, far = float(rng.uniform(3, 9)), float(rng.uniform(40, 90))
+
+    def span(zero_point: float, scale: float) -> tuple[float, float]:
+        low = (_LEAST - zero_point) * scale
+        return low, low + (_MOST - _LEAST) * scale
+
+    # A part of a code off, so that cutting it off, or rounding always one way, is found out.
+    high_zero, low_zero = float(rng.integers(90, 120)) - 0.3, float(rng.integers(-120, -90)) + 0.3
+    scale = float(rng.uniform(0.2, 0.4))
     return [
-        Case((-far, near), "a range with zero inside"),
-        Case((-near, far), "the other way round"),
+        Case(span(high_zero, scale), "a range with zero inside"),
+        Case(span(low_zero, scale), "the other way round"),
         Case((0.0, far), "behind a ReLU: nothing below zero"),
         Case((near, far), "zero lies below the range"),
         Case((-far, -near), "zero lies above the range"),
-        Case((-far / 1e4, near / 1e4), "small numbers"),
+        Case(span(high_zero, scale / 1e4), "small numbers"),
     ]
 
 
@@ -114,6 +123,12 @@ _RANGE_SLIPS: Slips = {
     "the zero point is a code, a whole number: round it": lambda low, high: (
         _ranged(low, high)[0],
         _LEAST - min(low, 0.0) / _ranged(low, high)[0],
+    ),
+    "the fraction of the zero point is cut off; the nearest whole number is wanted: round": (
+        lambda low, high: (
+            _ranged(low, high)[0],
+            math.trunc(_LEAST - min(low, 0.0) / _ranged(low, high)[0]),
+        )
     ),
     "the zero point has the wrong sign: the low end must become -128": lambda low, high: (
         _ranged(low, high)[0],
@@ -186,8 +201,8 @@ def _sample_cases(rng: np.random.Generator) -> list[Case]:
         Case((even, 10, one), "twelve words, all equally frequent"),
         Case((even, 10, other), "another seed"),
         Case((even, 10, one), "the first seed again"),
-        Case((uneven, 15, one), "rare words must not be missed"),
-        Case((gaps, 25, one), "labels with gaps, and every clip of each"),
+        Case((uneven, 15, one), "five classes, three of them rare"),
+        Case((gaps, 25, one), "the classes 2, 3 and 7 alone, and every clip of each"),
     ]
 
 
@@ -220,13 +235,14 @@ def _sample_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
 QUANTISE = FunctionTask(
     "q1", "From numbers to codes", 2, _quantise_reference, _quantise_cases,
     all_of(satisfies(_is_int8), or_explain(equal(), _QUANTISE_SLIPS)),
-    "Divide, np.rint, add the zero point, np.clip to -128..127, and only then .astype(np.int8).",
+    "Keep the order of the formula. np.rint rounds, np.clip saturates; int8 has room for a code "
+    "only once it is clipped.",
 )  # fmt: skip
 RANGE = FunctionTask(
     "q2", "From a range to scale and zero point", 2, _range_reference, _range_cases,
     or_explain(close(rtol=1e-6, atol=0, parts=("the scale", "the zero point")), _RANGE_SLIPS),
-    "First low = min(low, 0) and high = max(high, 0). Then the scale. The zero point z solves "
-    "(-128 - z) * scale = low; round it, and make it an int.",
+    "Extend the range first. How many steps lie between 256 codes? The zero point is the one with "
+    "which exercise 1 gives -128 for the low end; round it, and make it an int.",
 )  # fmt: skip
 CHANNELS = FunctionTask(
     "q4", "A scale of its own for every channel", 1, _channels_reference, _channels_cases,

@@ -101,10 +101,8 @@ _TAIL_SLIPS: Slips = {
     "these are seconds; milliseconds were asked for": (
         lambda s, w, p: _tail_reference(s, w, p) / 1e3
     ),
-    "this lies between two runs; return one that was measured: "
-    "np.percentile(..., method='inverted_cdf')": (
-        lambda s, w, p: float(np.percentile(s[w:], p)) * 1e3
-    ),
+    "this lies between two runs; return one that was measured (np.percentile interpolates, unless "
+    "its method says otherwise)": (lambda s, w, p: float(np.percentile(s[w:], p)) * 1e3),
     "this is the mean, which hides the slow runs": lambda s, w, p: float(np.mean(s[w:])) * 1e3,
     "this is one place too far: positions begin at 0": lambda s, w, p: (
         float(_sorted_tail(s, w)[min(math.ceil(p * (len(s) - w) / 100), len(s) - w - 1)]) * 1e3
@@ -117,12 +115,12 @@ _TAIL_SLIPS: Slips = {
 AGREEMENT = FunctionTask(
     "q5", "Do they agree", 2, _agreement_reference, _agreement_cases,
     or_explain(equal(), _AGREEMENT_SLIPS),
-    "argmax(axis=1) gives the top word of each row. For the second number: .astype(int) first, "
-    "then subtract, np.abs, max.",
+    "argmax(axis=1) gives the top word of each row. The difference of two int8 codes may need more "
+    "room than int8 has.",
 )  # fmt: skip
 TAIL = FunctionTask(
     "q6", "The slow runs", 1, _tail_reference, _tail_cases,
     or_explain(close(rtol=1e-9, atol=0), _TAIL_SLIPS),
-    "seconds[warm_up:], np.sort. Of n runs, ceil(share * n / 100) must be at most this slow: count "
-    "to that one.",
+    "Leave out the warm-up while the runs are still in the order of time, then sort. The example "
+    "with 41 runs says which of them to take; positions begin at 0.",
 )  # fmt: skip

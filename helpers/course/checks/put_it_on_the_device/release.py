@@ -102,6 +102,12 @@ _LET_IN = {
 }
 
 
+_REFUSED_RIGHT = {
+    "not genuine": ": the signature is one over the manifest, not over the sealed file",
+    "changed": ": the manifest names the hexadecimal SHA-256 of the sealed file as it is delivered",
+}
+
+
 def _gate_problem(args: tuple[Any, ...], got: Any) -> str | None:
     if not isinstance(got, str) or got not in _REASONS:
         return f"return one of {', '.join(map(repr, _REASONS))}"
@@ -113,7 +119,7 @@ def _gate_problem(args: tuple[Any, ...], got: Any) -> str | None:
     if expected == "" and got == "old":
         return "refused as 'old': compare numbers in their order, as lists do; in text '10' < '9'"
     if expected == "":
-        return f"refused as {got!r}, and nothing is wrong with it"
+        return f"refused as {got!r}, and nothing is wrong with it{_REFUSED_RIGHT.get(got, '')}"
     if expected == "not genuine":
         return (
             f"refused as {got!r}, a word read from a manifest that nobody vouches for: verify first"
@@ -149,10 +155,16 @@ def _stopped_by(seed: int, profile: str = "full") -> dict[str, str]:
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
     tidy = {str(name): str(letter).strip().lower() for name, letter in dict(got).items()}
-    right = all(
-        tidy.get(name) in (letter, _OR.get(name, letter)) for name, letter in expected.items()
-    )
-    return None if right and len(tidy) == len(expected) else "an attacker is named wrongly"
+    if tidy.keys() != expected.keys():
+        return "give one letter for each of the attackers, and for nobody else"
+    strange = next((letter for letter in tidy.values() if letter not in STOPS), None)
+    if strange is not None:
+        return f"{strange[:20]!r} is none of the letters {', '.join(STOPS)}"
+    wrong = [
+        name for name, letter in expected.items()
+        if tidy[name] not in (letter, _OR.get(name, letter))
+    ]  # fmt: skip
+    return f"think again about: {', '.join(wrong)}" if wrong else None
 
 
 GATE = FunctionTask(
@@ -165,4 +177,5 @@ STOPPED_BY = ValueTask(
     "q8", "What stopped them", 2, _stopped_by, _same_letters,
     "A dict: each of the six attackers, and a letter. Which check, had it been missing, would have "
     "let this one through? Did reading the memory get the weights?",
+    tells=True,
 )  # fmt: skip
