@@ -56,10 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = " ".join(["python", "benchmarks/watermark_false_claims.py", *sys.argv[1:]])
     store = Store(out, machine("tensorflow-cpu", "numpy", "scipy"), command, summary)
     keys = 20 if options.quick else KEYS
+    common = {"models": MODELS, "keys": keys, "clips": innocents.CLIPS, "epochs": innocents.EPOCHS}
     units = [
-        Unit(
-            NAME, {"block": block, "models": MODELS, "keys": keys}, partial(block_row, block, keys)
-        )
+        Unit(NAME, {"block": block, **common}, partial(block_row, block, keys))
         for block in range(1 if options.quick else BLOCKS)
     ]
     left = store.run(units, time.monotonic() + 60 * options.minutes, options.again)

@@ -36,6 +36,9 @@ seed = 0  # another seed speaks with other voices, draws another secret and othe
 # %%
 import datetime
 import hashlib
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow talks a lot otherwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,13 +51,13 @@ from helpers.data import audio, speech_synthesis
 from helpers.data.speech_plan import Recipe
 from helpers.edge import convert, quantise, reading
 from helpers.edge.runtimes import open_model
+from helpers.watermark import removal
 from helpers.watermark.alignment import align
 from helpers.watermark.ambiguity import brute_force_key, expected_best, tries_for
 from helpers.watermark.commitment import Notary, commit, scheme_digest
 from helpers.watermark.extraction import extract
 from helpers.watermark.key import Key
 from helpers.watermark.preserving import permute_neurons, rescale_channels
-from helpers.watermark.removal import overwrite
 from helpers.watermark.survival import Victim
 from helpers.watermark.suspect import Suspect
 from helpers.watermark.training import train_many
@@ -92,8 +95,8 @@ pd.set_option("display.max_colwidth", 100)
 # %%
 ALPHA = 1e-9
 WORDS = ("yes", "no", "left", "right", "stop", "go", "up", "down")
-CLIPS = {"fast": (90, 1, 20), "full": (260, 1, 60)}[profile]  # a word: train, -, test
-EPOCHS = {"fast": 6, "full": 14}[profile]
+CLIPS = {"fast": (70, 1, 20), "full": (260, 1, 60)}[profile]  # a word: train, -, test
+EPOCHS = {"fast": 5, "full": 14}[profile]
 SHIPPED = datetime.datetime(2025, 3, 1, tzinfo=datetime.UTC)
 SEEN = datetime.datetime(2026, 2, 10, tzinfo=datetime.UTC)  # the competitor's launch
 
@@ -196,6 +199,7 @@ for axis, clip, title in zip(
 ):
     axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", vmin=-12, vmax=12, cmap="viridis")
     axis.set(title=title, xlabel="frame (20 ms)")
+    axis.grid(visible=False)
 axes[0].set_ylabel("cepstral coefficient")
 plt.show()
 
@@ -286,7 +290,7 @@ victim = Victim(product, shipped, {})
 loot = {
     "plain copy": product_file,
     "4-bit weights": ship(quantise.round_model(product, 4)),
-    "thief's own mark": ship(overwrite(message_scheme, x_thief, y_thief)(victim, seed)),
+    "thief's own mark": ship(removal.overwrite(message_scheme, x_thief, y_thief)(victim, seed)),
     "shuffled, rescaled": ship(permute_neurons(rescale_channels(product, seed), seed)),
     "trained on answers": ship(
         extract(network, x_thief, len(x_thief), epochs=EPOCHS)(victim, seed)
@@ -572,6 +576,7 @@ pd.DataFrame(
             "false claim, at most": f"{v.false_claim:.1e}",
         }
         for v in verdicts
+        if v.reading
     ]
 )
 
@@ -614,13 +619,13 @@ def forged_signs(kernel, message, seed):
 lab.check("q7")
 
 # %%
-name = np.unpackbits(np.frombuffer(b"this model belongs to me", np.uint8)).astype(bool)
+spelt = np.unpackbits(np.frombuffer(b"this model belongs to me", np.uint8)).astype(bool)
 for model in (shipped, innocents[0]):
     kernel = balance(model.kernels[MARKED])
-    signs = forged_signs(kernel, name, seed)
+    signs = forged_signs(kernel, spelt, seed)
     bits = signs @ kernel.ravel() > 0
     print(model.name, "reads:", np.packbits(bits).tobytes().decode())
-    print(f"   p-value, if the court believes it: {p_value(len(name), len(name), 0.5):.1e}\n")
+    print(f"   p-value, if the court believes it: {p_value(len(spelt), len(spelt), 0.5):.1e}\n")
 
 # %% [markdown]
 # A p-value of zero, and it means nothing: the signs were chosen after the kernel was seen. With a
@@ -628,7 +633,7 @@ for model in (shipped, innocents[0]):
 # after another. Let them:
 
 # %%
-TRIES = {"fast": 300, "full": 3000}[profile]
+TRIES = {"fast": 200, "full": 3000}[profile]
 search = brute_force_key(lambda k: message_in(shipped, k) / BITS, TRIES, seed)
 enough = needed(BITS, rates["message"], ALPHA, 1, 1)
 
@@ -657,8 +662,17 @@ print(judge(swapped, shipped, null, notary.register, notary.public_key, SEEN))
 # %% [markdown]
 # One more way is left: Mallory trains *a mark of their own* into our model, as the third thief did.
 # Then both marks are in the copy, and Mallory's reads as well as ours. The dates decide, and one
-# more thing that no date can change: our mark is in Mallory's file, and Mallory's is not in the one
-# that we committed to.
+# more thing that no date can change. Whose mark is in the file that the *other* committed to?
+
+# %%
+thief = removal.thief_key(seed)
+stolen = copies[2]
+print(
+    f"in the stolen file: ours {message_in(stolen, key)}, the thief's {message_in(stolen, thief)}"
+)
+print(
+    f"in our first file:  ours {message_in(shipped, key)}, the thief's {message_in(shipped, thief)}"
+)
 #
 # ## Decide
 #

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 WORDS = ("yes", "no", "left", "right", "stop", "go", "up", "down")
-CLIPS = (60, 1, 30)
-CHANNELS, BLOCKS, EPOCHS = 32, 2, 10
+CLIPS = (150, 1, 30)
+CHANNELS, BLOCKS, EPOCHS = 32, 2, 8
 LEVELS = (0.1, 0.05, 0.01, 0.001, 1e-4, 1e-9)
 MASTER = Key(bytes(range(32)))
 

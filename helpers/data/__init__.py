@@ -11,6 +11,9 @@ labelled *synthetic*; ``heart_disease`` alone has none and must be fetched once.
 """
 
 from helpers.data import audio, heterogeneity, partition, standardise
+from helpers.data.aerial_drawn import aerial_scenes
+from helpers.data.aerial_photographs import aerial_cars
+from helpers.data.annotated import Annotated, DetectionDataset
 from helpers.data.dataset import Dataset
 from helpers.data.loaders import (
     breast_cancer,
@@ -19,6 +22,7 @@ from helpers.data.loaders import (
     fashion_mnist,
     fetch,
     heart_disease,
+    lfw_faces,
     load,
     mnist,
     speech_commands,
@@ -26,7 +30,11 @@ from helpers.data.loaders import (
 )
 
 __all__ = [
+    "Annotated",
     "Dataset",
+    "DetectionDataset",
+    "aerial_cars",
+    "aerial_scenes",
     "audio",
     "breast_cancer",
     "cifar10",
@@ -35,6 +43,7 @@ __all__ = [
     "fetch",
     "heart_disease",
     "heterogeneity",
+    "lfw_faces",
     "load",
     "mnist",
     "partition",

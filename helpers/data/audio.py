@@ -95,6 +95,50 @@ def log_mel_spectrogram(clips: np.ndarray) -> np.ndarray:
     return bands
 
 
+def stretch(clips: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Play clips slower or faster, as if recorded at another rate: another voice says the word.
+
+    A stretched clip is longer and lower, as a longer vocal tract sounds. It is stretched about its
+    middle; what leaves the second is cut, and a gap at the ends is filled with the reflected sound.
+
+    Parameters
+    ----------
+    clips : numpy.ndarray
+        float ``(n, 16000)``, sound at 16 kHz.
+    factors : numpy.ndarray
+        float ``(n,)``, 0.5 to 2: a factor of 2 makes the sound twice as long and an octave lower.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 ``(n, 16000)``, interpolated linearly.
+
+    Raises
+    ------
+    DataError
+        If the clips do not have that shape, or there is not one factor in that range a clip.
+
+    References
+    ----------
+    Jaitly and Hinton, *Vocal tract length perturbation (VTLP) improves speech recognition*, ICML
+    2013 workshop on deep learning for audio, speech and language, for the idea; here the tempo
+    changes along.
+    """
+    sounds, scale = _checked(clips), np.asarray(factors, np.float64)
+    if scale.shape != (len(sounds),) or not ((scale >= 0.5) & (scale <= 2)).all():
+        raise DataError(f"factors must be {len(sounds)} numbers from 0.5 to 2, one a clip.")
+    last = CLIP_SAMPLES - 1
+    stretched = np.empty((len(sounds), CLIP_SAMPLES), np.float32)
+    for rows in _batches(len(sounds)):
+        places = last / 2 + (np.arange(CLIP_SAMPLES) - last / 2) / scale[rows, None]
+        places = last - np.abs(last - np.abs(places))
+        before = np.minimum(places.astype(np.int32), last - 1)
+        share = (places - before).astype(np.float32)
+        around = [np.take_along_axis(sounds[rows], at, 1) for at in (before, before + 1)]
+        stretched[rows] = (1 - share) * around[0] + share * around[1]
+    return stretched
+
+
 def mel_filters() -> np.ndarray:
     """Return the triangles that gather a spectrum into mel bands, float64 ``(257, 40)``.
 

@@ -47,7 +47,8 @@ class Entry:
     and `npm` say where to fetch it; neither is there when an installed package carries all of it.
     `folder` is the name of a folder that may hold a copy as published, for a dataset kept so rather
     than as one ``.npz``. Sounds have a `sample_rate` and are all `clip_samples` long. Where
-    `has_offline` is False there is no offline default.
+    `has_offline` is False there is no offline default. What `has_boxes` is for detectors, and has a
+    loader of its own with this name.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Entry:
     sample_rate: int = 0
     clip_samples: int = 0
     has_offline: bool = True
+    has_boxes: bool = False
 
     @property
     def is_packaged(self) -> bool:
@@ -208,6 +210,22 @@ _DIGITS_8X8 = Entry(
     ),
 )
 
+_LFW_FACES = Entry(
+    name="lfw_faces",
+    title="Faces in the wild, a subset: one photograph a face, and as many of none",
+    class_names=("no face", "face"),
+    full_counts=(160, 40),
+    image_shape=(25, 25),
+    offline="all of the subset, from scikit-image",
+    licence="none stated for the photographs, which were published in newspapers; scikit-image, "
+    "which carries them, is BSD-3-Clause",
+    citation=(
+        "G. B. Huang, M. Ramesh, T. Berg, E. Learned-Miller (2007). Labeled faces in the wild: a "
+        "database for studying face recognition in unconstrained environments. University of "
+        "Massachusetts, Amherst, Technical Report 07-49."
+    ),
+)
+
 _BREAST_CANCER = Entry(
     name="breast_cancer",
     title="Breast cancer Wisconsin (diagnostic), a table",
@@ -321,6 +339,23 @@ _SPOKEN_DIGITS = Entry(
     clip_samples=audio.CLIP_SAMPLES,
 )
 
+_AERIAL_CARS = Entry(
+    name="aerial_cars",
+    title="Vehicles on aerial photographs of Munich and Minsk, with boxes",
+    class_names=("car", "large vehicle"),
+    full_counts=(94, 28),
+    image_shape=(),
+    offline="none; helpers.data.aerial_scenes draws streets from a seed",
+    licence="CC BY 3.0 (Munich, KIT AIS) and CC BY-SA (Minsk)",
+    citation=(
+        "Aerial cars dataset, with photographs of KIT AIS (Munich) and of the OpenStreetMap "
+        "community of Minsk: https://github.com/jekhor/aerial-cars-dataset."
+    ),
+    folder="aerial-cars",
+    has_offline=False,
+    has_boxes=True,
+)
+
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -328,10 +363,12 @@ ENTRIES: dict[str, Entry] = {
         _FASHION_MNIST,
         _CIFAR10,
         _DIGITS_8X8,
+        _LFW_FACES,
         _BREAST_CANCER,
         _HEART_DISEASE,
         _SPEECH_COMMANDS,
         _SPOKEN_DIGITS,
+        _AERIAL_CARS,
     )
 }
 

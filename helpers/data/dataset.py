@@ -12,7 +12,7 @@ from helpers.errors import DataError
 
 Origin = Literal["packaged", "synthetic", "local", "downloaded"]
 
-_SOURCE_MEANS = {
+SOURCE_MEANS = {
     "packaged": "real data carried by an installed package",
     "synthetic": "generated from a seed, NOT the real dataset",
     "local": "real data from a local copy",
@@ -185,7 +185,7 @@ class Dataset:
         spare = "" if self.x_validation is None else f"{len(self.x_validation):,} validation + "
         sites = [("Sites", ", ".join(self.site_names))] if self.site_names else []
         return [
-            ("Dataset", f"{self.name} ({self.source}: {_SOURCE_MEANS[self.source]})"),
+            ("Dataset", f"{self.name} ({self.source}: {SOURCE_MEANS[self.source]})"),
             ("Origin", self.origin),
             (
                 "Size",

@@ -9,9 +9,10 @@ Two environment variables steer it; they are documented here and nowhere else.
     or ``(n, 32, 32, 3)`` (CIFAR-10); ``y_train`` and ``y_test``, integers ``(n,)``. For
     ``heart_disease`` it may hold a folder ``heart-disease`` with the four files of UCI,
     ``processed.cleveland.data`` and so on; for ``spoken_digits``, a folder ``free-spoken-digits``
-    with the recordings of that dataset, ``0_george_0.wav`` and so on. For ``speech_commands``
-    the four arrays are int16 ``(n, 16000)`` and integers, and there may be ``x_validation`` and
-    ``y_validation``.
+    with the recordings of that dataset, ``0_george_0.wav`` and so on; for ``aerial_cars``, a folder
+    ``aerial-cars`` with the photographs and, for each, the text file of its boxes. For
+    ``speech_commands`` the four arrays are int16 ``(n, 16000)`` and integers, and there may be
+    ``x_validation`` and ``y_validation``.
 ``EDGESEC_CACHE``
     Where fetched datasets and synthetic speech are kept. Default: the operating system's cache
     folder for ``edgesec``.

@@ -27,8 +27,8 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
     Parameters
     ----------
     name : str
-        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``breast_cancer``,
-        ``heart_disease``, ``speech_commands`` or ``spoken_digits``.
+        ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``lfw_faces``,
+        ``breast_cancer``, ``heart_disease``, ``speech_commands`` or ``spoken_digits``.
     source : {"auto", "full", "offline"}
         ``auto`` never touches the network: a full copy (local, then cached) if there is one,
         else a local subset, else the offline default. ``full`` is the whole published dataset,
@@ -54,6 +54,8 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
         had; the message says what to do.
     """
     entry = catalog.find(name)
+    if entry.has_boxes:
+        raise DataError(f"{name} holds boxes: load it with helpers.data.{name}().")
     if source not in get_args(Source):
         hint = catalog.nearest(source, get_args(Source))
         raise DataError(f"There is no source {source!r}.{hint}")
@@ -148,6 +150,11 @@ def cifar10(source: Source = "auto", seed: int = 0, progress: bool = True) -> Da
 def digits(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
     """Return scikit-learn's digits: 8 x 8 x 1 images. Parameters as for :func:`load`."""
     return load("digits", source, seed, progress)
+
+
+def lfw_faces(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return 25 x 25 x 1 photographs, half of them faces. Parameters as for :func:`load`."""
+    return load("lfw_faces", source, seed, progress)
 
 
 def breast_cancer(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:

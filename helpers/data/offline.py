@@ -72,6 +72,15 @@ def _digits(entry: Entry, seed: int) -> Dataset:
     return _split(entry, bunch.images[..., None] / 16.0, bunch.target, origin, seed)
 
 
+def _lfw_faces(entry: Entry, seed: int) -> Dataset:
+    from skimage.data import lfw_subset
+
+    images = lfw_subset()  # the faces first, then as many pieces of background
+    labels = np.repeat([1, 0], len(images) // 2)
+    origin = f"all of the subset, 100 of each, carried by scikit-image {version('scikit-image')}"
+    return _split(entry, images[..., None], labels, origin, seed)
+
+
 def _breast_cancer(entry: Entry, seed: int) -> Dataset:
     from sklearn.datasets import load_breast_cancer
 
@@ -144,5 +153,6 @@ _BUILDERS: dict[str, Callable[[Entry, int], Dataset]] = {
     "fashion_mnist": _synthetic,
     "cifar10": _synthetic,
     "digits": _digits,
+    "lfw_faces": _lfw_faces,
     "breast_cancer": _breast_cancer,
 }

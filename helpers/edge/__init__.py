@@ -5,4 +5,5 @@
 ``helpers.edge.reading`` and ``helpers.edge.replica`` turn a file back into weights and gradients.
 ``helpers.edge.measure`` measures here; ``helpers.edge.devices`` estimates elsewhere, and says so.
 ``helpers.edge.sealing`` encrypts a file; ``helpers.edge.signing`` signs and verifies one.
+``helpers.edge.carving`` reads the models back out of the memory of a process that runs them.
 """

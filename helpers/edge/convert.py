@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "float16", "dynamic", "int8"]
 ONNX_OPSET = 13  # the first with per-channel quantisation
+_STDERR = 2  # the file descriptor, whatever sys.stderr is
 MIN_REPRESENTATIVE = 10
 
 
@@ -270,15 +273,27 @@ def tflite_to_onnx(data: bytes, contract: str) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the converters print; what they raise still comes through."""
+    """Hold back what the converters print; what they raise still comes through.
+
+    The native code prints past Python, so the file descriptor itself points elsewhere meanwhile.
+    """
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow", "tf2onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    sys.stderr.flush()
+    stderr = os.dup(_STDERR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            Path(os.devnull).open("wb") as nowhere,
+        ):
             warnings.simplefilter("ignore")
+            os.dup2(nowhere.fileno(), _STDERR)
             yield
     finally:
+        os.dup2(stderr, _STDERR)
+        os.close(stderr)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -114,7 +114,7 @@ class Estimate:
         Estimate of one inference.
     low, high
         Range that holds four of five devices and stacks like the published ones, if their
-        logarithms scatter normally.
+        logarithms scatter normally; it ends at the bound.
     roofline_milliseconds
         The bound below it, which no software beats.
     bound_by
@@ -248,6 +248,7 @@ def estimate(
     arithmetic: Arithmetic = "int8",
     stack: str | None = None,
     clock_hz: float | None = None,
+    leave_out: str | None = None,
 ) -> Estimate:
     """Estimate the latency of one inference on a device that is not here.
 
@@ -263,6 +264,9 @@ def estimate(
         Software to calibrate on; None takes every published one, and a wider error bar.
     clock_hz
         Clock of the device; None takes its own.
+    leave_out
+        Network in ``NETWORKS`` whose published latencies are not used, so that the estimate can be
+        held against them.
 
     Returns
     -------
@@ -272,13 +276,17 @@ def estimate(
     Raises
     ------
     EdgeError
-        If the device or stack is unknown, the device does not compute in that format, or fewer
-        than two latencies are published for it.
+        If the device, stack or network is unknown, the device does not compute in that format, or
+        fewer than two latencies are published for it.
     """
     chosen = _find(device, arithmetic)
+    if leave_out is not None and leave_out not in NETWORKS:
+        raise EdgeError(
+            f"leave_out={leave_out!r} is not known: choose one of {', '.join(NETWORKS)}."
+        )
     points = [
         p for p in chosen.published
-        if p.arithmetic == arithmetic and stack in (None, p.stack)
+        if p.arithmetic == arithmetic and stack in (None, p.stack) and p.network != leave_out
     ]  # fmt: skip
     if len(points) < 2:
         stacks = sorted({p.stack for p in chosen.published if p.arithmetic == arithmetic})
@@ -291,9 +299,9 @@ def estimate(
     bound, bound_by = roofline(work, chosen, arithmetic, clock_hz or chosen.clock_hz)
     logs = [math.log(p.milliseconds / _bound_of(p, chosen)) for p in points]
     middle, factor = math.exp(statistics.fmean(logs)), _factor(logs)
+    low, high = max(bound, bound * middle / factor), bound * middle * factor
     return Estimate(
-        chosen.name, arithmetic, bound * middle, bound * middle / factor, bound * middle * factor,
-        bound, bound_by, middle, len(points),
+        chosen.name, arithmetic, bound * middle, low, high, bound, bound_by, middle, len(points),
     )  # fmt: skip
 
 

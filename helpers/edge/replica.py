@@ -8,6 +8,7 @@ computation in TensorFlow and differentiate it: that is the white-box attacker's
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,10 @@ TIE_MARGIN = 1e-4  # codes
 
 
 def build_replica(
-    source: Artefact | str | os.PathLike[str] | bytes, rounding: bool = True
+    source: Artefact | str | os.PathLike[str] | bytes,
+    rounding: bool = True,
+    *,
+    logits: bool = False,
 ) -> tf.keras.Model:
     """Rebuild a ``.tflite`` file as a differentiable Keras model.
 
@@ -41,6 +45,9 @@ def build_replica(
         gradient passes a rounding unchanged and a clipping only inside its range (a
         straight-through estimator; Bengio, Léonard and Courville, arXiv:1308.3432). False gives
         the smooth function below the rounding.
+    logits
+        Whether to stop before a softmax that ends the file. Softmax is so flat where the model is
+        certain that its gradient vanishes in float32; what it was given has one.
 
     Returns
     -------
@@ -57,7 +64,7 @@ def build_replica(
 
     graph = source.graph() if isinstance(source, Artefact) else read_graph(source)
     _require_supported(graph)
-    layer = _make_layer(graph, rounding)
+    layer = _make_layer(graph, rounding, _before_softmax(graph) if logits else graph.outputs)
     shape = graph.tensors[graph.inputs[0]].shape
     inputs = tf.keras.Input(shape[1:], dtype="float32")
     outputs = layer(inputs)
@@ -79,7 +86,18 @@ def _require_supported(graph: Graph) -> None:
         raise EdgeError(f"A replica does not know the operation {', '.join(unknown)}.")
 
 
-def _make_layer(graph: Graph, rounding: bool) -> Any:
+def _before_softmax(graph: Graph) -> tuple[int, ...]:
+    """Return the tensors that a final softmax is given; other outputs as they are."""
+    made_by = graph.producers
+    wanted = []
+    for output in graph.outputs:
+        while output in made_by and made_by[output].kind in ("SOFTMAX", "DEQUANTIZE", "QUANTIZE"):
+            output = made_by[output].inputs[0]
+        wanted.append(output)
+    return tuple(wanted)
+
+
+def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
     """Return a Keras layer that runs the graph; made here so that TensorFlow loads late."""
     import tensorflow as tf
 
@@ -108,7 +126,7 @@ def _make_layer(graph: Graph, rounding: bool) -> Any:
             values = {graph.inputs[0]: self._round(inputs, graph.tensors[graph.inputs[0]])}
             for operation in graph.operations:
                 self._step(operation, values)
-            return [values[index] for index in graph.outputs]
+            return [values[index] for index in outputs]
 
         def _step(self, operation: Operation, values: dict[int, Any]) -> None:
             from helpers.edge.replica_operations import OPERATIONS, Call

@@ -8,10 +8,14 @@ can verify it. Keys are ECDSA on a NIST curve, which that format takes; it has n
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from helpers.errors import EdgeError
+
+# How the library lists a changed file: both hashes as Python prints bytes, quotes escaped.
+_HASHES = re.compile(r": Expected \\*'Digest\(.*?\)\\*'(?=['\"]?(?:, ['\"]|\]))", re.DOTALL)
 
 
 class KeyPair(NamedTuple):
@@ -143,7 +147,8 @@ def verify(
     # A malformed bundle raises anything from KeyError to the parsers' own types.
     except Exception as error:
         raise EdgeError(
-            f"{os.fspath(model)!r} does not verify: {error or type(error).__name__}. Do not use it."
+            f"{os.fspath(model)!r} does not verify: "
+            f"{_HASHES.sub('', str(error)) or type(error).__name__}. Do not use it."
         ) from error
 
 

@@ -30,8 +30,8 @@ class KeyedAnswers(Scheme):
 
     The place is in front of the model: a service, or sealed firmware, that holds the key. A hash of
     the question under the key decides whether the answer is false, and which it is. A thief who
-    trains on the answers learns the false ones with the rest; nobody can tell them from mistakes.
-    The model itself is not changed, so whoever takes the *file* gets no mark.
+    trains until the answers are known by heart learns the false ones with the rest; one who stops
+    early keeps few. The model itself is not changed, so whoever takes the *file* gets no mark.
 
     Given the questions and the true answers, the false one is drawn from ``classes - 1`` at random:
     a fresh key's answer agrees with any given model with at most that probability.

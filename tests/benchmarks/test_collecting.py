@@ -143,10 +143,12 @@ def test_a_run_is_compared_only_with_the_row_that_its_network_was_published_with
     assert studies[mixed]["ours"]["test_accuracy"] == [0.941]
 
 
-@pytest.mark.parametrize("name", ["federated_engines", "robust_aggregators", "published_results"])
+@pytest.mark.parametrize(
+    "name", ["federated_engines", "robust_aggregators", "published_results", "edge_runtimes"]
+)
 def test_published_files_say_where_they_come_from(name: str) -> None:
     result = json.loads((RESULTS / f"{name}.json").read_text())
-    rows = result.get("rows", [result]) if name == "published_results" else [result]
+    rows = [result] if "command" in result else result["rows"]
     for row in rows:
         assert row["command"].startswith(f"python benchmarks/{name}.py")
         assert row["machine"]["cpu"]

@@ -85,6 +85,29 @@ def test_what_is_not_a_clip_is_refused(clips: np.ndarray, message: str) -> None:
             features(clips)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0.5, 2.0), st.floats(300, 1_500))
+def test_stretching_divides_the_frequency_of_a_tone(factor: float, hertz: float) -> None:
+    clip = audio.stretch(tone(hertz)[None], np.array([factor]))[0, 4_000:12_000]
+    spectrum = np.abs(np.fft.rfft(clip * np.hanning(len(clip)), 2**17))
+    assert np.argmax(spectrum) * audio.SAMPLE_RATE / 2**17 == pytest.approx(hertz / factor, abs=1)
+
+
+def test_stretching_by_one_changes_nothing_and_the_middle_stays_in_the_middle() -> None:
+    np.testing.assert_allclose(audio.stretch(CLIPS, np.ones(5)), CLIPS, atol=1e-6)
+    click = np.zeros((2, audio.CLIP_SAMPLES))
+    click[:, 7_990:8_010] = 1
+    stretched = audio.stretch(click, np.array([0.5, 2.0]))[:, 7_000:9_000]
+    np.testing.assert_allclose(stretched.sum(axis=1), [10, 40], atol=1.5)
+    np.testing.assert_allclose(stretched, stretched[:, ::-1], atol=1e-3)
+
+
+@pytest.mark.parametrize("factors", [np.ones(4), np.full(5, 0.4), np.full(5, np.nan)])
+def test_a_factor_that_is_missing_or_out_of_range_is_refused(factors: np.ndarray) -> None:
+    with pytest.raises(DataError, match="5 numbers from"):
+        audio.stretch(CLIPS, factors)
+
+
 def test_a_wav_file_is_read_as_scipy_reads_it() -> None:
     from scipy.io import wavfile
 

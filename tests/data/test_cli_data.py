@@ -65,6 +65,6 @@ def test_fetch_of_an_unknown_name_is_a_data_error() -> None:
 
 
 def test_the_sizes_listed_for_packaged_data_are_those_that_load() -> None:
-    for name in ("digits", "breast_cancer"):
+    for name in ("digits", "lfw_faces", "breast_cancer"):
         ds = data.load(name)
         assert (len(ds.x_train), len(ds.x_test)) == catalog.find(name).full_counts

@@ -61,6 +61,16 @@ def test_the_seed_alone_decides_the_split() -> None:
     assert not np.array_equal(first.x_train, other.x_train)
 
 
+def test_the_faces_are_the_first_hundred_that_the_package_carries() -> None:
+    from skimage.data import lfw_subset
+
+    ds = data.lfw_faces()
+    faces = [ds.x_train[ds.y_train == 1], ds.x_test[ds.y_test == 1]]
+    assert [len(part) for part in faces] == [80, 20]
+    packaged = lfw_subset()[:100, ..., None].astype(np.float32)
+    assert as_multiset(np.concatenate(faces)) == as_multiset(packaged)
+
+
 @pytest.mark.parametrize("source", ["auto", "full", "offline"])
 def test_digits_and_breast_cancer_are_whole_whatever_is_asked(source: data.loaders.Source) -> None:
     digits, table = data.digits(source), data.breast_cancer(source)

@@ -42,6 +42,14 @@ def test_no_published_latency_beats_the_roofline() -> None:
             assert point.milliseconds > devices._bound_of(point, device), point
 
 
+@pytest.mark.parametrize("name", DEVICES)
+def test_no_range_reaches_below_the_roofline(name: str) -> None:
+    arithmetic = DEVICES[name].published[0].arithmetic
+    for work in NETWORKS.values():
+        found = estimate(work, name, arithmetic)
+        assert found.roofline_milliseconds <= found.low < found.milliseconds < found.high
+
+
 def test_the_quantiles_are_students() -> None:
     from scipy import stats
 
@@ -72,6 +80,20 @@ def test_one_stack_gives_a_narrower_bar_around_its_own_latency() -> None:
     assert one.low < 1e3 / 10.019 < one.high
 
 
+def test_a_network_can_be_left_out_of_its_own_estimate() -> None:
+    network = "mlperf-tiny keyword spotting"
+    every = estimate(NETWORKS[network], "cortex-m4")
+    unseen = estimate(NETWORKS[network], "cortex-m4", leave_out=network)
+    assert every.points - unseen.points == 3
+    ratios = [
+        math.log(p.milliseconds / devices._bound_of(p, DEVICES["cortex-m4"]))
+        for p in DEVICES["cortex-m4"].published
+        if p.network != network
+    ]
+    expected = unseen.roofline_milliseconds * math.exp(statistics.fmean(ratios))
+    assert unseen.milliseconds == pytest.approx(expected)
+
+
 def test_an_estimate_says_that_it_is_one(artefacts: dict[str, Artefact]) -> None:
     text = str(estimate(work_of(artefacts["int8"].data), "raspberry-pi-4"))
     assert text.startswith("estimate for raspberry-pi-4, int8: ")
@@ -86,6 +108,7 @@ def test_an_estimate_says_that_it_is_one(artefacts: dict[str, Artefact]) -> None
         ({"device": "cortex-m4", "arithmetic": "int4"}, "arithmetic='int4'"),
         ({"device": "cortex-m4", "stack": "none"}, "0 latencies are published"),
         ({"device": "cortex-m4", "clock_hz": -1.0}, "clock_hz=-1.0"),
+        ({"device": "cortex-m4", "leave_out": "a net"}, "leave_out='a net'"),
     ],
 )
 def test_what_cannot_be_estimated_is_refused(arguments: dict, words: str) -> None:

@@ -72,6 +72,19 @@ def test_its_gradient_is_that_of_the_model_the_file_was_made_from(
     assert cosine > least
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_logits_are_what_the_final_softmax_is_given(
+    artefacts: dict[str, Artefact], rows: np.ndarray, precision: str
+) -> None:
+    import tensorflow as tf
+
+    logits = build_replica(artefacts[precision], logits=True).predict(rows, verbose=0)
+    assert logits.min() < 0
+    whole = build_replica(artefacts[precision]).predict(rows, verbose=0)
+    codes = 1 / 256 if precision == "int8" else 0
+    np.testing.assert_allclose(tf.nn.softmax(logits), whole, rtol=0, atol=codes + 1e-5)
+
+
 def test_its_weights_are_variables_that_can_be_trained(artefacts: dict[str, Artefact]) -> None:
     replica = build_replica(artefacts["float32"])
     assert len(replica.trainable_weights) == 8

@@ -31,6 +31,25 @@ def test_an_unchanged_model_verifies_and_a_changed_one_does_not(model: Path, key
         verify(model, keys.public)
 
 
+def test_the_refusal_names_the_changed_files_and_spares_the_reader_their_hashes(
+    keys: KeyPair, tmp_path: Path
+) -> None:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    for name in ("a.tflite", "b.tflite"):
+        (folder / name).write_bytes(name.encode())
+    signature = sign(folder, keys.private, tmp_path / "release.sig")
+    for name in ("a.tflite", "b.tflite"):
+        (folder / name).write_bytes(b"changed")
+    with pytest.raises(EdgeError) as refusal:
+        verify(folder, keys.public, signature)
+    text = str(refusal.value)
+    assert "a.tflite" in text
+    assert "b.tflite" in text
+    assert "Digest" not in text
+    assert "\\x" not in text
+
+
 def test_another_key_does_not_verify(model: Path, keys: KeyPair, tmp_path: Path) -> None:
     sign(model, keys.private)
     other = new_keys(tmp_path / "keys", "other")

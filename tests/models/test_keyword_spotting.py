@@ -97,12 +97,13 @@ def test_without_batch_norm_the_signal_keeps_its_size_and_words_are_learnt(
         model,
         spoken["x_train"],
         spoken["y_train"],
-        epochs=5,
+        epochs=8,
         batch_size=32,
         learning_rate=2e-3,
         progress=False,
     )
-    assert losses[-1] < 0.8 * np.log(4)
+    # log 4 is chance; over four orders of the clips the last loss was .45 to .54 of it
+    assert losses[-1] < 0.7 * np.log(4)
 
 
 def test_the_seed_decides_the_training() -> None:
@@ -116,11 +117,23 @@ def test_the_seed_decides_the_training() -> None:
     assert not np.allclose(trained[0], trained[2], rtol=1e-3)
 
 
+def test_versions_are_drawn_for_each_clip_and_change_the_training() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 49, 10, 1)).astype(np.float32), rng.integers(0, 12, 24)
+    losses = []
+    for versions in ((), (x,), (x + 1.0,)):
+        model = models.ds_cnn(dropout=(0, 0))
+        losses.append(models.fit_keywords(model, x, y, 2, 8, progress=False, versions=versions))
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-3)  # the same clips: nothing changes
+    assert not np.allclose(losses[0], losses[2], rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"labels": np.zeros(3, int)}, "2 clips and 3 labels"),
         ({"features": np.full((2, 49, 10, 1), np.nan, np.float32)}, "NaN"),
+        ({"versions": [np.zeros((3, 49, 10, 1))]}, "must all be the same"),
         ({"epochs": 0}, "epochs=0"),
         ({"learning_rate": 0.0}, r"learning_rate=0\.0"),
     ],

@@ -36,7 +36,7 @@ class Case:
 
     def judge(self, suspect: Suspect, claim: Claim | None = None, **changes: Any) -> Verdict:
         settings = {"register": self.register, "notary": self.notary, "first_seen": SEEN, **changes}
-        return judge(claim or self.claim, suspect, self.null, **settings)  # type: ignore[arg-type]
+        return judge(claim or self.claim, suspect, self.null, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.errors import PrivacyError
 from helpers.privacy.reconstruction.closed_form import estimate_label_counts, infer_label

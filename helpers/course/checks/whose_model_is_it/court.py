@@ -100,8 +100,8 @@ def _heard_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((acme, register, "2026-02-10"), "in order, and handed in twice: heard"),
         Case(({**acme, "opens": False}, register, "2026-02-10"), "another key than committed to"),
-        Case(({**acme, "claimant": "mallory"}, register, "2026-12-01"), "somebody else's entry"),
         Case(({**acme, "digest": "00"}, register, "2026-02-10"), "never handed in"),
+        Case(({**acme, "claimant": "mallory"}, register, "2026-12-01"), "somebody else's entry"),
         Case((acme, register, "2025-03-01"), "dated on the day the suspect was seen"),
         Case((acme, register, "2024-06-01"), "dated after the suspect was seen"),
         Case((acme, [], "2026-02-10"), "an empty register"),
@@ -131,11 +131,11 @@ def _heard_by_name(claim: Any, register: Any, first_seen: str) -> str:
 
 _HEARD_SLIPS: Slips = {
     "the first date of a commitment counts, not the last": _heard_by_latest,
-    "an entry counts for the claimant who handed it in, and for nobody else": _heard_by_digest,
-    "the entry must be of this commitment, not only of this claimant": _heard_by_name,
     "the same day is too late: it has to be BEFORE the suspect was seen": lambda c, r, day: (
         _heard_reference(c, r, day + "~")
     ),
+    "an entry counts for the claimant who handed it in, and for nobody else": _heard_by_digest,
+    "the entry must be of this commitment, not only of this claimant": _heard_by_name,
     "a key that does not open its commitment is not heard, whatever the register says": (
         lambda c, r, day: _heard_reference({**c, "opens": True}, r, day)
     ),

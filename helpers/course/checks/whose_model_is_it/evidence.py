@@ -25,11 +25,11 @@ def _read_cases(rng: np.random.Generator) -> list[Case]:
         kernel = rng.standard_normal(shape)
         signs = rng.choice([-1.0, 1.0], (bits, kernel.size))
         read = signs @ kernel.ravel() > 0
-        message = read if marked else rng.random(bits) < 0.5
+        message = read if marked else rng.random(bits) < 0.3
         return Case((kernel, signs, message), label)
 
     return [
-        case(24, (1, 1, 6, 8), "24 bits, a kernel without a mark"),
+        case(201, (1, 1, 6, 8), "201 bits, a kernel without a mark"),
         case(24, (1, 1, 6, 8), "the whole message is there: 24", marked=True),
         case(40, (3, 3, 2, 5), "a kernel of another shape"),
         case(7, (10, 4), "a dense layer's kernel"),
@@ -124,9 +124,9 @@ def _p_cases(rng: np.random.Generator) -> list[Case]:
     found = int(rng.integers(20, 40))
     return [
         Case((found, 64, 0.5), "near the middle"),
+        Case((250, 256, 0.58), "so small that 1 minus something would be 0"),
         Case((64, 64, 0.5), "the whole message: one half to the power of 64"),
         Case((0, 64, 0.5), "nothing found is no surprise: 1"),
-        Case((250, 256, 0.58), "so small that 1 minus something would be 0"),
         Case((9, 24, 0.2), "a few triggers"),
     ]
 
@@ -157,15 +157,14 @@ P_VALUE = FunctionTask(
 
 
 def _threshold(
-    *, tries: Callable[[int, int], float] = lambda s, k: s * k, strict: bool = False
+    tries: Callable[[int, int], float] = lambda s, k: s * k,
 ) -> Callable[..., int | None]:
     def threshold(
         looked_for: int, rate: float, alpha: float, suspects: int, keys: int
     ) -> int | None:
         level = alpha / tries(suspects, keys)
         for found in range(looked_for + 1):
-            p = float(stats.binom.sf(found - 1, looked_for, rate))
-            if p < level or (p == level and not strict):
+            if stats.binom.sf(found - 1, looked_for, rate) <= level:
                 return found
         return None
 
@@ -181,27 +180,24 @@ def _needed_reference(
 def _needed_cases(rng: np.random.Generator) -> list[Case]:
     suspects = int(rng.integers(5, 50))
     return [
+        Case((1024, 0.5, 1e-9, 30, 40), "thirty suspects, forty keys"),
         Case((256, 0.55, 1e-9, 1, 1), "one suspect, one key"),
-        Case((256, 0.55, 1e-9, 1000, 50), "a thousand suspects, fifty keys"),
         Case((256, 0.6, 1e-9, suspects, 1), "a null that showed more"),
         Case((24, 0.2, 1e-3, suspects, 2), "few triggers, a mild court"),
         Case((24, 0.5, 1e-9, 1, 1), "even all 24 are not enough: None"),
-        Case((10, 0.5, 2.0**-10, 1, 1), "all ten, exactly at the level: enough"),
+        Case((10, 0.5, 1e-3, 1, 1), "all ten are enough"),
     ]
 
 
 _NEEDED_SLIPS: Slips = {
     "the keys are missing: each key that was committed to is another chance": _threshold(
-        tries=lambda s, k: s
+        lambda s, k: s
     ),
-    "the suspects are missing: each one is another chance": _threshold(tries=lambda s, k: k),
-    "each suspect may be tried with each key: suspects times keys": _threshold(
-        tries=lambda s, k: s + k
-    ),
+    "the suspects are missing: each one is another chance": _threshold(lambda s, k: k),
+    "each suspect may be tried with each key: suspects times keys": _threshold(lambda s, k: s + k),
     "nothing was divided: many suspects and keys are many chances to be wrong": _threshold(
-        tries=lambda s, k: 1
+        lambda s, k: 1
     ),
-    "a p-value exactly at the level is enough": _threshold(strict=True),
     "one too many: the loop can stop at the first that is enough": lambda *a: (
         None if (found := _needed_reference(*a)) is None else found + 1
     ),

@@ -1,0 +1,179 @@
+"""Exercises on faces: a step towards one, who is recognised in it, and a lock that stores none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.tasks import Case, FunctionTask
+
+_TOLERANCE = close(rtol=1e-4, atol=1e-6)
+
+
+# --- q5: one step towards a face
+
+
+def _step_with(
+    image: Any, kernel: Any, bias: Any, person: int, rate: float, *,
+    uphill: bool = False, clip: bool = True, probabilities: bool = True, wanted: bool = True,
+) -> np.ndarray:  # fmt: skip
+    from scipy.special import softmax
+
+    pixels, weights = np.asarray(image, float), np.asarray(kernel, float)
+    logits = pixels @ weights + bias
+    error = softmax(logits) if probabilities else logits
+    if wanted:
+        error = error - np.eye(len(error))[person]
+    moved = pixels + (rate if uphill else -rate) * (weights @ error)
+    return np.clip(moved, 0, 1) if clip else moved
+
+
+def _step_reference(image: Any, kernel: Any, bias: Any, person: int, rate: float) -> np.ndarray:
+    return _step_with(image, kernel, bias, person, rate)
+
+
+def _step_cases(rng: np.random.Generator) -> list[Case]:
+    kernel, bias = rng.normal(0, 0.5, (12, 5)), rng.normal(0, 0.2, 5)
+    return [
+        Case((rng.uniform(0.3, 0.7, 12), kernel, bias, 2, 0.1), "a small step"),
+        Case((rng.uniform(0, 1, 12), kernel, bias, 0, 4.0), "a large step: pixels stay in [0, 1]"),
+        Case((np.full(12, 0.5), kernel + 30, bias, 4, 0.05), "large logits"),
+    ]
+
+
+_STEP_SLIPS: Slips = {
+    "this moves away from the person: descend, image minus rate times gradient": (
+        lambda *a: _step_with(*a, uphill=True)
+    ),
+    "pixels leave [0, 1]: clip them": lambda *a: _step_with(*a, clip=False),
+    "the error is taken from the logits; turn them into probabilities first": (
+        lambda *a: _step_with(*a, probabilities=False)
+    ),
+    "the person does not count: subtract 1 at that class": lambda *a: _step_with(*a, wanted=False),
+}
+
+
+# --- q6: who is it?
+
+
+def _identified_reference(correlations: Any) -> float:
+    values = np.array(correlations, float)
+    own = values.diagonal().copy()
+    np.fill_diagonal(values, -np.inf)
+    return float(np.mean(own > values.max(axis=1)))
+
+
+def _identified_cases(rng: np.random.Generator) -> list[Case]:
+    some = rng.uniform(-0.2, 0.8, (8, 8))
+    some[[0, 3, 5], [0, 3, 5]] = 0.9
+    some[3, 6], some[6, 2] = 0.95, 0.99
+    tied = np.full((4, 4), 0.5)
+    tied[0, 0], tied[2, 2], tied[3, 2] = 0.8, 0.7, 0.75
+    tied[1, 1] = tied[1, 3] = 0.8
+    return [
+        Case((some,), "eight inverted images, eight photographs"),
+        Case((tied,), "a tie points to nobody"),
+    ]
+
+
+def _by_column(correlations: Any) -> float:
+    return _identified_reference(np.asarray(correlations).T)
+
+
+def _with_ties(correlations: Any) -> float:
+    values = np.asarray(correlations)
+    return float(np.mean(values.diagonal() >= values.max(axis=1)))
+
+
+_IDENTIFIED_SLIPS: Slips = {
+    "rows are inverted images, columns photographs: look along a row": _by_column,
+    "a tie points to two people, so to nobody: own must be larger than all others": _with_ties,
+    "this is the mean correlation with the own photograph": lambda c: float(
+        np.mean(np.diagonal(c))
+    ),
+}
+
+
+# --- q7: recognise without a class
+
+
+def _recognise_with(
+    codes: Any, templates: Any, threshold: float, *, normalise: bool = True, reject: bool = True
+) -> np.ndarray:
+    seen, stored = np.asarray(codes, float), np.asarray(templates, float)
+    if not len(stored):
+        return np.full(len(seen), -1)
+    if normalise:
+        seen = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+        stored = stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    likeness = seen @ stored.T
+    best = likeness.argmax(axis=1)
+    return np.where(likeness.max(axis=1) >= threshold, best, -1) if reject else best
+
+
+def _recognise_reference(codes: Any, templates: Any, threshold: float) -> np.ndarray:
+    return _recognise_with(codes, templates, threshold)
+
+
+def _recognise_cases(rng: np.random.Generator) -> list[Case]:
+    templates = rng.normal(0, 1, (5, 6)) * rng.uniform(0.2, 5, (5, 1))
+    known = templates[[4, 0, 2]] + rng.normal(0, 0.01, (3, 6))
+    strangers = rng.normal(0, 1, (4, 6))
+    longest = np.linalg.norm(templates, axis=1).argmax()
+    codes = np.concatenate([known, strangers, templates[[1]] * 10, templates[[longest]] / 20])
+    return [
+        Case(
+            (codes, templates, 0.9),
+            "staff, four strangers, one in bright light and one in the dark",
+        ),
+        Case((codes, np.delete(templates, 4, axis=0), 0.9), "one of them has left"),
+        Case((codes, np.empty((0, 6)), 0.9), "nobody is enrolled"),
+    ]
+
+
+def _by_distance(codes: Any, templates: Any, threshold: float) -> np.ndarray:
+    seen, stored = np.asarray(codes, float), np.asarray(templates, float)
+    if not len(stored):
+        return np.full(len(seen), -1)
+    best = np.linalg.norm(seen[:, None] - stored, axis=2).argmin(axis=1)
+    likeness = _cosines(seen, stored)[np.arange(len(seen)), best]
+    return np.where(likeness >= threshold, best, -1)
+
+
+def _cosines(seen: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    lengths = np.outer(np.linalg.norm(seen, axis=1), np.linalg.norm(stored, axis=1))
+    return np.asarray(seen @ stored.T / lengths)
+
+
+_RECOGNISE_SLIPS: Slips = {
+    "the lengths of the codes count: divide both by their lengths first": (
+        lambda *a: _recognise_with(*a, normalise=False)
+    ),
+    "strangers are let in as whoever is nearest: below the threshold return -1": (
+        lambda *a: _recognise_with(*a, reject=False)
+    ),
+    "the nearest by distance is not the most alike by direction": _by_distance,
+}
+
+
+FACES = (
+    FunctionTask(
+        "q5", "One step towards a face", 2, _step_reference, _step_cases,
+        or_explain(_TOLERANCE, _STEP_SLIPS),
+        "probabilities = softmax(image @ kernel + bias); subtract 1 at the person; kernel @ that "
+        "is the gradient; step against it; np.clip.",
+    ),
+    FunctionTask(
+        "q6", "Who is it?", 1, _identified_reference, _identified_cases,
+        or_explain(_TOLERANCE, _IDENTIFIED_SLIPS),
+        "Set the diagonal of a copy to -inf; compare the diagonal with what remains, row by row.",
+    ),
+    FunctionTask(
+        "q7", "Recognise without a class", 2, _recognise_reference, _recognise_cases,
+        or_explain(equal(), _RECOGNISE_SLIPS),
+        "Divide rows by their lengths; codes @ templates.T; argmax a row, or -1 where the largest "
+        "is below the threshold. Nobody enrolled: -1 for all.",
+    ),
+)  # fmt: skip

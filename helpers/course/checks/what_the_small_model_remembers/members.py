@@ -1,0 +1,239 @@
+"""Exercises on membership: a score, a rate, a likelihood ratio, and what noise would have to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from helpers.course.compare import Slips, close, or_explain
+from helpers.course.tasks import Case, FunctionTask
+from helpers.privacy.membership import lira_scores, scaled_confidence, threshold_attack
+
+_TOLERANCE = close(rtol=1e-4, atol=1e-6)
+
+
+# --- q1: how sure is the model?
+
+
+def _confidence_cases(rng: np.random.Generator) -> list[Case]:
+    labels = rng.integers(10, size=6)
+    sure = rng.normal(0, 1, (4, 10))
+    sure[np.arange(4), labels[:4]] += 60
+    return [
+        Case((rng.normal(0, 2, (6, 10)), labels), "six images"),
+        Case((sure, labels[:4]), "a model so sure that its probability rounds to 1"),
+        Case((rng.normal(0, 2, (5, 3)) + 800, rng.integers(3, size=5)), "large logits"),
+    ]
+
+
+def _log_probability(logits: Any, labels: Any) -> np.ndarray:
+    from scipy.special import log_softmax
+
+    return np.asarray(log_softmax(logits, axis=1)[np.arange(len(labels)), labels])
+
+
+def _gap(logits: Any, labels: Any) -> np.ndarray:
+    rows = np.arange(len(labels))
+    others = np.array(logits, float)
+    others[rows, labels] = -np.inf
+    return np.asarray(np.asarray(logits)[rows, labels] - others.max(axis=1))
+
+
+def _from_probabilities(logits: Any, labels: Any) -> np.ndarray:
+    p = np.exp(_log_probability(logits, labels))
+    return np.asarray(np.log(p) - np.log(1 - p))
+
+
+def _only_logit(logits: Any, labels: Any) -> np.ndarray:
+    return np.asarray(np.asarray(logits)[np.arange(len(labels)), labels])
+
+
+_CONFIDENCE_SLIPS: Slips = {
+    "this is log p; the score is log p - log(1 - p)": _log_probability,
+    "this is the distance to the largest other logit; all the others count": _gap,
+    "this is the true class's logit alone": _only_logit,
+    "1 - p has no digits left when p rounds to 1, and exp() overflows: use logsumexp over the "
+    "other classes": _from_probabilities,
+}
+
+
+# --- q2: hits at few false accusations
+
+
+def _hits_reference(member_scores: Any, other_scores: Any, limit: float) -> float:
+    return threshold_attack(member_scores, other_scores).tpr_at_fpr(limit)
+
+
+def _hits_cases(rng: np.random.Generator) -> list[Case]:
+    members, others = rng.normal(1, 1, 60), rng.normal(0, 1, 40)
+    return [
+        Case((members, others, 0.1), "60 members, 40 others, at most 4 false accusations"),
+        Case((members, others, 0.01), "at most 0.4 false accusations: none"),
+        Case((np.array([3.0, 2, 2, 1]), np.array([2.0, 1, 1, 0]), 0.25), "ties"),
+    ]
+
+
+def _by_quantile(member_scores: Any, other_scores: Any, limit: float) -> float:
+    return float(np.mean(np.asarray(member_scores) > np.quantile(other_scores, 1 - limit)))
+
+
+def _swapped(member_scores: Any, other_scores: Any, limit: float) -> float:
+    return _hits_reference(other_scores, member_scores, limit)
+
+
+def _low_is_member(member_scores: Any, other_scores: Any, limit: float) -> float:
+    return _hits_reference(-np.asarray(member_scores), -np.asarray(other_scores), limit)
+
+
+def _two_rules(member_scores: Any, other_scores: Any, limit: float) -> float:
+    members, others = np.asarray(member_scores), np.asarray(other_scores)
+    kept = [t for t in np.concatenate([members, others]) if np.mean(others > t) <= limit]
+    return max((float(np.mean(members >= t)) for t in kept), default=0.0)
+
+
+_HITS_SLIPS: Slips = {
+    "members and others are the other way round": _swapped,
+    "a high score says member; this accuses the low ones": _low_is_member,
+    "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
+    "one rule accuses members and others: score >= threshold for both": _two_rules,
+}
+
+
+# --- q3: the likelihood ratio
+
+
+def _ratio_reference(target: Any, shadows: Any, inside: Any) -> np.ndarray:
+    return lira_scores(target, shadows, np.asarray(inside, bool))
+
+
+def _ratio_cases(rng: np.random.Generator) -> list[Case]:
+    def case(models: int, people: int, label: str) -> Case:
+        inside = rng.permuted(np.tile(np.arange(models) < models // 2, (people, 1)), axis=1).T
+        hard = rng.normal(4, 2, people)
+        shadows = hard + np.where(inside, 1.5, 0.0) + rng.normal(0, 1, inside.shape)
+        shadows = np.where(inside, shadows + rng.normal(0, 0.5, inside.shape), shadows)
+        return Case((hard + rng.normal(1, 1, people), shadows, inside), label)
+
+    return [case(8, 5, "eight shadows, five people"), case(6, 12, "six shadows, twelve people")]
+
+
+def _laws(shadows: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
+    count = group.sum(axis=0)
+    mean = (shadows * group).sum(axis=0) / count
+    return mean, np.sqrt((group * (shadows - mean) ** 2).sum(axis=0) / count)
+
+
+def _ratio(
+    one_mean: bool = False,
+    one_width: bool = False,
+    own_width: bool = False,
+    no_log: bool = False,
+) -> Callable[..., np.ndarray]:
+    """A likelihood ratio with one thing wrong."""
+
+    def score(target: Any, shadows: Any, inside: Any) -> np.ndarray:
+        values, chosen = np.asarray(shadows, float), np.asarray(inside, bool)
+        terms = []
+        for group in (chosen, ~chosen):
+            mean, width = _laws(values, group)
+            if one_mean:
+                mean = np.full_like(mean, values[group].mean())
+            if not own_width:
+                centre = mean
+                width = np.sqrt(np.mean(((values - centre)[group]) ** 2)) * np.ones_like(width)
+            terms.append((mean, width))
+        if one_width:
+            together = np.sqrt(np.mean([terms[0][1] ** 2, terms[1][1] ** 2], axis=0))
+            terms = [(mean, together) for mean, _ in terms]
+        logs = [
+            -0.5 * ((target - mean) / width) ** 2 - (0 if no_log else np.log(width))
+            for mean, width in terms
+        ]
+        return np.asarray(logs[0] - logs[1])
+
+    return score
+
+
+def _reversed(target: Any, shadows: Any, inside: Any) -> np.ndarray:
+    return -_ratio_reference(target, shadows, inside)
+
+
+_RATIO_SLIPS: Slips = {
+    "the sign is the other way round: with minus without": _reversed,
+    "the means were taken over all people; each person has two means of their own": _ratio(
+        one_mean=True
+    ),
+    "each person got a deviation of their own; share one a group, over all people": _ratio(
+        own_width=True
+    ),
+    "-log(deviation) is missing in both terms: a narrow law is taller": _ratio(no_log=True),
+    "both groups got the same deviation; those with and those without each have one": _ratio(
+        one_width=True
+    ),
+}
+
+
+# --- q4: what noise would have to do
+
+
+def _auc_reference(gap: float, spread: float, noise: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.cdf(gap / np.sqrt(2 * (spread**2 + noise**2))))
+
+
+def _auc_cases(rng: np.random.Generator) -> list[Case]:
+    gap, spread = float(rng.uniform(1, 2)), float(rng.uniform(0.8, 1.2))
+    return [
+        Case((gap, spread, 0.0), "no noise"),
+        Case((gap, spread, 0.1), "noise much smaller than the spread"),
+        Case((gap, spread, 3.0), "noise much larger"),
+        Case((0.0, spread, 0.3), "no gap: a coin"),
+    ]
+
+
+def _auc_without(factor: float, square: bool = True) -> Callable[[float, float, float], float]:
+    def wrong(gap: float, spread: float, noise: float) -> float:
+        from scipy.stats import norm
+
+        width = np.sqrt(factor * (spread**2 + noise**2)) if square else factor * (spread + noise)
+        return float(norm.cdf(gap / width))
+
+    return wrong
+
+
+_AUC_SLIPS: Slips = {
+    "two scores are compared, and each has this deviation: the difference has twice the variance": (
+        _auc_without(1)
+    ),
+    "deviations do not add up; variances do": _auc_without(np.sqrt(2), square=False),
+}
+
+
+MEMBERS = (
+    FunctionTask(
+        "q1", "How sure is the model?", 1, scaled_confidence, _confidence_cases,
+        or_explain(_TOLERANCE, _CONFIDENCE_SLIPS),
+        "The true class's logit, minus logsumexp over all other classes' logits.",
+    ),
+    FunctionTask(
+        "q2", "Hits at few false accusations", 2, _hits_reference, _hits_cases,
+        or_explain(_TOLERANCE, _HITS_SLIPS),
+        "Try every score that occurs as threshold, accuse score >= threshold, keep the "
+        "thresholds whose share of accused others is within the limit; 0 if there is none.",
+    ),
+    FunctionTask(
+        "q3", "The likelihood ratio", 3, _ratio_reference, _ratio_cases,
+        or_explain(_TOLERANCE, _RATIO_SLIPS),
+        "Twice the same, for the shadows with and without each person: a mean a person, one "
+        "deviation of what is left, then -((target - mean) / deviation)**2 / 2 - log(deviation).",
+    ),
+    FunctionTask(
+        "q4", "What noise would have to do", 1, _auc_reference, _auc_cases,
+        or_explain(_TOLERANCE, _AUC_SLIPS),
+        "The difference of the two scores is normal: mean gap, variance the sum of both "
+        "variances. The AUC is the probability that it is positive.",
+    ),
+)  # fmt: skip

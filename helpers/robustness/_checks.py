@@ -1,0 +1,67 @@
+"""Checks of settings and arrays, made before any work starts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from helpers.errors import RobustnessError
+
+
+def require_whole(name: str, value: Any, at_least: int) -> None:
+    """Raise RobustnessError unless ``value`` is a whole number of at least ``at_least``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+        raise RobustnessError(f"{name}={value!r} must be a whole number of at least {at_least}.")
+
+
+def require_not_negative(name: str, value: Any) -> None:
+    """Raise RobustnessError unless ``value`` is a finite number of at least zero."""
+    if not _is_number(value) or not 0 <= value < math.inf:
+        raise RobustnessError(f"{name}={value!r} must be a finite number of at least 0.")
+
+
+def require_positive(name: str, value: Any) -> None:
+    """Raise RobustnessError unless ``value`` is a finite number above zero."""
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise RobustnessError(f"{name}={value!r} must be a finite number above 0.")
+
+
+def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise RobustnessError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise RobustnessError(f"{name}={value!r} is not known: choose one of {', '.join(choices)}.")
+
+
+def checked_pairs(
+    inputs: ArrayLike, labels: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0)
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return inputs as float32 and labels as int64, once they are seen to fit each other.
+
+    Raises
+    ------
+    RobustnessError
+        If the numbers of inputs and labels differ, an input lies outside the bounds or is not
+        finite, or a label is not a class index.
+    """
+    rows, classes = np.array(inputs, np.float32), np.asarray(labels)
+    if rows.ndim < 2 or not len(rows) or classes.shape != (len(rows),):
+        raise RobustnessError(
+            f"inputs of shape {rows.shape} and labels of shape {classes.shape}: expected (n, ...) "
+            "and (n,), with n at least 1."
+        )
+    if classes.dtype.kind not in "iu" or classes.min() < 0:
+        raise RobustnessError("labels must be class indices: whole numbers of at least 0.")
+    low, high = bounds
+    if not (rows.min() >= low and rows.max() <= high):  # NaN fails both
+        raise RobustnessError(
+            f"inputs lie between {rows.min():.4g} and {rows.max():.4g}; they must be finite and "
+            f"within [{low:g}, {high:g}]."
+        )
+    return rows, classes.astype(np.int64)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)

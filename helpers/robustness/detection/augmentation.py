@@ -1,0 +1,96 @@
+"""What training does to each picture before the network sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.errors import RobustnessError
+from helpers.robustness.perturbations.registry import PERTURBATIONS, find, perturb
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A recipe of random changes.
+
+    Every picture is turned by quarters and mirrored: seen from above, no direction is special.
+
+    Parameters
+    ----------
+    colour
+        Largest change of brightness and of contrast, as a share; 0 for none.
+    perturbations
+        Names from ``PERTURBATIONS``, one drawn for each picture that is spoilt. Empty for none.
+    severities
+        Severities to draw from.
+    share
+        Share of the pictures that are spoilt; the others keep the network good on clean ones.
+
+    Raises
+    ------
+    RobustnessError
+        If a name is unknown or a number outside its range.
+    """
+
+    colour: float = 0.1
+    perturbations: Sequence[str] = field(default=())
+    severities: Sequence[int] = (1, 2, 3, 4)
+    share: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name in self.perturbations:
+            find(name)
+        if not 0 <= self.colour < 1 or not 0 <= self.share <= 1:
+            raise RobustnessError(
+                f"colour={self.colour} must be in [0, 1) and share={self.share} in [0, 1]."
+            )
+        if not self.severities or not set(self.severities) <= set(range(1, 6)):
+            raise RobustnessError(f"severities={self.severities} must be some of 1 to 5.")
+
+    @classmethod
+    def physical(cls, without: Sequence[str] = ()) -> Augmentation:
+        """Return the recipe with every perturbation of the suite, or all but some.
+
+        A detector that trained on the very perturbations that it is tested on shows how well it
+        learnt them. Leave one out to see what the others teach about it.
+        """
+        for name in without:
+            find(name)
+        return cls(perturbations=tuple(name for name in PERTURBATIONS if name not in without))
+
+    def __call__(
+        self,
+        image: NDArray[np.float32],
+        boxes: NDArray[np.float32],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return a changed image and its boxes."""
+        image, boxes = _turned(image, boxes, int(rng.integers(4)), bool(rng.integers(2)))
+        if self.colour:
+            gain, shift = rng.uniform(-self.colour, self.colour, 2)
+            image = np.clip((image - 0.5) * (1 + gain) + 0.5 + shift, 0, 1).astype(np.float32)
+        if self.perturbations and rng.random() < self.share:
+            name = self.perturbations[rng.integers(len(self.perturbations))]
+            severity = int(rng.choice(list(self.severities)))
+            image, moved = perturb(image, name, severity, rng, boxes)
+            boxes = boxes if moved is None else moved
+        return image, boxes
+
+
+def _turned(
+    image: NDArray[np.float32], boxes: NDArray[np.float32], quarters: int, mirrored: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Turn a picture counter-clockwise by quarters, then mirror it left to right."""
+    turned = np.rot90(image, quarters)
+    for quarter in range(quarters):
+        width = image.shape[1] if quarter % 2 == 0 else image.shape[0]
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([y1, width - x2, y2, width - x1], axis=1)
+    if mirrored:
+        turned = turned[:, ::-1]
+        x1, y1, x2, y2 = boxes.T
+        boxes = np.stack([turned.shape[1] - x2, y1, turned.shape[1] - x1, y2], axis=1)
+    return np.ascontiguousarray(turned), boxes.astype(np.float32)

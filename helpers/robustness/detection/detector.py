@@ -1,0 +1,119 @@
+"""A trained detector: pictures in, boxes out; and the one that ships with the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.data.annotated import Annotated
+from helpers.errors import RobustnessError
+from helpers.robustness.detection.anchors import ssd_anchors
+from helpers.robustness.detection.boxes import Detections, Truth
+from helpers.robustness.detection.decoding import decode_predictions
+from helpers.robustness.detection.ssd import build_ssd
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+PretrainedName = Literal["plain", "physical"]
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """A network with what is needed to read its answers.
+
+    Attributes
+    ----------
+    model
+        From :func:`~helpers.robustness.detection.ssd.build_ssd`.
+    class_names
+        What a label stands for.
+    """
+
+    model: tf.keras.Model
+    class_names: tuple[str, ...]
+
+    @property
+    def side(self) -> int:
+        """Height and width of the pictures that it takes."""
+        return int(self.model.input_shape[1])
+
+    @property
+    def anchors(self) -> NDArray[np.float32]:
+        """float32 ``(anchors, 4)``."""
+        return ssd_anchors(self.side)
+
+    def raw(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's raw answers, float32 ``(n, anchors, num_classes + 4)``."""
+        batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+        return np.concatenate([self.model(batch, training=False).numpy() for batch in batches])
+
+    def detect(self, images: NDArray[np.float32], score: float = 0.05) -> tuple[Detections, ...]:
+        """Find objects.
+
+        Parameters
+        ----------
+        images
+            float32 ``(n, side, side, 3)`` in [0, 1].
+        score
+            Boxes below it are dropped.
+
+        Returns
+        -------
+        tuple of Detections
+            One an image, the surest first.
+        """
+        return decode_predictions(self.raw(images), self.anchors, score)
+
+
+def truths(part: Annotated, boxes: tuple[NDArray[np.float32], ...] | None = None) -> list[Truth]:
+    """Return what there is to be found, for the metrics.
+
+    Parameters
+    ----------
+    part
+        Pictures with boxes. Objects that the edge cuts count neither way.
+    boxes
+        Their boxes where a perturbation has moved them; None takes those of the part.
+    """
+    moved = part.boxes if boxes is None else boxes
+    return [Truth(*one) for one in zip(moved, part.labels, part.cut, strict=True)]
+
+
+def pretrained(name: PretrainedName = "physical") -> Detector:
+    """Return a detector that was trained once on drawn streets, at 96 pixels.
+
+    Parameters
+    ----------
+    name
+        ``"plain"``, trained on clean pictures, or ``"physical"``, on pictures spoilt by the suite
+        of :mod:`helpers.robustness.perturbations`. ``scripts/train_detector.py`` made both; its log
+        lies beside the weights.
+
+    Returns
+    -------
+    Detector
+        Classes *car* and *large vehicle*.
+
+    Raises
+    ------
+    RobustnessError
+        If there is none of this name.
+    """
+    from helpers import models
+    from helpers.data.aerial_drawn import CLASS_NAMES
+
+    if name not in get_args(PretrainedName):
+        raise RobustnessError(
+            f"There is no detector {name!r}: choose one of {', '.join(get_args(PretrainedName))}."
+        )
+    path = Path(models.__file__).parent / "weights" / f"ssd_aerial_{name}.npz"
+    model = build_ssd(len(CLASS_NAMES))
+    with np.load(path) as stored:
+        model.set_weights([stored[key].astype(np.float32) for key in sorted(stored)])
+    return Detector(model, CLASS_NAMES)

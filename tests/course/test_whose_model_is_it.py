@@ -1,0 +1,115 @@
+"""Lab 7's checks: right answers pass in any form, slips are named, and forgeries must be forged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers.course.calling import call
+from helpers.course.checks.whose_model_is_it import LAB, court, evidence, forgery
+from helpers.course.compare import Slips
+from helpers.course.tasks import FunctionTask, Verdict, judge_function
+
+SLIPS: dict[str, Slips] = {
+    "q1": evidence._READ_SLIPS,
+    "q2": evidence._RATE_SLIPS,
+    "q3": evidence._P_SLIPS,
+    "q4": evidence._NEEDED_SLIPS,
+    "q6": court._HEARD_SLIPS,
+}
+
+
+def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
+    task = LAB.task(name)
+    assert isinstance(task, FunctionTask)
+    return judge_function(
+        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
+    )
+
+
+@pytest.mark.parametrize("task", LAB.tasks, ids=lambda task: task.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_passes_on_visible_and_hidden_cases(task: FunctionTask, seed: int) -> None:
+    assert judged(task.name, task.reference, seed).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "slip"), [(n, text) for n, slips in SLIPS.items() for text in slips]
+)
+def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
+    found = judged(name, SLIPS[name][slip])
+    assert found.status == "mismatch"
+    assert found.explanation == slip
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("q1", lambda k, s, m: np.count_nonzero(np.equal(s.dot(k.reshape(-1)) > 0, m))),
+        ("q3", lambda k, n, p: stats.binomtest(k, n, p, alternative="greater").pvalue),
+        ("q5", lambda s, t, f: hashlib.sha256(
+            json.dumps([part.hex() for part in (s, t, f)]).encode()).hexdigest()),
+        ("q5", lambda s, t, f: hashlib.sha256(
+            b"".join(hashlib.sha256(part).digest() for part in (s, t, f))).hexdigest()),
+    ],
+)  # fmt: skip
+def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
+    assert judged(name, other).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda s, t, f: hashlib.sha256(s + t + f).hexdigest(), "where one part ends"),
+        (lambda s, t, f: hashlib.sha256(s + b"|" + f).hexdigest(), "another scheme"),
+        (lambda s, t, f: hashlib.sha256(t + f).hexdigest(), "another secret"),
+        (lambda s, t, f: s.hex(), "can be read"),
+        (lambda s, t, f: hashlib.sha256(s + t + f).digest(), "hexadecimal"),
+        (lambda s, t, f: hashlib.md5(s + t + f).hexdigest(), "hexadecimal"),
+        (
+            lambda s, t, f: hashlib.sha256(
+                b"".join(p.ljust(64, b"\0") for p in (s, t, f))
+            ).hexdigest(),
+            "where one part ends",
+        ),
+    ],
+)
+def test_a_commitment_that_binds_too_little_is_told_so(
+    answer: Callable[..., Any], message: str
+) -> None:
+    found = judged("q5", answer)
+    assert found.status == "mismatch"
+    assert message in found.explanation
+
+
+def _honest(kernel: Any, message: Any, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (len(message), kernel.size))
+
+
+def _obvious(kernel: Any, message: Any, seed: int) -> np.ndarray:
+    row = np.sign(kernel.ravel())
+    return np.where(np.asarray(message)[:, None], row, -row)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (_honest, "bits are read as they should be"),
+        (_obvious, "copies of one another"),
+        (lambda k, m, s: 2 * forgery._forge_reference(k, m, s), "-1 or"),
+        (lambda k, m, s: forgery._forge_reference(k, m, s).T, "shape"),
+        (lambda k, m, s: None, "shape"),
+    ],
+)
+def test_a_forgery_must_read_the_message_and_look_honest(
+    answer: Callable[..., Any], message: str
+) -> None:
+    found = judged("q7", answer)
+    assert found.status == "mismatch"
+    assert message in found.explanation
