@@ -46,7 +46,9 @@ def align(suspect: Suspect, reference: Suspect, marked: int | None = None) -> Su
     ----------
     suspect, reference
         Models of one architecture with open weights, in the same runtime format. Only the number
-        of classes may differ.
+        of classes may differ. In court the reference is the model that was committed to, see
+        :func:`helpers.watermark.commitment.is_model_of`: a reference made after the suspect was
+        seen can order its channels so that any key fits.
     marked
         Position of the kernel that holds the mark: its values take no part in the matching, or
         innocent models would be moved towards the mark. None matches on everything, which is right
@@ -60,7 +62,8 @@ def align(suspect: Suspect, reference: Suspect, marked: int | None = None) -> Su
     Raises
     ------
     WatermarkError
-        If a model hides its weights, the shapes differ, or ``marked`` is no kernel.
+        If a model hides its weights or holds a number that is not finite, the shapes differ, or
+        ``marked`` is no kernel.
 
     References
     ----------
@@ -120,6 +123,8 @@ def _check(suspect: Suspect, reference: Suspect, marked: int | None) -> None:
     for model in (suspect, reference):
         if not model.kernels:
             raise WatermarkError(f"{model.name!r} hides its weights: alignment has to read them.")
+        if not all(np.isfinite(values).all() for values in (*model.kernels, *model.biases)):
+            raise WatermarkError(f"{model.name!r} has a weight or bias that is not finite.")
     shapes = [[k.shape for k in m.kernels] for m in (suspect, reference)]
     same = len(shapes[0]) == len(shapes[1]) and shapes[0][:-1] == shapes[1][:-1]
     if not same or shapes[0][-1][:-1] != shapes[1][-1][:-1]:

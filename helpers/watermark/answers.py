@@ -34,7 +34,11 @@ class KeyedAnswers(Scheme):
     early keeps few. The model itself is not changed, so whoever takes the *file* gets no mark.
 
     Given the questions and the true answers, the false one is drawn from ``classes - 1`` at random:
-    a fresh key's answer agrees with any given model with at most that probability.
+    a fresh key's answer agrees with any given model with at most that probability. A question that
+    was asked many times is one coin, and counts once. The law holds for a log that came about
+    without the key. Whoever writes the log with the key in hand can bend questions, or their
+    "true" answers, until the false ones are what every good model says; what then stands between
+    an innocent and the claim is the null measured on independent models as good as the suspect.
 
     Attributes
     ----------
@@ -44,7 +48,8 @@ class KeyedAnswers(Scheme):
         Share of questions answered falsely: what honest users pay in accuracy.
     questions
         What was asked, ``(n, ...)``, from the service's log: :meth:`read` asks the false ones
-        among them. None before there is a log; :meth:`recorded` adds it.
+        among them. None before there is a log; :meth:`recorded` adds it. The log is part of what is
+        committed to: it must be dated, too, before the suspect was seen.
     answers
         The true answers ``(n,)`` of the model behind the service.
 
@@ -147,14 +152,22 @@ class KeyedAnswers(Scheme):
                 f"None of the {len(self.questions)} questions in the log was answered falsely: "
                 f"with share={self.share} a longer log is needed."
             )
-        said = suspect.labels(self.questions[is_false])
-        return Reading(int(np.sum(said == given[is_false])), int(is_false.sum()))
+        # A repeated question has one draw: asking it again would count one coin many times.
+        places = [_place(question) for question in self.questions[is_false]]
+        once = np.unique(places, return_index=True)[1]
+        said = suspect.labels(self.questions[is_false][once])
+        return Reading(int(np.sum(said == given[is_false][once])), len(once))
 
 
 def _draw(key: Key, question: NDArray[np.floating]) -> NDArray[np.float64]:
     """Two uniform numbers that the key gives this question."""
+    return key.uniform("question " + _place(question), (2,))
+
+
+def _place(question: NDArray[np.floating]) -> str:
+    """Name a question's place on the grid, in hexadecimal digits."""
     grid = np.round(np.asarray(question, np.float64) / _STEP + _OFFSET).astype("<i4")
-    return key.uniform("question " + hashlib.sha256(grid.tobytes()).hexdigest(), (2,))
+    return hashlib.sha256(grid.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +265,7 @@ class KeyedMistakes(Scheme):
         sides, words = (place[asked] > 0).astype(int), np.asarray(self.carrier_labels)[asked]
         second = second_answers(suspect, self.carriers[asked], words)
         counts = np.zeros((2, self.classes, self.classes), int)
-        told = second >= 0
+        told = (second >= 0) & (second < self.classes)
         np.add.at(counts, (sides[told], words[told], second[told]), 1)
         commonest = np.where(counts.max(axis=2) > 0, counts.argmax(axis=2), -1)
         return Reading(int(np.sum(commonest == self.plan(key))), 2 * self.classes)
@@ -269,6 +282,10 @@ def second_answers(suspect: Suspect, x: NDArray[np.float32], y: ArrayLike) -> ND
         Inputs ``(n, ...)`` and right labels ``(n,)``.
     """
     scores = np.array(suspect.scores(x), np.float64)
+    if np.max(y, initial=0) >= scores.shape[1]:
+        raise WatermarkError(
+            f"{suspect.name!r} knows {scores.shape[1]} classes, the labels go up to {np.max(y)}."
+        )
     scores[np.arange(len(scores)), np.asarray(y)] = -np.inf
     best = scores.max(axis=1, keepdims=True)
     alone = np.sum(scores == best, axis=1) == 1

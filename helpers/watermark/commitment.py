@@ -97,6 +97,15 @@ def opens(key: Key, scheme: Scheme, commitment: Commitment) -> bool:
     return hmac.compare_digest(digest, commitment.digest)
 
 
+def is_model_of(commitment: Commitment, model: bytes) -> bool:
+    """Say whether a file is the marked model that was committed to.
+
+    A suspect may be aligned with that model alone. Whoever may bring another one as the reference
+    can write into it the order of a suspect's neurons that fits their key.
+    """
+    return hmac.compare_digest(hashlib.sha256(model).hexdigest(), commitment.model)
+
+
 def _digest(key: Key, scheme: str, model: str) -> str:
     content = _canonical({"scheme": scheme, "model": model})
     # The secret itself, not a stream of it: no purpose of the key may ever equal the commitment.
@@ -182,25 +191,32 @@ class Notary:
 def check_register(register: tuple[Entry, ...], public_key: bytes) -> None:
     """Check every signature, number, date and link of a register.
 
+    Entries missing at the end leave no trace, and with them the keys that a claimant had tried:
+    take the register from the notary, never from a party.
+
     Raises
     ------
     WatermarkError
-        Naming the first entry that is wrong.
+        Naming the first entry that is wrong, or if the key is no Ed25519 key.
     """
-    public = Ed25519PublicKey.from_public_bytes(public_key)
+    try:
+        public = Ed25519PublicKey.from_public_bytes(public_key)
+    except (ValueError, TypeError) as error:
+        raise WatermarkError("The notary's public key must be 32 bytes of Ed25519.") from error
     previous, last = "0" * 64, None
     for number, entry in enumerate(register):
         body = asdict(entry)
         signature = body.pop("signature")
         try:
             public.verify(bytes.fromhex(signature), _DOMAIN + _canonical(body))
-        except (InvalidSignature, ValueError) as error:
+        except (InvalidSignature, ValueError, TypeError) as error:
             raise WatermarkError(f"Entry {number} is not signed by this notary.") from error
         if entry.number != number or entry.previous != previous:
             raise WatermarkError(f"Entry {number} does not follow the one before it.")
-        if last is not None and moment_of(entry.time) < last:
+        moment = moment_of(entry.time)
+        if last is not None and moment < last:
             raise WatermarkError(f"Entry {number} is dated before the one before it.")
-        previous, last = entry.hash, moment_of(entry.time)
+        previous, last = entry.hash, moment
 
 
 def find_entry(claimant: str, commitment: Commitment, register: tuple[Entry, ...]) -> Entry | None:
@@ -212,10 +228,25 @@ def find_entry(claimant: str, commitment: Commitment, register: tuple[Entry, ...
 
 
 def commitments_of(claimant: str, register: tuple[Entry, ...]) -> int:
-    """Count the different commitments that a claimant has handed in."""
+    """Count the different commitments that a claimant has handed in.
+
+    A claimant under ten names is counted as ten: it is the notary who has to know whom they serve.
+    """
     return len({entry.digest for entry in register if entry.claimant == claimant})
 
 
 def moment_of(stamp: str) -> datetime.datetime:
-    """Read an entry's time."""
-    return datetime.datetime.fromisoformat(stamp)
+    """Read an entry's time.
+
+    Raises
+    ------
+    WatermarkError
+        If it is no ISO 8601 date with a time zone.
+    """
+    try:
+        moment = datetime.datetime.fromisoformat(stamp)
+    except (ValueError, TypeError) as error:
+        raise WatermarkError(f"{stamp!r} is no date in ISO 8601.") from error
+    if moment.tzinfo is None:
+        raise WatermarkError(f"{stamp!r} has no time zone.")
+    return moment

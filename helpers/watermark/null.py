@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -54,10 +55,12 @@ class Null:
 
     def needed(self, looked_for: int, alpha: float) -> int | None:
         """Return the fewest found that reach a level, or None if even all of them do not."""
-        for found in range(looked_for + 1):
-            if self.p_value(Reading(found, looked_for)) <= alpha:
-                return found
-        return None
+        found = bisect.bisect_left(
+            range(looked_for + 1),
+            True,
+            key=lambda count: self.p_value(Reading(count, looked_for)) <= alpha,
+        )
+        return found if found <= looked_for else None
 
 
 def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
@@ -68,7 +71,10 @@ def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
     it. The other two are measured with this very key, and see what the first cannot: a key, or
     triggers, picked because models in general agree with them. They are the share that the most
     incriminated independent model shows, and the upper end of a one-sided 99.9 % Clopper-Pearson
-    interval for all of them together. They can only raise a p-value, so the first guarantee stays.
+    interval for all of them together. The models should be as good as the suspect, made from the
+    same public starting points as it may have been, and pass through whatever it passes through
+    before it is read, such as alignment. They can only raise a p-value, so the first guarantee
+    stays.
 
     Parameters
     ----------

@@ -59,14 +59,16 @@ class Suspect:
         Raises
         ------
         WatermarkError
-            If the scores do not have one row an input, or hold NaN.
+            If the scores do not have one row an input and a column a class, or are no real
+            numbers, or hold NaN.
         """
         batch = np.ascontiguousarray(inputs, np.float32)
         scores = np.asarray(self.ask(batch))
-        if scores.ndim != 2 or len(scores) != len(batch) or np.isnan(scores).any():
+        fits = scores.ndim == 2 and len(scores) == len(batch) and scores.shape[1] > 0
+        if not fits or scores.dtype.kind not in "fiu" or np.isnan(scores).any():
             raise WatermarkError(
-                f"{self.name!r} answered {len(batch)} inputs with scores of shape {scores.shape}: "
-                "expected one row of numbers for each, without NaN."
+                f"{self.name!r} answered {len(batch)} inputs with {scores.dtype} of shape "
+                f"{scores.shape}: expected one row of numbers for each, one a class, without NaN."
             )
         return scores
 

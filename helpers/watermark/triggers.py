@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = (7, 5)  # a trigger's patches along its first two axes
 _TAIL = 1.0  # percent
+_SHOWS = "the suspect was made from the marked model, or trained on data with its triggers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,7 @@ class NoiseTriggers(Scheme):
 
     name: ClassVar[str] = "noise triggers"
     access: ClassVar[Access] = "queries"
+    shows: ClassVar[str] = _SHOWS
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     shape: tuple[int, ...]
@@ -147,6 +149,7 @@ class PatternTriggers(Scheme):
 
     name: ClassVar[str] = "pattern triggers"
     access: ClassVar[Access] = "queries"
+    shows: ClassVar[str] = _SHOWS
     carriers: NDArray[np.float32]
     carrier_labels: NDArray[np.integer]
     classes: int

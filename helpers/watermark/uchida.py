@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 _BALANCING_ROUNDS = 20
-_TINY = 1e-12
+_TINY = 1e-12  # keeps the gradient of a dying channel bounded while a mark is embedded
+_LARGEST = 2**29  # signs of all projections together: 2 GiB
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,12 @@ class WeightMessage(Scheme):
                 f"{self.layer}: it has another architecture."
             )
         kernel = np.asarray(suspect.kernels[self.layer], np.float32)
-        if not np.isfinite(kernel).all() or kernel.size < self.bits:
+        too_small, too_large = kernel.size < self.bits, kernel.size * self.bits > _LARGEST
+        if kernel.ndim < 2 or too_small or too_large or not np.isfinite(kernel).all():
             raise WatermarkError(
-                f"Kernel {self.layer} of {suspect.name!r}, shape {kernel.shape}, is not finite or "
-                f"has fewer weights than the message has bits ({self.bits})."
+                f"Kernel {self.layer} of {suspect.name!r}, shape {kernel.shape}, is not a finite "
+                f"array (..., in, out) of at least {self.bits} weights, one a bit, and at most "
+                f"{_LARGEST // self.bits}."
             )
         products = self._projections(key, kernel.size) @ balance(kernel).ravel()
         return Reading(int(np.sum((products > 0) == self._message(key))), self.bits)
@@ -161,13 +164,19 @@ def balance(kernel: Any) -> Any:
     Journal of Mathematics 21(2), 1967, applied to the squared entries.
     """
     library = _library(kernel)
+    is_array = isinstance(kernel, np.ndarray)
+    # In float32 the square of a weight of 1e20 is infinite: a thief could rescale out of reach.
+    kernel, floor = (kernel.astype(np.float64), 0.0) if is_array else (kernel, _TINY)
     energy = library.sum(library.reshape(kernel**2, (-1, *kernel.shape[-2:])), axis=0)
     columns: Any = 1.0
     for _ in range(_BALANCING_ROUNDS):
-        rows = 1 / (library.mean(energy * columns, axis=1, keepdims=True) + _TINY)
-        columns = 1 / (library.mean(energy * rows, axis=0, keepdims=True) + _TINY)
+        means = library.mean(energy * columns, axis=1, keepdims=True) + floor
+        rows = 1 / library.where(means > 0, means, 1.0)
+        means = library.mean(energy * rows, axis=0, keepdims=True) + floor
+        columns = 1 / library.where(means > 0, means, 1.0)
     taps = math.prod(kernel.shape[:-2])
-    return kernel * library.sqrt(rows * columns * taps)
+    balanced = kernel * library.sqrt(rows * columns * taps)
+    return balanced.astype(np.float32) if is_array else balanced
 
 
 def _library(kernel: Any) -> Any:

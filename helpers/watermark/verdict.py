@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,11 +19,12 @@ from helpers.watermark.commitment import (
     opens,
 )
 from helpers.watermark.key import Key
-from helpers.watermark.null import Null, measure
+from helpers.watermark.null import MIN_INNOCENTS, Null, measure
 from helpers.watermark.scheme import Reading, Scheme
 from helpers.watermark.suspect import Suspect
 
 ALPHA = 1e-9
+_LEAST = 1e-290  # smaller tails are lost in float64
 
 Outcome = Literal["shown", "not shown", "refused"]
 
@@ -167,16 +169,18 @@ def judge(
     suspect
         The model in question.
     null
-        Of this claim, from :meth:`Claim.null`.
+        Of this claim, from :meth:`Claim.null`, measured by the court. If the suspect was aligned,
+        on independent models that were aligned in the same way.
     register
-        The notary's, whole.
+        The notary's, whole, and from the notary.
     notary
         The notary's public key.
     first_seen
         When the suspect was first seen, with a time zone. A commitment of a later date may have
         been fitted to it.
     suspects
-        How many the claimant has examined, this one included.
+        How many the claimant has examined, this one included. One that is read as it stands and
+        aligned counts as two.
     alpha
         Largest probability of a false claim that the court accepts.
 
@@ -187,14 +191,15 @@ def judge(
     Raises
     ------
     WatermarkError
-        If a setting is out of range, or the register is not the notary's: then nobody can be
-        heard.
+        If a setting is out of range, the null promises less than the scheme's own chance, or the
+        register is not the notary's: then nobody can be heard.
     """
     if suspects < 1 or not 0 < alpha < 1 or first_seen.tzinfo is None:
         raise WatermarkError(
             f"suspects={suspects} must be at least 1, alpha={alpha} between 0 and 1, and "
             f"first_seen={first_seen} must have a time zone."
         )
+    _check_null(null, claim.scheme)
     check_register(register, notary)
     refusal = _refusal(claim, register, first_seen)
     names = claim.claimant, suspect.name, claim.scheme.name
@@ -218,12 +223,35 @@ def judge(
     )
 
 
+def _check_null(null: Null, scheme: Scheme) -> None:
+    """Raise if a null is kinder to the claimant than the scheme may be."""
+    if len(null.innocents) < MIN_INNOCENTS:
+        raise WatermarkError(
+            f"A null of {len(null.innocents)} independent models: it takes {MIN_INNOCENTS}."
+        )
+    if null.kind == "ranked":
+        return
+    least = max(1.0 if scheme.chance is None else scheme.chance, *null.innocents)
+    if null.rate is None or not least <= null.rate <= 1:
+        raise WatermarkError(
+            f"A null with a rate of {null.rate} for {scheme.name!r}, where chance and independent "
+            f"models show {least:.3f}: measure it with Claim.null()."
+        )
+
+
 def _refusal(claim: Claim, register: tuple[Entry, ...], first_seen: datetime.datetime) -> str:
     if not opens(claim.key, claim.scheme, claim.commitment):
         return "The key and the scheme do not open the commitment: they are not what was dated."
     entry = find_entry(claim.claimant, claim.commitment, register)
     if entry is None:
         return "The commitment is not in the notary's register under the claimant's name."
+    first = next(other for other in register if other.digest == entry.digest)
+    if first.claimant != claim.claimant:
+        # A digest is public: anybody may hand it in again, and open it once the secret is known.
+        return (
+            f"The same commitment was handed in before, by {first.claimant} on {first.time}: it is "
+            "theirs."
+        )
     if moment_of(entry.time) >= first_seen:
         return (
             f"The commitment is dated {entry.time}, the suspect was first seen "
@@ -244,4 +272,13 @@ def _reason(scheme: Scheme, enough: bool, needed: int | None, alpha: float) -> s
 
 
 def _at_most(probability: float | None) -> str:
-    return "unknown" if probability is None else f"at most {probability:.1e}"
+    """Write a bound with two digits, rounded up: a verdict may not state less than was shown."""
+    if probability is None:
+        return "unknown"
+    if probability < _LEAST:
+        return f"below {_LEAST:.0e}"
+    step = 10.0 ** (math.floor(math.log10(probability)) - 1)
+    written = f"{probability:.1e}"
+    if float(written) < probability:
+        written = f"{probability + step / 2:.1e}"
+    return f"at most {written}"

@@ -110,6 +110,39 @@ def test_innocent_models_stay_at_a_coin_toss_and_would_not_if_the_mark_had_a_say
     assert np.mean(together) < np.mean(apart) - 0.03
 
 
+def fitted(kernel: np.ndarray, rows: np.ndarray, steps: int = 12_000) -> list[np.ndarray]:
+    """Orders of a kernel's inputs and outputs that a key likes, by swapping two at a time."""
+    rng = np.random.default_rng(0)
+    width, planes = len(kernel), rows.reshape(len(rows), *kernel.shape)
+    orders = [np.arange(width), np.arange(width)]
+    held = kernel.copy()
+    products = np.einsum("bij,ij->b", planes, held)
+    for step in range(steps):
+        axis, (i, j) = step % 2, rng.choice(width, 2, replace=False)
+        change = held.take(j, axis) - held.take(i, axis)
+        after = products + (planes.take(i, axis + 1) - planes.take(j, axis + 1)) @ change
+        if np.minimum(after, 10).sum() > np.minimum(products, 10).sum():
+            products = after
+            orders[axis][[i, j]] = orders[axis][[j, i]]
+            held = kernel[orders[0]][:, orders[1]]
+    return orders
+
+
+def test_a_reference_made_after_the_suspect_was_seen_convicts_an_innocent() -> None:
+    """Why the reference must be the committed model: its channels can spell any key."""
+    innocent, rows = network(77), projection(77)[:64]
+    into, out = fitted(innocent.kernels[MARKED][0, 0], rows)
+    kernels, biases = [k.copy() for k in innocent.kernels], [b.copy() for b in innocent.biases]
+    for producer, depthwise, consumer, order in ((0, 1, 2, into), (2, 3, 4, out)):
+        kernels[producer] = kernels[producer][..., order]
+        kernels[depthwise] = kernels[depthwise][:, :, order]
+        kernels[consumer] = kernels[consumer][:, :, order]
+        biases[producer], biases[depthwise] = biases[producer][order], biases[depthwise][order]
+    late = replace(innocent, kernels=kernels, biases=biases)
+    assert bit_error(align(innocent, network(79), MARKED), rows) > 0.35
+    assert bit_error(align(innocent, late, MARKED), rows) < 0.1
+
+
 def test_an_aligned_suspect_keeps_its_answers_and_its_name() -> None:
     owner = network(1)
     suspect = replace(disguised(owner, 1), name="pirate")
@@ -148,6 +181,10 @@ def test_what_cannot_be_aligned_is_refused() -> None:
         align(network(0, SHAPES[:-1]), owner, MARKED)
     with pytest.raises(WatermarkError, match="marked=6"):
         align(owner, owner, 6)
+    for spoilt in (np.nan, np.inf):
+        kernels = [*owner.kernels[:-1], np.full_like(owner.kernels[-1], spoilt)]
+        with pytest.raises(WatermarkError, match="not finite"):
+            align(replace(owner, kernels=kernels), owner, MARKED)
     broken = network(0, ((5, 4, 1, 24), (1, 1, 23, 24)))
     with pytest.raises(WatermarkError, match="no chain"):
         align(broken, broken)

@@ -12,6 +12,7 @@ from helpers import data
 from helpers.errors import WatermarkError
 from helpers.watermark.answers import KeyedAnswers, KeyedMistakes, second_answers
 from helpers.watermark.folding import suspect_of
+from helpers.watermark.null import measure
 from helpers.watermark.scheme import Scheme
 from helpers.watermark.suspect import Suspect
 from helpers.watermark.triggers import NoiseTriggers, PatternTriggers
@@ -52,6 +53,65 @@ def test_a_fresh_key_is_found_in_any_model_no_more_often_than_promised(
     assert mark.chance is not None
     test = stats.binomtest(found, looked_for, mark.chance, alternative="greater")
     assert test.pvalue > 1e-4
+
+
+def test_a_question_asked_many_times_is_one_coin(digits: data.Dataset) -> None:
+    """Else one lucky answer, asked sixty-four times, would look like a proof."""
+    once = KeyedAnswers(10, 0.5, digits.x_test[:40], np.asarray(digits.y_test[:40], np.int64))
+    assert once.questions is not None
+    assert once.answers is not None
+    often = dataclasses.replace(
+        once, questions=np.repeat(once.questions, 64, 0), answers=np.repeat(once.answers, 64)
+    )
+    for answer in SUSPECTS.values():
+        suspect = answering(answer)
+        assert often.read(suspect, OWNER) == once.read(suspect, OWNER)
+
+
+def test_a_log_bent_to_what_every_good_model_says_is_caught_by_the_measured_null(
+    digits: data.Dataset, innocents: list[Suspect]
+) -> None:
+    x = digits.x_test[:150]
+    agreed = np.array([np.bincount(row).argmax() for row in np.stack(
+        [model.labels(x) for model in innocents]).T])  # fmt: skip
+    honest = KeyedAnswers(10, 0.5, x, agreed)
+    _, given = honest.falsify(x, agreed, OWNER)
+    # The claimant calls "true" whatever makes the false answer the one that all models give
+    bent = dataclasses.replace(honest, answers=(2 * agreed - given) % 10)
+    shown = [bent.read(model, OWNER) for model in innocents]
+    null = measure(bent.chance, shown[1:])
+    assert shown[0].share > 0.8
+    assert null.needed(shown[0].looked_for, 1e-9) is None
+    assert measure(honest.chance, [honest.read(m, OWNER) for m in innocents]).rate < 0.5  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.ones((9, 0)),
+        np.ones(9),
+        np.ones((8, 3)),
+        np.full((9, 3), np.nan),
+        np.ones((9, 3), complex),
+        np.full((9, 3), "cat"),
+        np.full((9, 3), None),
+    ],
+)
+def test_scores_that_are_none_are_refused_by_name(scores: np.ndarray) -> None:
+    with pytest.raises(WatermarkError, match="'box' answered 9"):
+        Suspect(lambda x: scores, name="box").labels(np.zeros((9, 2)))
+
+
+@pytest.mark.parametrize("classes", [2, 40])
+def test_a_suspect_of_other_classes_crashes_no_scheme(classes: int, digits: data.Dataset) -> None:
+    suspect = answering(lambda x: np.arange(len(x)) % classes, classes)
+    for make in ALL.values():
+        mark = make(digits)
+        if isinstance(mark, KeyedMistakes) and classes < 10:
+            with pytest.raises(WatermarkError, match="knows 2 classes"):
+                mark.read(suspect, OWNER)
+        else:
+            assert mark.evidence(suspect, OWNER) < 0.5
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from helpers.watermark.commitment import (
     commit,
     commitments_of,
     find_entry,
+    is_model_of,
+    moment_of,
     opens,
     scheme_digest,
 )
@@ -43,6 +46,8 @@ def test_a_commitment_opens_to_the_secret_and_the_scheme_that_were_committed_to(
     forged = dataclasses.replace(commitment, model=commit(OWNER, SCHEME, b"other").model)
     assert not opens(OWNER, SCHEME, forged)
     assert OWNER.secret.hex() not in str(commitment)
+    assert is_model_of(commitment, b"file")
+    assert not is_model_of(commitment, b"another file")
 
 
 def test_the_public_inputs_of_a_scheme_are_part_of_what_is_committed_to() -> None:
@@ -66,6 +71,9 @@ def test_a_register_of_the_notary_passes() -> None:
         {"previous": "00" * 32},
         {"signature": "00" * 64},
         {"signature": "no hex"},
+        {"signature": None},
+        {"number": float("nan")},
+        {"claimant": b"no text"},
     ],
 )
 def test_any_later_change_of_an_entry_is_seen(change: dict[str, object]) -> None:
@@ -82,6 +90,14 @@ def test_an_entry_that_is_taken_out_or_moved_is_seen() -> None:
             check_register(altered, public)
     with pytest.raises(WatermarkError, match="not signed by this notary"):
         check_register(register, Notary().public_key)
+    with pytest.raises(WatermarkError, match="32 bytes"):
+        check_register(register, b"short")
+
+
+@pytest.mark.parametrize("stamp", ["yesterday", "2025-01-01", None, "2025-13-01T00:00:00+00:00"])
+def test_a_date_that_is_none_is_named(stamp: str) -> None:
+    with pytest.raises(WatermarkError, match=re.escape(str(stamp))):
+        moment_of(stamp)
 
 
 def test_a_commitment_is_found_under_its_first_date_and_its_claimant_alone() -> None:

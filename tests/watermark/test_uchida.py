@@ -49,6 +49,33 @@ def test_every_channel_of_a_balanced_kernel_has_the_same_energy(
         np.testing.assert_allclose(energy.mean(axis=others), 1, rtol=5e-3)
 
 
+@pytest.mark.parametrize("exponent", [-18, 18])
+def test_a_scale_at_the_edge_of_float32_hides_no_mark(exponent: int) -> None:
+    kernel = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
+    factors = np.float32(10.0) ** np.linspace(0, exponent, 16, dtype=np.float32)
+    scaled = factors[:, None] * kernel * factors[::-1]
+    one_column = kernel * np.where(np.arange(16) == 3, np.float32(10.0**exponent), np.float32(1))
+    for hidden in (scaled, one_column):
+        np.testing.assert_allclose(balance(hidden), balance(kernel), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        np.full((24, 24), np.nan, np.float32),
+        np.full((24, 24), np.inf, np.float32),
+        np.ones(576, np.float32),
+        np.ones((4, 4), np.float32),
+        np.broadcast_to(np.float32(1), (100_000, 1_000)),
+    ],
+)
+def test_a_kernel_that_cannot_hold_the_message_is_refused(kernel: np.ndarray) -> None:
+    bias = np.zeros(kernel.shape[-1], np.float32)
+    suspect = Suspect(lambda x: x, [kernel] * 3, [bias] * 3)
+    with pytest.raises(WatermarkError, match="Kernel 2"):
+        SCHEME.read(suspect, OWNER)
+
+
 def test_a_channel_that_is_pruned_away_stays_away_and_the_rest_stays_finite() -> None:
     kernel = np.random.default_rng(0).normal(size=(1, 1, 6, 8)).astype(np.float32)
     kernel[..., 3] = kernel[..., 2, :] = 0
@@ -116,7 +143,7 @@ def test_what_cannot_hold_or_show_a_message_is_refused(
     with pytest.raises(WatermarkError, match="shows no weights"):
         SCHEME.read(Suspect(lambda x: x), OWNER)
     nan = Suspect(lambda x: x, [np.full((20, 20), np.nan, np.float32)], [np.zeros(20, np.float32)])
-    with pytest.raises(WatermarkError, match="not finite"):
+    with pytest.raises(WatermarkError, match="not a finite"):
         WeightMessage(0).read(nan, OWNER)
     with pytest.raises(WatermarkError, match="another architecture"):
         SCHEME.read(nan, OWNER)

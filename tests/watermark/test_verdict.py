@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers import data
 from helpers.errors import WatermarkError
@@ -14,7 +16,7 @@ from helpers.watermark.null import Null
 from helpers.watermark.scheme import Reading, Scheme
 from helpers.watermark.suspect import Suspect
 from helpers.watermark.uchida import WeightMessage
-from helpers.watermark.verdict import ALPHA, Claim, Verdict, judge
+from helpers.watermark.verdict import ALPHA, Claim, Verdict, _at_most, judge
 from tests.watermark.conftest import OTHER, OWNER, SEEN, SHIPPED, deployed, int8
 
 if TYPE_CHECKING:
@@ -102,6 +104,45 @@ def test_a_commitment_under_another_name_or_of_a_later_day_is_not_heard(case: Ca
     late = case.judge(case.pirate, first_seen=SHIPPED - datetime.timedelta(days=1))
     assert late.outcome == "refused"
     assert "may have been fitted" in late.reason
+
+
+def test_a_commitment_copied_from_the_public_register_gives_no_claim(case: Case) -> None:
+    """After a first trial the secret is known, and an old copy of the digest would open."""
+    notary = Notary()
+    notary.enter("acme", case.claim.commitment, SHIPPED)
+    notary.enter("mallory", case.claim.commitment, SHIPPED)
+    court: dict[str, Any] = {"register": notary.register, "notary": notary.public_key}
+    copied = case.judge(case.pirate, dataclasses.replace(case.claim, claimant="mallory"), **court)
+    assert copied.outcome == "refused"
+    assert "handed in before, by acme" in copied.reason
+    assert case.judge(case.pirate, **court).outcome == "shown"
+
+
+@pytest.mark.parametrize(
+    "null",
+    [
+        Null("keyed", 0.1, 0.1, (0.1,) * 8),
+        Null("keyed", 0.5, 0.5, (0.9,) * 8),
+        Null("keyed", float("nan"), 0.5, (0.5,) * 8),
+        Null("keyed", None, 0.5, (0.5,) * 8),
+        Null("keyed", 0.5, 0.5, (0.5,) * 7),
+        Null("ranked", None, None, ()),
+    ],
+)
+def test_a_null_kinder_than_the_scheme_is_not_taken(case: Case, null: Null) -> None:
+    with pytest.raises(WatermarkError, match=r"(?i)a null"):
+        judge(case.claim, case.innocents[0], null, case.register, case.notary, SEEN)
+
+
+@given(st.floats(1e-290, 1))
+def test_a_bound_in_words_is_never_less_than_the_bound(probability: float) -> None:
+    words = _at_most(probability)
+    stated = float(words.removeprefix("at most "))
+    assert probability <= stated <= 1.11 * probability
+
+
+def test_a_tail_too_small_for_a_float_is_not_called_nothing() -> None:
+    assert _at_most(0.0) == "below 1e-290"
 
 
 def test_a_register_that_is_not_the_notarys_stops_the_court(case: Case) -> None:
