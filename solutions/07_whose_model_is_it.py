@@ -593,7 +593,11 @@ print(verdicts[len(copies)])
 
 # %% [markdown]
 # Read the first text as a judge would. What does each number rest on? The chance of a false claim
-# is for all suspects and both marks together. It lies below `ALPHA`, since bits are whole.
+# is for all suspects and both marks together. It lies below `ALPHA`, since nobody can find half a
+# bit.
+#
+# The copy with the thief's own mark is shown by its weights alone. Training on made it forget our
+# triggers, while the message held: an owner who has two marks may lose one.
 #
 # Then look at the copy that was trained on our answers. It does our work, it was made from our
 # product, and both claims fail. No weight was copied, so no mark in the weights can be; and a thief
@@ -647,7 +651,7 @@ enough = needed(BITS, rates["message"], ALPHA, 1, 1)
 
 tries = np.arange(1, TRIES + 1)
 figure, axis = plt.subplots(figsize=(7, 3.6))
-axis.plot(tries, search.trail, label="best key so far")
+axis.plot(tries, search.trail, drawstyle="steps-post", label="best key so far")
 axis.plot(tries, expected_best(BITS, tries), linestyle="--", label="expected")
 axis.axhline(enough / BITS, color="0.3", linestyle=":", label="what the court asks for")
 axis.set(xscale="log", xlabel="keys tried", ylabel="share of bits found", ylim=(0.4, 1))
@@ -669,8 +673,9 @@ print(judge(swapped, shipped, null, notary.register, notary.public_key, SEEN))
 
 # %% [markdown]
 # One more way is left: Mallory trains *a mark of their own* into our model, as the third thief did.
-# Then both marks are in the copy, and Mallory's reads as well as ours. The dates decide, and one
-# more thing that no date can change. Whose mark is in the file that the *other* committed to?
+# Then both marks are in the copy, and Mallory's, the later one, reads better than ours. The dates
+# decide, and one more thing that no date can change. Whose mark is in the file that the *other*
+# committed to?
 
 # %%
 thief = removal.thief_key(seed)
@@ -698,9 +703,10 @@ lab.memo(
     """
     Sue the four whose products hold our weights: the plain copy, the one rounded to four bits, the
     one with a second mark in it and the one that was shuffled. In each we find our secret message
-    in the file of the device, far above what the court needs; the table in the dossier gives every
-    count and p-value. The whole procedure, seven products and two marks together, accuses anybody
-    innocent with a chance of at most one in a thousand million.
+    in the file of the device, and more of it than the court needs; the table in the dossier gives
+    every count and p-value. In the one with a second mark only the weights speak. The whole
+    procedure, seven products and two marks together, accuses anybody innocent with a chance of at
+    most one in a thousand million.
 
     That number rests on two things. The message was drawn by coin before the launch, so a model
     made without it agrees by chance only. And we measured eight models that others could have
@@ -745,6 +751,6 @@ lab.report()
 
 # %% [markdown]
 # **Where to go next.** Change `BITS` to 48 and run the lab again: which verdicts change, and which
-# of the acceptance criteria is it that can no longer be met? Then give the thief a better weapon:
+# of the acceptance criteria is in danger? Then give the thief a better weapon:
 # train the third copy longer, until its accuracy drops, and find out which goes first, the words or
 # the mark.
