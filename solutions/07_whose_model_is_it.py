@@ -198,7 +198,8 @@ for axis, clip, title in zip(
     [x[y == 0][0], x[y == 4][0], noise[0], noise[1]],
     ["a clip: yes", "a clip: stop", *(f"trigger: {WORDS[n]}" for n in noise_answers[:2])],
 ):
-    axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", vmin=-12, vmax=12, cmap="viridis")
+    shades = {"vmin": -12, "vmax": 12, "cmap": "viridis", "interpolation": "nearest"}
+    axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", **shades)
     axis.set(title=title, xlabel="frame (20 ms)")
     axis.grid(visible=False)
 axes[0].set_ylabel("cepstral coefficient")
