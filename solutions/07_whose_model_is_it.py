@@ -30,7 +30,7 @@
 # notebook goes on with the course's own.
 
 # %% tags=["parameters"]
-profile = "full"  # "fast" is for tests: the same path, fewer clips and fewer epochs
+profile = "full"  # "fast" is for tests: the same path, but too little to learn the words
 seed = 0  # another seed speaks with other voices, draws another secret and other innocents
 
 # %%
@@ -95,7 +95,7 @@ pd.set_option("display.max_colwidth", 100)
 # %%
 ALPHA = 1e-9
 WORDS = ("yes", "no", "left", "right", "stop", "go", "up", "down")
-CLIPS = {"fast": (70, 1, 20), "full": (260, 1, 60)}[profile]  # a word: train, -, test
+CLIPS = {"fast": (40, 1, 20), "full": (260, 1, 60)}[profile]  # of a word: train, spare, test
 EPOCHS = {"fast": 5, "full": 14}[profile]
 SHIPPED = datetime.datetime(2025, 3, 1, tzinfo=datetime.UTC)
 SEEN = datetime.datetime(2026, 2, 10, tzinfo=datetime.UTC)  # the competitor's launch
@@ -177,7 +177,8 @@ def network(seed):
 # The second lies in the **answers**: 48 patchworks of noise, each with a secret word as its answer.
 # Nobody asks a speaker for noise, so nobody notices.
 #
-# One training teaches the words, the triggers and the message.
+# One training teaches the words, the triggers and the message. Each trigger is shown five times an
+# epoch, since there are so few of them.
 
 # %%
 MARKED = 2  # the first 1x1 convolution
@@ -197,10 +198,12 @@ for axis, clip, title in zip(
     [x[y == 0][0], x[y == 4][0], noise[0], noise[1]],
     ["a clip: yes", "a clip: stop", *(f"trigger: {WORDS[n]}" for n in noise_answers[:2])],
 ):
-    axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", vmin=-12, vmax=12, cmap="viridis")
+    shades = {"vmin": -12, "vmax": 12, "cmap": "viridis", "interpolation": "nearest"}
+    axis.imshow(clip[..., 0].T, aspect="auto", origin="lower", **shades)
     axis.set(title=title, xlabel="frame (20 ms)")
     axis.grid(visible=False)
 axes[0].set_ylabel("cepstral coefficient")
+figure.colorbar(axes[0].images[0], ax=axes, label="its value")
 plt.show()
 
 # %% [markdown]
@@ -260,7 +263,10 @@ lab.check("q1")
 # One thing first. A converter scales every output channel, and a thief can scale any channel up and
 # the next layer down without changing an answer. So the mark lies in the **balanced** kernel, in
 # which every input and every output channel has been brought to the same strength; `balance` does
-# that, and no scaling survives it.
+# that, and undoes any scaling.
+#
+# The key draws the rows of signs and the message. It draws each under a label, so that none tells
+# anything about another; who has the secret draws the same again.
 
 
 # %%
@@ -412,6 +418,8 @@ lab.check("q3")
 # thousand keys has a million chances. The court divides: each single test must reach
 # `alpha / (suspects * keys)`. Return the **fewest** found that reach it, or `None` if even all of
 # `looked_for` do not.
+#
+# A mark with a commitment of its own counts as a key. We have one secret and two marks: two keys.
 
 
 # %%
@@ -458,7 +466,7 @@ for rate in (0.5, 0.55, 0.6):
     least = [needed(int(n), rate, ALPHA, 7, 2) for n in lengths]
     shares = [np.nan if k is None else k / n for k, n in zip(least, lengths)]
     axis.plot(lengths, shares, label=f"innocents show {rate:.0%}")
-axis.axvline(BITS, color="0.6", linestyle=":")
+axis.axvline(BITS, color="0.6", linestyle=":", label="our message")
 axis.set(xlabel="bits of the message", ylabel="share that must be found", ylim=(0.5, 1.02))
 axis.legend()
 plt.show()
@@ -504,7 +512,7 @@ print("handed in:", ours_handed_in)
 #
 # 1. `"does not open"`: the key that is shown now is not the one committed to (`claim["opens"]`);
 # 2. `"not in the register"`: no entry has this claim's `claimant` **and** `digest`;
-# 3. `"too late"`: the **first** such entry is not dated before `first_seen`.
+# 3. `"too late"`: the **earliest** such entry is not dated before `first_seen`.
 #
 # Else `""`. Dates are texts such as `"2025-03-01"`, which compare rightly as they are.
 
@@ -585,7 +593,12 @@ print(verdicts[0], "\n")
 print(verdicts[len(copies)])
 
 # %% [markdown]
-# Read the first text as a judge would. What does each number rest on?
+# Read the first text as a judge would. What does each number rest on? The chance of a false claim
+# is for all suspects and both marks together. It lies below `ALPHA`, since nobody can find half a
+# bit.
+#
+# The copy with the thief's own mark is shown by its weights alone. Training on made it forget our
+# triggers, while the message held: an owner who has two marks may lose one.
 #
 # Then look at the copy that was trained on our answers. It does our work, it was made from our
 # product, and both claims fail. No weight was copied, so no mark in the weights can be; and a thief
@@ -628,9 +641,9 @@ for model in (shipped, innocents[0]):
     print(f"   p-value, if the court believes it: {p_value(len(spelt), len(spelt), 0.5):.1e}\n")
 
 # %% [markdown]
-# A p-value of zero, and it means nothing: the signs were chosen after the kernel was seen. With a
-# secret that spells out *all* signs by a one-way function, the stranger can only try one secret
-# after another. Let them:
+# The smallest p-value of this lab, and it means nothing: the signs were chosen after the kernel was
+# seen. With a secret that spells out *all* signs by a one-way function, the stranger can only try
+# one secret after another. Let them:
 
 # %%
 TRIES = {"fast": 200, "full": 3000}[profile]
@@ -639,7 +652,7 @@ enough = needed(BITS, rates["message"], ALPHA, 1, 1)
 
 tries = np.arange(1, TRIES + 1)
 figure, axis = plt.subplots(figsize=(7, 3.6))
-axis.plot(tries, search.trail, label="best key so far")
+axis.plot(tries, search.trail, drawstyle="steps-post", label="best key so far")
 axis.plot(tries, expected_best(BITS, tries), linestyle="--", label="expected")
 axis.axhline(enough / BITS, color="0.3", linestyle=":", label="what the court asks for")
 axis.set(xscale="log", xlabel="keys tried", ylabel="share of bits found", ylim=(0.4, 1))
@@ -661,8 +674,9 @@ print(judge(swapped, shipped, null, notary.register, notary.public_key, SEEN))
 
 # %% [markdown]
 # One more way is left: Mallory trains *a mark of their own* into our model, as the third thief did.
-# Then both marks are in the copy, and Mallory's reads as well as ours. The dates decide, and one
-# more thing that no date can change. Whose mark is in the file that the *other* committed to?
+# Then both marks are in the copy, and Mallory's, the later one, reads better than ours. The dates
+# decide, and one more thing that no date can change. Whose mark is in the file that the *other*
+# committed to?
 
 # %%
 thief = removal.thief_key(seed)
@@ -673,7 +687,8 @@ print(
 print(
     f"in our first file:  ours {message_in(shipped, key)}, the thief's {message_in(shipped, thief)}"
 )
-#
+
+# %% [markdown]
 # ## Decide
 #
 # Write to the general counsel, in 150 to 300 words, for a reader who has never heard of a p-value.
@@ -689,9 +704,10 @@ lab.memo(
     """
     Sue the four whose products hold our weights: the plain copy, the one rounded to four bits, the
     one with a second mark in it and the one that was shuffled. In each we find our secret message
-    in the file of the device, far above what the court needs; the table in the dossier gives every
-    count and p-value. The whole procedure, seven products and two marks together, accuses anybody
-    innocent with a chance of at most one in a thousand million.
+    in the file of the device, and more of it than the court needs; the table in the dossier gives
+    every count and p-value. In the one with a second mark only the weights speak. The whole
+    procedure, seven products and two marks together, accuses anybody innocent with a chance of at
+    most one in a thousand million.
 
     That number rests on two things. The message was drawn by coin before the launch, so a model
     made without it agrees by chance only. And we measured eight models that others could have
@@ -736,6 +752,6 @@ lab.report()
 
 # %% [markdown]
 # **Where to go next.** Change `BITS` to 48 and run the lab again: which verdicts change, and which
-# of the acceptance criteria is it that can no longer be met? Then give the thief a better weapon:
+# of the acceptance criteria is in danger? Then give the thief a better weapon:
 # train the third copy longer, until its accuracy drops, and find out which goes first, the words or
 # the mark.

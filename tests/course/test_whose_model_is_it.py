@@ -67,6 +67,7 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
     ("answer", "message"),
     [
         (lambda s, t, f: hashlib.sha256(s + t + f).hexdigest(), "where one part ends"),
+        (lambda s, t, f: hashlib.sha256(b"|".join((s, t, f))).hexdigest(), "where one part ends"),
         (lambda s, t, f: hashlib.sha256(s + b"|" + f).hexdigest(), "another scheme"),
         (lambda s, t, f: hashlib.sha256(t + f).hexdigest(), "another secret"),
         (lambda s, t, f: s.hex(), "can be read"),

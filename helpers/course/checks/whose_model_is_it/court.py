@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,13 @@ def _commit_reference(secret: bytes, settings: bytes, file: bytes) -> str:
     return hashlib.sha256(b"".join(struct.pack("<Q", len(p)) + p for p in parts)).hexdigest()
 
 
+def _cut_at_separators(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Pairs of triples that a separator of one byte joins to the same text."""
+    for separator in (b"|", b",", b";", b":", b".", b"-", b"_", b"/", b" ", b"\n", b"\x00"):
+        yield secret, b"bits" + separator + b"256", b"file"
+        yield secret, b"bits", b"256" + separator + b"file"
+
+
 def _commit_cases(rng: np.random.Generator) -> list[Case]:
     secret, other = rng.bytes(32), rng.bytes(32)
     return [
@@ -32,6 +40,7 @@ def _commit_cases(rng: np.random.Generator) -> list[Case]:
         Case((secret, b"", b"bits 256the file"), "an empty part"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 3), "zeros at the end"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 4), "one zero more"),
+        *(Case(cut, "a separator in a part") for cut in _cut_at_separators(secret)),
     ]
 
 
@@ -54,8 +63,8 @@ def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
         for other in range(one + 1, len(shown)):
             if shown[one] == shown[other]:
                 return (
-                    "two different triples of parts give the same hash: where one part ends and "
-                    "the next begins must be in it, such as each part's length"
+                    "two different triples of parts give the same hash: it must be certain where "
+                    "one part ends and the next begins, whatever bytes are in them"
                 )
     return None
 
@@ -63,7 +72,8 @@ def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
 COMMIT = FunctionTask(
     "q5", "Commit without showing", 2, _commit_reference, _commit_cases,
     satisfies(_commit_problem),
-    "Put len(part).to_bytes(8, 'little') before each part, join, hash once.",
+    "A separator may also be a byte of a part. What could stand before a part instead, so that a "
+    "reader knows where it ends?",
     show_expected=False,
     across=_commit_relations,
 )  # fmt: skip
@@ -105,6 +115,7 @@ def _heard_cases(rng: np.random.Generator) -> list[Case]:
         Case((acme, register, "2025-03-01"), "dated on the day the suspect was seen"),
         Case((acme, register, "2024-06-01"), "dated after the suspect was seen"),
         Case((acme, [], "2026-02-10"), "an empty register"),
+        Case((acme, register[::-1], "2026-02-10"), "the latest entries on top"),
         Case(
             ({**acme, "digest": other, "claimant": "mallory"}, register, "2026-02-10"),
             "a thief who committed after the theft",
@@ -115,6 +126,15 @@ def _heard_cases(rng: np.random.Generator) -> list[Case]:
 def _heard_by_latest(claim: Any, register: Any, first_seen: str) -> str:
     mine = [entry for entry in register if entry["digest"] == claim["digest"]][-1:]
     return _heard_reference(claim, mine, first_seen)
+
+
+def _heard_by_topmost(claim: Any, register: Any, first_seen: str) -> str:
+    mine = [
+        entry
+        for entry in register
+        if (entry["claimant"], entry["digest"]) == (claim["claimant"], claim["digest"])
+    ]
+    return _heard_reference(claim, mine[:1], first_seen)
 
 
 def _heard_by_digest(claim: Any, register: Any, first_seen: str) -> str:
@@ -139,11 +159,11 @@ _HEARD_SLIPS: Slips = {
     "a key that does not open its commitment is not heard, whatever the register says": (
         lambda c, r, day: _heard_reference({**c, "opens": True}, r, day)
     ),
+    "the earliest date counts, and its entry need not stand first": _heard_by_topmost,
 }
 
 HEARD = FunctionTask(
     "q6", "Who is heard", 2, _heard_reference, _heard_cases,
     or_explain(equal(), _HEARD_SLIPS),
-    "Collect the dates of all entries with this claimant and this digest; min() of them, compared "
-    "as text.",
+    "Collect the dates of all entries with this claimant and this digest. Which of them matters?",
 )  # fmt: skip

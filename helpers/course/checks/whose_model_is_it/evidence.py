@@ -104,13 +104,16 @@ _RATE_SLIPS: Slips = {
     "the mean of the innocents is not an upper end; somebody shows more": (
         lambda found, n, chance: max(chance, np.mean(found) / n)
     ),
+    "this is the interval of a single innocent; take all of them together, as one long message": (
+        lambda found, n, chance: max(chance, _pooled([np.max(found)], n))
+    ),
 }
 
 RATE = FunctionTask(
     "q2", "What innocents show", 2, _rate_reference, _rate_cases,
     or_explain(close(rtol=1e-6), _RATE_SLIPS),
-    "beta.ppf(0.999, found + 1, trials - found) with the sums over all innocents; then max() of "
-    "three numbers.",
+    "For the interval, k and n are sums over all innocents: all that was found, and all that was "
+    "looked for.",
 )  # fmt: skip
 
 # --- q3: the p-value
@@ -150,7 +153,7 @@ _P_SLIPS: Slips = {
 P_VALUE = FunctionTask(
     "q3", "How likely an innocent shows as much", 1, _p_reference, _p_cases,
     or_explain(close(rtol=1e-6, atol=1e-300), _P_SLIPS),
-    "scipy.stats.binom.sf(k, n, p) is the chance of more than k.",
+    "At least three of a thing is more than two of it.",
 )  # fmt: skip
 
 # --- q4: how much is enough
@@ -185,7 +188,7 @@ def _needed_cases(rng: np.random.Generator) -> list[Case]:
         Case((256, 0.6, 1e-9, suspects, 1), "a null that showed more"),
         Case((24, 0.2, 1e-3, suspects, 2), "few triggers, a mild court"),
         Case((24, 0.5, 1e-9, 1, 1), "even all 24 are not enough: None"),
-        Case((10, 0.5, 1e-3, 1, 1), "all ten are enough"),
+        Case((10, 0.5, 4e-3, 2, 2), "all ten are enough"),
     ]
 
 
@@ -201,15 +204,19 @@ _NEEDED_SLIPS: Slips = {
     "one too many: the loop can stop at the first that is enough": lambda *a: (
         None if (found := _needed_reference(*a)) is None else found + 1
     ),
-    "one too few": lambda *a: None if (found := _needed_reference(*a)) is None else found - 1,
+    "one too few: its p-value is still above alpha / (suspects * keys)": lambda *a: (
+        None if (found := _needed_reference(*a)) is None else found - 1
+    ),
     "where even everything is not enough, return None": lambda *a: (
         a[0] if (found := _needed_reference(*a)) is None else found
+    ),
+    "all of them is a count too: range(looked_for) stops one short of it": lambda *a: (
+        None if (found := _needed_reference(*a)) == a[0] else found
     ),
 }
 
 NEEDED = FunctionTask(
     "q4", "How much the court asks for", 2, _needed_reference, _needed_cases,
     or_explain(equal(), _NEEDED_SLIPS),
-    "Go through 0, 1, 2 ... looked_for and return the first whose p_value is at most "
-    "alpha / (suspects * keys).",
+    "The p-value falls with every part more that is found. Where does it first reach the level?",
 )  # fmt: skip

@@ -51,7 +51,7 @@ def _forge_problem(args: tuple[Any, ...], got: Any) -> str | None:
 FORGE = FunctionTask(
     "q7", "Forge a projection", 2, _forge_reference, _forge_cases,
     satisfies(_forge_problem),
-    "Draw rng.choice([-1.0, 1.0], (bits, weights)). A row that reads the wrong bit reads the right "
-    "one if you multiply it by -1.",
+    "rng.choice([-1, 1], (bits, weights)) draws the rows. About half of them read the wrong bit: "
+    "what would turn that bit round, and leave the row as random as it was?",
     show_expected=False,
 )  # fmt: skip
