@@ -858,9 +858,9 @@ for name, share in faces_table.items():
     print(f"{name:20} {share:6.1%} of the staff identified")
 
 # %% [markdown]
-# From the file alone: no more than a guess. With the templates: about as many faces as before:
-# thirty numbers say about as much as a class did. So the templates are the secret now, and where they
-# lie decides. That is a gain. They are five kilobytes instead of a model, small enough for a secure
+# From the file alone: no more than a guess. With the templates: about as many faces as before.
+# Thirty numbers say about as much as a class did, so the templates are the secret now, and where
+# they lie decides. That is a gain. They are five kilobytes instead of a model, small enough for a secure
 # element; one row can be deleted when its owner leaves; and a thief who reads the flash does not
 # have them.
 #
