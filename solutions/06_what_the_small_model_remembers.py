@@ -860,9 +860,9 @@ for name, share in faces_table.items():
 # %% [markdown]
 # From the file alone: no more than a guess. With the templates: about as many faces as before.
 # Thirty numbers say about as much as a class did, so the templates are the secret now, and where
-# they lie decides. That is a gain. They are five kilobytes instead of a model, small enough for a secure
-# element; one row can be deleted when its owner leaves; and a thief who reads the flash does not
-# have them.
+# they lie decides. That is a gain. They are five kilobytes instead of a model, small enough for a
+# secure element; one row can be deleted when its owner leaves; and a thief who reads the flash does
+# not have them.
 #
 # ## Decide
 #
