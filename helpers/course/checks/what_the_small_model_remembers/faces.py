@@ -18,6 +18,7 @@ _TOLERANCE = close(rtol=1e-4, atol=1e-6)
 def _step_with(
     image: Any, kernel: Any, bias: Any, person: int, rate: float, *,
     uphill: bool = False, clip: bool = True, probabilities: bool = True, wanted: bool = True,
+    unit: bool = False,
 ) -> np.ndarray:  # fmt: skip
     from scipy.special import softmax
 
@@ -26,7 +27,10 @@ def _step_with(
     error = softmax(logits) if probabilities else logits
     if wanted:
         error = error - np.eye(len(error))[person]
-    moved = pixels + (rate if uphill else -rate) * (weights @ error)
+    gradient = weights @ error
+    if unit:
+        gradient = gradient / np.linalg.norm(gradient)
+    moved = pixels + (rate if uphill else -rate) * gradient
     return np.clip(moved, 0, 1) if clip else moved
 
 
@@ -52,6 +56,9 @@ _STEP_SLIPS: Slips = {
         lambda *a: _step_with(*a, probabilities=False)
     ),
     "the person does not count: subtract 1 at that class": lambda *a: _step_with(*a, wanted=False),
+    "the gradient was scaled to length one; take it as it is, times rate": (
+        lambda *a: _step_with(*a, unit=True)
+    ),
 }
 
 
@@ -90,6 +97,9 @@ def _with_ties(correlations: Any) -> float:
 _IDENTIFIED_SLIPS: Slips = {
     "rows are inverted images, columns photographs: look along a row": _by_column,
     "a tie points to two people, so to nobody: own must be larger than all others": _with_ties,
+    "this is a number of people; divide by how many there are": lambda c: (
+        len(c) * _identified_reference(c)
+    ),
     "this is the mean correlation with the own photograph": lambda c: float(
         np.mean(np.diagonal(c))
     ),
@@ -162,18 +172,18 @@ FACES = (
     FunctionTask(
         "q5", "One step towards a face", 2, _step_reference, _step_cases,
         or_explain(_TOLERANCE, _STEP_SLIPS),
-        "probabilities = softmax(image @ kernel + bias); subtract 1 at the person; kernel @ that "
-        "is the gradient; step against it; np.clip.",
+        "From the inside out: logits, probabilities, their error at the person, the gradient, the "
+        "step. The image is a row, so it stands left of the kernel; the error stands right of it.",
     ),
     FunctionTask(
         "q6", "Who is it?", 1, _identified_reference, _identified_cases,
         or_explain(_TOLERANCE, _IDENTIFIED_SLIPS),
-        "Set the diagonal of a copy to -inf; compare the diagonal with what remains, row by row.",
+        "Each row against its own diagonal entry: what is the largest of the rest?",
     ),
     FunctionTask(
         "q7", "Recognise without a class", 2, _recognise_reference, _recognise_cases,
         or_explain(equal(), _RECOGNISE_SLIPS),
-        "Divide rows by their lengths; codes @ templates.T; argmax a row, or -1 where the largest "
-        "is below the threshold. Nobody enrolled: -1 for all.",
+        "All cosines are one matrix product of rows of length one. With nobody enrolled it has no "
+        "column to look for a largest in: answer that first.",
     ),
 )  # fmt: skip

@@ -129,6 +129,7 @@ def _ratio(
     one_mean: bool = False,
     one_width: bool = False,
     own_width: bool = False,
+    raw_width: bool = False,
     no_log: bool = False,
 ) -> Callable[..., np.ndarray]:
     """A likelihood ratio with one thing wrong."""
@@ -141,7 +142,7 @@ def _ratio(
             if one_mean:
                 mean = np.full_like(mean, values[group].mean())
             if not own_width:
-                centre = mean
+                centre = values[group].mean() if raw_width else mean
                 width = np.sqrt(np.mean(((values - centre)[group]) ** 2)) * np.ones_like(width)
             terms.append((mean, width))
         if one_width:
@@ -168,6 +169,8 @@ _RATIO_SLIPS: Slips = {
     "each person got a deviation of their own; share one a group, over all people": _ratio(
         own_width=True
     ),
+    "the deviation is of the confidences themselves; take it of their distances to each person's "
+    "own mean": _ratio(raw_width=True),
     "-log(deviation) is missing in both terms: a narrow law is taller": _ratio(no_log=True),
     "both groups got the same deviation; those with and those without each have one": _ratio(
         one_width=True
@@ -204,11 +207,20 @@ def _auc_without(factor: float, square: bool = True) -> Callable[[float, float, 
     return wrong
 
 
+def _noise_on_one_draw(gap: float, spread: float, noise: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.cdf(gap / np.sqrt(2 * spread**2 + noise**2)))
+
+
 _AUC_SLIPS: Slips = {
     "two scores are compared, and each has this deviation: the difference has twice the variance": (
         _auc_without(1)
     ),
     "deviations do not add up; variances do": _auc_without(np.sqrt(2), square=False),
+    "the noise comes on both draws, so its variance counts twice, like the spread's": (
+        _noise_on_one_draw
+    ),
 }
 
 
@@ -216,24 +228,25 @@ MEMBERS = (
     FunctionTask(
         "q1", "How sure is the model?", 1, scaled_confidence, _confidence_cases,
         or_explain(_TOLERANCE, _CONFIDENCE_SLIPS),
-        "The true class's logit, minus logsumexp over all other classes' logits.",
+        "The right form, row by row. Take out each row's own class in a copy, then logsumexp over "
+        "the rest.",
     ),
     FunctionTask(
         "q2", "Hits at few false accusations", 2, _hits_reference, _hits_cases,
         or_explain(_TOLERANCE, _HITS_SLIPS),
-        "Try every score that occurs as threshold, accuse score >= threshold, keep the "
-        "thresholds whose share of accused others is within the limit; 0 if there is none.",
+        "Only scores that occur need trying as thresholds. What share of the others does each "
+        "accuse? It may be that none keeps to the limit.",
     ),
     FunctionTask(
         "q3", "The likelihood ratio", 3, _ratio_reference, _ratio_cases,
         or_explain(_TOLERANCE, _RATIO_SLIPS),
-        "Twice the same, for the shadows with and without each person: a mean a person, one "
-        "deviation of what is left, then -((target - mean) / deviation)**2 / 2 - log(deviation).",
+        "Both brackets are the same function, of the shadows with and of those without each "
+        "person: a mean a person, and one deviation of what is left when the means are gone.",
     ),
     FunctionTask(
         "q4", "What noise would have to do", 1, _auc_reference, _auc_cases,
         or_explain(_TOLERANCE, _AUC_SLIPS),
-        "The difference of the two scores is normal: mean gap, variance the sum of both "
-        "variances. The AUC is the probability that it is positive.",
+        "The AUC is the probability that the difference of the two draws is positive. What is its "
+        "mean, and what is its variance?",
     ),
 )  # fmt: skip
