@@ -364,6 +364,23 @@ def repeats_to_pin(epsilon: float, deviations: float) -> int:
 
 
 @answer
+def repeats_cost(epsilon: float, deviations: float) -> float:
+    """What these answers cost by plain composition."""
+    return composed_epsilon(epsilon, repeats_to_pin(epsilon, deviations))
+
+
+@answer
+def clients_for_noise(multiplier: float, noise: float, clip: float, dimensions: int,
+                      liars: float) -> int:  # fmt: skip
+    """Fewest clients at which a trimmed mean's noise is small enough for a multiplier.
+
+    One client moves the trimmed mean of clipped coordinates by at most 2 c sqrt(d) / (n - 2f).
+    """
+    move = 2 * clip * math.sqrt(dimensions)
+    return math.ceil(multiplier * move / (noise * (1 - 2 * liars)))
+
+
+@answer
 def desk_charges(requests: list[list[float]], budget: float) -> list[float]:
     """What a desk charges for (question, epsilon): 0 for a repeat, -1 for a refusal."""
     spent, recorded, charges = 0.0, set(), []
