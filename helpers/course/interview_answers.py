@@ -372,11 +372,10 @@ def repeats_cost(epsilon: float, deviations: float) -> float:
 @answer
 def clients_for_noise(multiplier: float, noise: float, clip: float, dimensions: int,
                       liars: float) -> int:  # fmt: skip
-    """Fewest clients at which a trimmed mean's noise is small enough for a multiplier.
+    """Fewest clients at which a trimmed mean's noise is small enough for a multiplier."""
+    from helpers.federated.secure.aggregators import RobustThenPrivate
 
-    One client moves the trimmed mean of clipped coordinates by at most 2 c sqrt(d) / (n - 2f).
-    """
-    move = 2 * clip * math.sqrt(dimensions)
+    move = RobustThenPrivate(0, clip, multiplier).sensitivity(1, dimensions)
     return math.ceil(multiplier * move / (noise * (1 - 2 * liars)))
 
 
