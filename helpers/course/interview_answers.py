@@ -212,6 +212,12 @@ def total_noise_for_auc(gap: float, area: float) -> float:
 
 
 @answer
+def leftover_for_auc(gap: float, scatter: float, area: float) -> float:
+    """Rounding noise for an area, if deviations and not their squares added: a slip."""
+    return total_noise_for_auc(gap, area) - scatter
+
+
+@answer
 def members_found(members: list[float], others: list[float], limit: float) -> float:
     """Highest true-positive rate of a threshold with at most so many false positives."""
     from helpers.privacy.membership.threshold import threshold_attack
