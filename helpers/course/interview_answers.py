@@ -377,6 +377,13 @@ def fewest_of_many(trials: int, chance: float, false_claims: float, tests: int) 
 
 
 @answer
+def extra_matches(trials: int, chance: float, false_claims: float, tests: int) -> int:
+    """Matches that several tests ask for beyond a single one."""
+    many = fewest_of_many(trials, chance, false_claims, tests)
+    return many - fewest_matches(trials, chance, false_claims)
+
+
+@answer
 def fewest_for_claim(trials: int, innocent_shares: list[float], false_claims: float,
                      tests: int) -> int:  # fmt: skip
     """Fewest bits for a claim, by the largest of one half and what innocents show; -1 if none."""
