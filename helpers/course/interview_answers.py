@@ -656,11 +656,11 @@ def zero_point(low: float, high: float) -> int:
 
 
 @answer
-def slowdown(device: str, arithmetic: str, macs: int, weights: int, activations: int,
-             milliseconds: float) -> float:  # fmt: skip
-    """A measured latency as a multiple of what no software beats."""
+def slowdown_of_rate(device: str, arithmetic: str, macs: int, weights: int, activations: int,
+                     per_second: float) -> float:  # fmt: skip
+    """A published rate's latency as a multiple of what no software beats."""
     bound = roofline_milliseconds(device, arithmetic, macs, weights, activations)
-    return milliseconds / bound
+    return 1000 / per_second / bound
 
 
 @answer
