@@ -420,6 +420,7 @@ lab.check("q3")
 # `looked_for` do not.
 #
 # A mark with a commitment of its own counts as a key. We have one secret and two marks: two keys.
+# And a suspect whose message may be read twice, as it stands and aligned, is tried twice.
 
 
 # %%
@@ -438,11 +439,12 @@ def needed(looked_for, rate, alpha, suspects, keys):
 lab.check("q4")
 
 # %%
+TRIED = 2 * len(suspects)
 rows = []
 for suspect in suspects:
     for name, (read, looked_for, _) in MARKS.items():
         found = read(suspect, key)
-        least = needed(looked_for, rates[name], ALPHA, len(suspects), len(MARKS))
+        least = needed(looked_for, rates[name], ALPHA, TRIED, len(MARKS))
         rows.append(
             {
                 "suspect": suspect.name,
@@ -463,7 +465,7 @@ pd.DataFrame(rows)
 lengths = np.arange(16, 401, 8)
 figure, axis = plt.subplots(figsize=(7, 3.6))
 for rate in (0.5, 0.55, 0.6):
-    least = [needed(int(n), rate, ALPHA, 7, 2) for n in lengths]
+    least = [needed(int(n), rate, ALPHA, TRIED, 2) for n in lengths]
     shares = [np.nan if k is None else k / n for k, n in zip(least, lengths)]
     axis.plot(lengths, shares, label=f"innocents show {rate:.0%}")
 axis.axvline(BITS, color="0.6", linestyle=":", label="our message")
@@ -568,7 +570,7 @@ for scheme in (message_scheme, trigger_scheme):
 
 nulls = [claim.null(innocents) for claim in claims]
 verdicts = [
-    judge(claim, s, null, notary.register, notary.public_key, SEEN, len(suspects), ALPHA)
+    judge(claim, s, null, notary.register, notary.public_key, SEEN, TRIED, ALPHA)
     for claim, null in zip(claims, nulls)
     for s in suspects
 ]

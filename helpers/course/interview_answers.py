@@ -24,6 +24,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 ANSWERS: dict[str, Callable[..., Any]] = {}
 
 _MEGA = 1e6
+_YEAR = 365.25 * 86_400  # seconds
 
 
 def answer(function: Function) -> Function:
@@ -213,6 +214,52 @@ def clip_and_scale(gradients: list[list[float]], clip: float, expected: float) -
 def expected_count(trials: int, probability: float) -> float:
     """Mean number of successes."""
     return trials * probability
+
+
+@answer
+def membership_auc(gap: float, scatter: float, rounding: float) -> float:
+    """Area under the curve of the best attack on one record, both groups normal."""
+    from scipy.stats import norm
+
+    return float(norm.cdf(gap / math.sqrt(2 * (scatter**2 + rounding**2))))
+
+
+@answer
+def rounding_for_auc(gap: float, scatter: float, area: float) -> float:
+    """Deviation of rounding noise that brings the best attack down to an area under the curve."""
+    from scipy.stats import norm
+
+    return math.sqrt((gap / float(norm.ppf(area))) ** 2 / 2 - scatter**2)
+
+
+@answer
+def total_noise_for_auc(gap: float, area: float) -> float:
+    """Deviation of all noise together at which the best attack has an area under the curve."""
+    return rounding_for_auc(gap, 0.0, area)
+
+
+@answer
+def leftover_for_auc(gap: float, scatter: float, area: float) -> float:
+    """Rounding noise for an area, if deviations and not their squares added: a slip."""
+    return total_noise_for_auc(gap, area) - scatter
+
+
+@answer
+def members_found(members: list[float], others: list[float], limit: float) -> float:
+    """Highest true-positive rate of a threshold with at most so many false positives."""
+    from helpers.privacy.membership.threshold import threshold_attack
+
+    return threshold_attack(members, others).tpr_at_fpr(limit)
+
+
+@answer
+def likelihood_score(confidence: float, inside: list[float], outside: list[float]) -> float:
+    """Log-likelihood ratio of one record, each kind of shadow with its own normal law."""
+    from helpers.privacy.membership.lira import lira_scores
+
+    shadows = np.asarray([*inside, *outside], float)[:, None]
+    members = np.arange(len(shadows))[:, None] < len(inside)
+    return float(lira_scores([confidence], shadows, members, variance="example")[0])
 
 
 # --- federated ------------------------------------------------------------------------------------
@@ -453,9 +500,10 @@ def failing_threats(risks: list[float], accepted: list[list[float]], gate: float
 @answer
 def chance_of_matches(matches: int, trials: int, chance: float) -> float:
     """Probability that an innocent model matches at least so many marks: the false claim."""
-    from scipy.stats import binom
+    from helpers.watermark.null import Null
+    from helpers.watermark.scheme import Reading
 
-    return float(binom.sf(matches - 1, trials, chance))
+    return Null("keyed", chance, chance, ()).p_value(Reading(matches, trials))
 
 
 @answer
@@ -467,9 +515,54 @@ def chance_in_any(matches: int, trials: int, chance: float, tests: int) -> float
 @answer
 def fewest_matches(trials: int, chance: float, false_claims: float) -> int:
     """Fewest matches that keep the probability of a false claim at or below a limit."""
-    from scipy.stats import binom
+    from helpers.watermark.null import Null
 
-    return next(k for k in range(trials + 2) if binom.sf(k - 1, trials, chance) <= false_claims)
+    fewest = Null("keyed", chance, chance, ()).needed(trials, false_claims)
+    if fewest is None:
+        raise InterviewError(f"not even {trials} of {trials} matches reach {false_claims:g}.")
+    return fewest
+
+
+@answer
+def fewest_of_many(trials: int, chance: float, false_claims: float, tests: int) -> int:
+    """Fewest matches when the limit holds for all of several tests together (union bound)."""
+    return fewest_matches(trials, chance, false_claims / tests)
+
+
+@answer
+def extra_matches(trials: int, chance: float, false_claims: float, tests: int) -> int:
+    """Matches that several tests ask for beyond a single one."""
+    many = fewest_of_many(trials, chance, false_claims, tests)
+    return many - fewest_matches(trials, chance, false_claims)
+
+
+@answer
+def fewest_for_claim(trials: int, innocent_shares: list[float], false_claims: float,
+                     tests: int) -> int:  # fmt: skip
+    """Fewest bits for a claim, by the largest of one half and what innocents show; -1 if none."""
+    from helpers.watermark.null import Null
+
+    rate = max([0.5, *innocent_shares])
+    fewest = Null("keyed", rate, 0.5, tuple(innocent_shares)).needed(trials, false_claims / tests)
+    return -1 if fewest is None else fewest
+
+
+@answer
+def forging_years(bits: int, matches: int, keys_per_second: float) -> float:
+    """Expected years until one random key matches so many bits of a message."""
+    from helpers.watermark.ambiguity import tries_for
+
+    return tries_for(bits, matches) / keys_per_second / _YEAR
+
+
+@answer
+def disguised(first: list[list[float]], bias: list[float], second: list[list[float]],
+              order: list[int], factors: list[float]) -> list[list[list[float]]]:  # fmt: skip
+    """Two dense layers with the hidden units in another order and at other scales."""
+    scale = np.asarray(factors, float)
+    inward = np.column_stack([first, bias])[order] * scale[:, None]
+    outward = np.asarray(second, float)[:, order] / scale
+    return [inward[:, :-1].tolist(), inward[:, -1:].T.tolist(), outward.tolist()]
 
 
 @answer
@@ -486,6 +579,20 @@ def proportion_high(successes: int, trials: int, error_probability: float) -> fl
     from helpers.privacy.auditing.bounds import proportion_bounds
 
     return proportion_bounds(successes, trials, error_probability)[1]
+
+
+@answer
+def proportion_ends(successes: int, trials: int, confidence: float) -> list[float]:
+    """Two-sided Clopper-Pearson interval of a proportion."""
+    from helpers.robustness.target import proportion_interval
+
+    return list(proportion_interval(successes, trials, confidence))
+
+
+@answer
+def trials_without_failure(most: float, error_probability: float) -> int:
+    """Fewest trials that, all without a failure, put the failure rate below a limit."""
+    return math.ceil(math.log(error_probability) / math.log1p(-most))
 
 
 @answer
@@ -521,6 +628,72 @@ def radius_of_share(sigma: float, share: float) -> float:
 def largest_radius(sigma: float, samples: int, alpha: float) -> float:
     """L2 radius when every sample agrees: no certificate with these samples is larger."""
     return certified_radius(sigma, samples, samples, alpha)
+
+
+@answer
+def samples_for_radius(sigma: float, radius: float, alpha: float) -> int:
+    """Fewest samples with which a smoothed classifier can certify a radius at all."""
+    from scipy.stats import norm
+
+    return math.ceil(math.log(alpha) / float(norm.logcdf(radius / sigma)))
+
+
+@answer
+def certificate_seconds(sigma: float, radius: float, alpha: float, milliseconds: float) -> float:
+    """Least seconds in which one image can get a radius certified, one sample after another."""
+    return samples_for_radius(sigma, radius, alpha) * milliseconds / 1000
+
+
+@answer
+def sampling_seconds(samples: float, milliseconds: float) -> float:
+    """Seconds that a number of inferences takes, one after another."""
+    return samples * milliseconds / 1000
+
+
+@answer
+def lipschitz_radius(margin: float, constant: float, deviation: float) -> float:
+    """L2 radius of a network with an L2 Lipschitz constant (Tsuzuku et al. 2018), for a file whose
+    scores are never further than ``deviation`` from the network's.
+    """
+    return (margin - 2 * deviation) / (math.sqrt(2) * constant)
+
+
+@answer
+def into_budget(clean: list[float], wanted: list[float], epsilon: float) -> list[float]:
+    """Values moved into a maximum-norm budget around the clean ones, and into [0, 1]."""
+    from helpers.robustness.budget import Budget
+
+    moved: list[float] = Budget(epsilon).project([clean], [wanted])[0].tolist()
+    return moved
+
+
+@answer
+def l2_step(clean: list[float], current: list[float], gradient: list[float], step: float,
+            epsilon: float) -> list[float]:  # fmt: skip
+    """One step of projected gradient ascent in L2, within [0, 1]."""
+    from helpers.robustness.budget import Budget
+
+    slope = np.asarray(gradient, float)
+    length = float(np.linalg.norm(slope))
+    wanted = np.asarray(current, float) + (step / length if length else 0.0) * slope
+    moved: list[float] = Budget(epsilon, "l2").project([clean], [wanted])[0].tolist()
+    return moved
+
+
+@answer
+def mean_performance_under_corruption(scores: list[list[float]]) -> float:
+    """Mean over perturbations of the mean over severities (Michaelis et al. 2019)."""
+    from helpers.robustness.perturbations.scores import robustness
+
+    return robustness(1.0, {str(number): row for number, row in enumerate(scores)}).mpc
+
+
+@answer
+def relative_performance(clean: float, scores: list[list[float]]) -> float:
+    """Mean performance under corruption as a share of the clean performance."""
+    from helpers.robustness.perturbations.scores import robustness
+
+    return robustness(clean, {str(number): row for number, row in enumerate(scores)}).relative
 
 
 @answer
@@ -588,6 +761,78 @@ def separable_macs(height: int, width: int, kernel: int, channels_in: int,
                    channels_out: int) -> int:  # fmt: skip
     """Multiply-accumulates of a depthwise-separable convolution, by the size of its output."""
     return height * width * channels_in * (kernel * kernel + channels_out)
+
+
+@answer
+def peak_bytes(sizes: list[int], first: list[int], last: list[int]) -> int:
+    """Most bytes of activations that are alive in one operation; sizes are multiples of 16."""
+    from helpers.edge.arena import plan_arena
+    from helpers.edge.tflite.graph import Graph, Operation, Tensor
+
+    nothing = np.empty(0, np.float32), np.empty(0, np.int64)
+    tensors = tuple(
+        Tensor(index, "", (size,), "int8", *nothing, 0, False, None)
+        for index, size in enumerate(sizes)
+    )
+    operations = tuple(
+        Operation(
+            step,
+            "",
+            tuple(index for index, end in enumerate(last) if end == step),
+            tuple(index for index, start in enumerate(first) if start == step),
+        )
+        for step in range(max(last) + 1)
+    )
+    return plan_arena(Graph("", tensors, operations, (), ())).lower_bound_bytes
+
+
+@answer
+def kernel_weights(codes: list[list[int]], scales: list[float]) -> list[list[float]]:
+    """Weights that int8 codes stand for, one scale an output channel, symmetric about zero."""
+    weights: list[list[float]] = (np.asarray(codes) * np.asarray(scales)[:, None]).tolist()
+    return weights
+
+
+@answer
+def rounded_kernel(weights: list[list[float]], bits: int) -> list[list[float]]:
+    """A kernel rounded to a few bits with one scale a row."""
+    from helpers.edge.quantise import round_weights
+
+    rounded: list[list[float]] = round_weights(weights, bits, axis=0)[0].tolist()
+    return rounded
+
+
+@answer
+def zero_point(low: float, high: float) -> int:
+    """Code of an int8 ruler, from -128, on which zero lies."""
+    return round(-128 - low / quantisation_step(low, high, 8))
+
+
+@answer
+def slowdown_of_rate(device: str, arithmetic: str, macs: int, weights: int, activations: int,
+                     per_second: float) -> float:  # fmt: skip
+    """A published rate's latency as a multiple of what no software beats."""
+    bound = roofline_milliseconds(device, arithmetic, macs, weights, activations)
+    return 1000 / per_second / bound
+
+
+@answer
+def opening_cost(labour: float, unit: float, success: float) -> float:
+    """Expected cost of opening one device, when each failed attempt costs as much again."""
+    return (labour + unit) / success
+
+
+@answer
+def seconds_between_answers(labour: float, unit: float, success: float, questions: int,
+                            hourly: float) -> float:  # fmt: skip
+    """Seconds an answer must take so that asking costs as much as opening a device."""
+    return opening_cost(labour, unit, success) / (questions * hourly) * 3600
+
+
+@answer
+def asking_cost(questions: int, seconds: float, hourly: float) -> float:
+    """Cost of questions at so many seconds each on a bench that is paid by the hour."""
+    return questions * seconds / 3600 * hourly
 
 
 @answer
