@@ -168,7 +168,7 @@ def test_a_whole_mock_at_a_real_terminal(log: PracticeLog) -> None:
                  "--seed", "2", "--log", str(log.path)]  # fmt: skip
     surroundings = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
     terminal = pexpect.spawn(
-        sys.executable, arguments, cwd=str(ROOT), env=surroundings, encoding="utf-8", timeout=60,
+        sys.executable, arguments, cwd=str(ROOT), env=surroundings, encoding="utf-8", timeout=180,
         dimensions=(40, 60),
     )  # fmt: skip
     terminal.expect("Your number[^:]*: ")
@@ -186,7 +186,7 @@ def test_a_whole_mock_at_a_real_terminal(log: PracticeLog) -> None:
     assert len(log.read().attempts) == 1
     terminal = pexpect.spawn(
         sys.executable, [*arguments[:4], "--resume", "--log", str(log.path)], cwd=str(ROOT),
-        encoding="utf-8", timeout=60,
+        encoding="utf-8", timeout=180,
     )  # fmt: skip
     while terminal.expect(["Your number[^:]*: ", "0 to 100 %.*: ", pexpect.EOF]) < 2:
         terminal.sendline("15")
