@@ -708,8 +708,8 @@ lab.memo(
     one with a second mark in it and the one that was shuffled. In each we find our secret message
     in the file of the device, and more of it than the court needs; the table in the dossier gives
     every count and p-value. In the one with a second mark only the weights speak. The whole
-    procedure, seven products and two marks together, accuses anybody innocent with a chance of at
-    most one in a thousand million.
+    procedure, seven products and two marks together, accuses anybody innocent with a
+    chance of at most one in a thousand million.
 
     That number rests on two things. The message was drawn by coin before the launch, so a model
     made without it agrees by chance only. And we measured eight models that others could have
