@@ -172,7 +172,7 @@ class ShadowModels:
     """
 
     model_fn: ModelMaker
-    members: NDArray[np.bool_]
+    members: NDArray[Any]
     weights: list[list[NDArray[Any]]]
 
     def __len__(self) -> int:
