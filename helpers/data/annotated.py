@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.data.dataset import SOURCE_MEANS, Origin
+from helpers.data.dataset import SOURCE_MEANS, Origin, facts_table
 from helpers.errors import DataError
 
 
@@ -157,9 +156,4 @@ class DetectionDataset:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in self._facts()
-        )
-        return f"<table><tbody>{rows}</tbody></table>"
+        return facts_table(self._facts())

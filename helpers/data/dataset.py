@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -205,9 +206,14 @@ class Dataset:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
-            for label, text in self._facts()
-        )
-        return f"<table><tbody>{rows}</tbody></table>"
+        return facts_table(self._facts())
+
+
+def facts_table(facts: Sequence[tuple[str, str]]) -> str:
+    """Return labels and texts as an HTML table; the texts are escaped."""
+    rows = "".join(
+        f"<tr><th scope='row' style='text-align:left'>{html.escape(label)}</th>"
+        f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+        for label, text in facts
+    )
+    return f"<table><tbody>{rows}</tbody></table>"
