@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ IMAGES = np.random.default_rng(1).uniform(0, 1, (12, 12)).astype(np.float32)
 MODEL = b"the model file"
 CLASSIFIER = Classifier(
     lambda rows: rows @ WEIGHTS,
-    sha256="30c06c03ad8ee0e8a6d3a16d2cd1a7d1ae0d7ddd4a5ee1ad4fbb8a56b4cb4e0a",
+    sha256=hashlib.sha256(MODEL).hexdigest(),
 )
 
 
@@ -126,7 +127,7 @@ def _nudge(amount: float) -> Callable[[Any], Any]:
 @pytest.mark.parametrize(
     ("path", "change", "word"),
     [
-        (("images", answered(), "radius"), _nudge(1e-6), "radius must be"),
+        (("images", answered(), "radius"), _nudge(1e-6), "does not follow"),
         (("images", answered(), "radius"), _nudge(-1e-6), "radius must be"),
         (("images", answered(), "label"), lambda label: (label + 1) % 3, "label"),
         (("images", answered(), "label"), lambda label: -1, "abstain"),
@@ -188,7 +189,8 @@ def test_a_file_that_is_not_canonical_json_is_rejected(spoil: Callable[[str], st
 
 def test_another_artefact_is_rejected() -> None:
     with pytest.raises(verifier.RejectedError, match="another file"):
-        verifier.verify(verifier.canonical(CONTENT), MODEL)
+        verifier.verify(verifier.canonical(CONTENT), MODEL + b"!")
+    assert verifier.verify(verifier.canonical(CONTENT), MODEL).artefact_checked
 
 
 def test_a_classifier_without_a_hash_gets_no_certificate(tmp_path: Path) -> None:

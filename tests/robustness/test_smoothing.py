@@ -170,7 +170,7 @@ def test_a_log_of_another_run_or_a_damaged_one_is_refused(spoil: Any, tmp_path: 
     log = tmp_path / "log.jsonl"
     certify(Classifier(linear), points(2), Smoothing(0.5, 50, 5), log=log)
     log.write_text(spoil(log.read_text()))
-    with pytest.raises(RobustnessError, match="log.jsonl|add up"):
+    with pytest.raises(RobustnessError, match=r"log\.jsonl|add up"):
         certify(Classifier(linear), points(2), Smoothing(0.5, 50, 5), log=log)
 
 
@@ -229,11 +229,11 @@ def test_certificates_agree_with_art_on_the_same_noise(network: Any, examples: E
 
     x, how = examples[0][:6], Smoothing(0.2, 500, 50)
 
-    class Art(TensorFlowV2RandomizedSmoothing):
-        stages = [(image, stage) for image in range(len(x)) for stage in (0, 1)]
+    stages = [(image, stage) for image in range(len(x)) for stage in (0, 1)]
 
+    class Art(TensorFlowV2RandomizedSmoothing):
         def _noisy_samples(self, x: np.ndarray, n: int | None = None) -> np.ndarray:
-            image, stage = self.stages.pop(0)
+            image, stage = stages.pop(0)
             count = how.num_samples if stage else how.num_selection
             source = Source(examples[0], "pixels", how.sigma, how.seed, count)
             return next(source.batches([Draw(image, stage, count)]))[1].copy()
