@@ -13,7 +13,7 @@ from helpers import data
 from helpers.edge import convert
 from helpers.edge.runtimes import open_model
 from helpers.errors import RobustnessError
-from helpers.robustness.certification import intervals, lipschitz, training
+from helpers.robustness.certification import interval_training, intervals, lipschitz, training
 from helpers.robustness.certification.outcome import certified_accuracy_curve
 from helpers.robustness.certification.smoothing import Classifier, Smoothing, certify
 from helpers.robustness.gradients import Pgd
@@ -73,8 +73,8 @@ def plain(digits: data.Dataset) -> tf.keras.Model:
 
 @pytest.fixture(scope="module")
 def bounded(plain: tf.keras.Model, digits: data.Dataset) -> tf.keras.Model:
-    how = intervals.IntervalTraining(epochs=12, learning_rate=0.003)
-    return intervals.fit_interval(plain, digits.x_train, digits.y_train, 0.1, how)
+    how = interval_training.IntervalTraining(epochs=12, learning_rate=0.003)
+    return interval_training.fit_interval(plain, digits.x_train, digits.y_train, 0.1, how)
 
 
 MIXED: dict[str, Any] = {}
@@ -136,6 +136,18 @@ def test_a_layer_without_bounds_is_refused(network: tf.keras.Model, examples: Ex
         intervals.certified_linf_radii(network, examples[0], examples[1])
 
 
+def test_a_layer_that_only_derives_from_a_known_one_is_refused() -> None:
+    """A transposed convolution is a Conv2D to Python, and computes something else."""
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [layers.Input((4, 4, 1)), layers.Conv2DTranspose(2, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    with pytest.raises(RobustnessError, match="Conv2DTranspose"):
+        intervals.certified_linf_radii(model, np.zeros((1, 4, 4, 1)), np.array([0]))
+
+
 def test_trained_bounds_certify_what_pgd_cannot_take(
     bounded: tf.keras.Model, examples: Examples
 ) -> None:
@@ -158,12 +170,12 @@ def test_training_for_bounds_is_what_makes_them_useful(
 
 
 def test_the_radius_grows_and_the_clean_loss_fades() -> None:
-    how = intervals.IntervalTraining(clean_share=0.2, growth_share=0.4)
+    how = interval_training.IntervalTraining(clean_share=0.2, growth_share=0.4)
     assert how.schedule(0.1) == (0.0, 1.0)
     assert how.schedule(0.4) == pytest.approx((0.5, 0.75))
     assert how.schedule(0.9) == pytest.approx((1.0, 0.5))
     with pytest.raises(RobustnessError, match="room"):
-        intervals.IntervalTraining(clean_share=0.8, growth_share=0.4)
+        interval_training.IntervalTraining(clean_share=0.8, growth_share=0.4)
 
 
 @pytest.fixture(scope="module")
