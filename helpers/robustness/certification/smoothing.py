@@ -317,7 +317,7 @@ def _tallies(
     batches = source.batches(draws)
     for draw in draws:
         tally, done = np.zeros(0, np.int64), 0
-        while done < draw.count:
+        while done < draw.copies:
             _, batch = next(batches)
             labels, classes = classifier.votes(batch)
             counted = np.bincount(labels, minlength=classes)
