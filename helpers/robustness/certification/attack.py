@@ -20,7 +20,7 @@ from tqdm import tqdm
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import require_whole
 from helpers.robustness.budget import distances
-from helpers.robustness.certification.noise import Draw, Source
+from helpers.robustness.certification.noise import Source
 from helpers.robustness.certification.outcome import Certification
 from helpers.robustness.certification.radius import require_alpha
 from helpers.robustness.certification.smoothing import ESTIMATION, Classifier
@@ -160,8 +160,8 @@ def _shares(
     seed = int(rng.integers(2**63))
     source = Source(images, "pixels", sigma, seed, min(votes, 256), classifier.encode)
     found = np.zeros(len(images))
-    for draw, batch in source.batches([Draw(i, ESTIMATION, votes) for i in range(len(images))]):
-        found[draw.image] += (classifier.votes(batch)[0] == labels[draw.image]).sum()
+    for image, batch in source.batches(range(len(images)), ESTIMATION, votes):
+        found[image] += (classifier.votes(batch)[0] == labels[image]).sum()
     return found / votes
 
 
