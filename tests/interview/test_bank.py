@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Of the book's chapters these teach no skill of their own.
 NO_SUBJECT = {"glossary", "references", "interview-preparation"}
 FEWEST_A_CHAPTER = 1
+# Whoever ticks by length alone may be right as often as a guesser, and by this many standard
+# deviations of the guesser's luck more often.
+LUCK = 2.0
+# And no right choice is longer than the longest wrong one, or shorter than the shortest, by more.
+STANDS_OUT = 1.3
 
 
 def chapters_of_the_book() -> list[str]:
@@ -84,3 +90,29 @@ def test_the_right_choice_is_not_always_the_same_letter(bank: Bank) -> None:
     )
     if places.total() >= 6:
         assert max(places.values()) <= 0.6 * places.total()
+
+
+@pytest.mark.parametrize("form", ["choice", "select-the-threats"])
+@pytest.mark.parametrize("by", [max, min], ids=["longest", "shortest"])
+def test_the_length_of_an_option_does_not_give_it_away(
+    bank: Bank, form: str, by: Callable[[list[int]], int]
+) -> None:
+    right, expected, variance = 0.0, 0.0, 0.0
+    for question in bank.values():
+        if question.format != form:
+            continue
+        lengths = [len(option.text) for option in question.options]
+        picked = [o for o in question.options if len(o.text) == by(lengths)]
+        right += sum(option.right for option in picked) / len(picked)
+        share = sum(option.right for option in question.options) / len(question.options)
+        expected += share
+        variance += share * (1 - share)
+    assert right <= expected + LUCK * variance**0.5
+
+
+def test_no_right_choice_stands_out_by_its_length(bank: Bank) -> None:
+    for question in bank.values():
+        if question.format == "choice":
+            (right,) = (len(option.text) for option in question.options if option.right)
+            wrong = [len(option.text) for option in question.options if not option.right]
+            assert min(wrong) / STANDS_OUT <= right <= STANDS_OUT * max(wrong), question.id
