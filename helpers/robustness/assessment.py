@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -266,7 +266,8 @@ def assess(
     with tqdm(total=5 if has_model else 1, desc="assess", disable=not progress) as bar:
         results = tuple(trial.results(bar))
         masking = trial.masking(bar) if has_model and plan.examined else None
-        compared = trial.against(original, bar) if has_model and original is not None else None
+        paired = has_model and original is not None
+        compared = trial.against(original, results[0], bar) if paired else None
     return Assessment(
         subject, plan, correct, results, masking, compared,
         "" if has_model else without_gradients or "There is no model with gradients.",
@@ -294,21 +295,31 @@ class _Trial:
             settings = {"restarts": plan.restarts, "seed": plan.seed}
             bar.set_postfix_str("PGD")
             found = transfer(*common, self.budget, steps=plan.steps, **settings)
-            results.append(self._result(found, f"PGD-{plan.steps}, cross-entropy", "the file"))
+            results.append(self.saved(found, f"PGD-{plan.steps}, cross-entropy", "the file"))
             bar.update()
             bar.set_postfix_str("several losses")
-            found = worst_case(*common, self.budget, steps=plan.steps, queries=0, **settings)
-            results.append(
-                self._result(found, f"PGD-{plan.steps}, three losses in turn", "the file")
-            )
+            results.append(self.further(results[0]))
             bar.update()
         bar.set_postfix_str("Square")
         found = square(*common, plan.epsilon, queries=plan.queries, seed=plan.seed)
-        results.append(self._result(found, f"Square, {plan.queries} questions", "its answers"))
+        results.append(self.saved(found, f"Square, {plan.queries} questions", "its answers"))
         bar.update()
         return results
 
-    def _result(self, outcome: Outcome, name: str, needs: Needs) -> Result:
+    def further(self, first: Result) -> Result:
+        """Attack what PGD left with the other losses too, and judge it as saved."""
+        left, robust = np.flatnonzero(first.robust), first.robust.copy()
+        name = f"PGD-{self.plan.steps}, three losses in turn"
+        if len(left):
+            rest = replace(self, clean=self.clean[left], truth=self.truth[left])
+            found = worst_case(
+                self.target, rest.clean, rest.truth, self.budget, steps=self.plan.steps,
+                restarts=self.plan.restarts, queries=0, seed=self.plan.seed,
+            )  # fmt: skip
+            robust[left] = rest.saved(found, name, "the file").robust
+        return Result(name, "the file", robust)
+
+    def saved(self, outcome: Outcome, name: str, needs: Needs) -> Result:
         """Judge what an attack made as it can be saved: rounded to 8 bits."""
         stored = round_to_stored(self.clean, outcome.adversarial, self.budget)
         saved = judge(self.target, self.clean, self.truth, stored, attack=name, budget=self.budget)
@@ -328,8 +339,8 @@ class _Trial:
         bar.update()
         return verdict
 
-    def against(self, original: Callable[..., object], bar: tqdm) -> Comparison:
-        """Attack the model that the file was made from in the same way, judged by itself."""
+    def against(self, original: Callable[..., object], ours: Result, bar: tqdm) -> Comparison:
+        """Attack the model that the file was made from as the file was, judged by itself."""
         import tensorflow as tf
 
         bar.set_postfix_str("the original")
@@ -339,19 +350,19 @@ class _Trial:
             return np.concatenate([np.asarray(original(tf.constant(part))) for part in parts])
 
         itself = Target(ask, original, self.target.bounds, "original")  # type: ignore[arg-type]
-        settings = {"steps": self.plan.steps, "seed": self.plan.seed}
-        theirs, ours = (
-            transfer(held, self.clean, self.truth, self.budget, **settings)
-            for held in (itself, self.target)
-        )
+        trial, plan = replace(self, target=itself), self.plan
+        settings = {"steps": plan.steps, "restarts": plan.restarts, "seed": plan.seed}
+        outcome = transfer(itself, self.clean, self.truth, self.budget, **settings)
+        theirs = trial.saved(outcome, ours.attack, "the file")
+        labels = [held.labels(self.clean) for held in (itself, self.target)]
         bar.update()
         only = int((ours.robust & ~theirs.robust).sum()), int((theirs.robust & ~ours.robust).sum())
         return Comparison(
-            float(theirs.correct.mean()),
-            theirs.robust_accuracy,
-            float(ours.correct.mean()),
-            ours.robust_accuracy,
-            float(np.mean(itself.labels(self.clean) == self.target.labels(self.clean))),
-            f"PGD-{self.plan.steps}, cross-entropy, one restart",
-            stats.binomtest(only[0], sum(only)).pvalue if sum(only) else 1.0,
+            float(np.mean(labels[0] == self.truth)),
+            theirs.accuracy,
+            float(np.mean(labels[1] == self.truth)),
+            ours.accuracy,
+            float(np.mean(labels[0] == labels[1])),
+            ours.attack,
+            float(stats.binomtest(only[0], sum(only)).pvalue) if sum(only) else 1.0,
         )
