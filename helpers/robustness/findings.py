@@ -35,7 +35,7 @@ class Finding:
     title
         What is the matter.
     severity
-        By :data:`RULE`.
+        By ``RULE``.
     evidence
         The numbers.
     advice
@@ -49,7 +49,7 @@ class Finding:
 
 
 def severity_of(fell: int, right: int, needs: Needs) -> Severity:
-    """Rate an attack by how many inputs fell to it and what it needs, by :data:`RULE`.
+    """Rate an attack by how many inputs fell to it and what it needs, by ``RULE``.
 
     Parameters
     ----------
