@@ -195,7 +195,7 @@ class Assessment:
         return find(self)
 
     def interval(self, mask: ArrayLike | None = None) -> tuple[float, float]:
-        """Return the exact 95 % interval of a share of inputs; of the robust accuracy if left out.
+        """Return the exact 95% interval of a share of inputs; of the robust accuracy if left out.
 
         Parameters
         ----------

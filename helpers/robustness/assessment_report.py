@@ -21,7 +21,7 @@ SCHEMA = "edgesec-assessment/1"
 METHOD = (
     "An attack shows an upper bound of robust accuracy and never a guarantee. The deployed file "
     "judged every changed image, as it can be saved in 8 bits. An image counts as robust if it was "
-    "right and every attack left it so; intervals are exact (Clopper and Pearson 1934), 95 %, of "
+    "right and every attack left it so; intervals are exact (Clopper and Pearson 1934), 95%, of "
     "the images as a sample. They say nothing about images of another kind."
 )
 _CSS = (
@@ -134,7 +134,7 @@ def _blocks(found: Assessment) -> Iterator[str]:
     subject, plan = found.subject, found.plan
     yield f"# Robustness of {_plain(subject.name)}"
     yield _table(
-        ["", ""],
+        ["Assessed", "Value"],
         [
             ["Model", f"{subject.name}, {subject.num_bytes:,} bytes"],
             ["SHA-256", subject.sha256],
@@ -152,7 +152,7 @@ def _blocks(found: Assessment) -> Iterator[str]:
     yield _plain(RULE)
     yield "## Attacks"
     yield _table(
-        ["Attack", "Needs", "Robust accuracy (95 % interval)", "Questions, median"],
+        ["Attack", "Needs", "Robust accuracy (95% interval)", "Questions, median"],
         [
             [one.attack, one.needs, _share(found, one.robust), str(one.queries or "-")]
             for one in found.results

@@ -20,7 +20,7 @@ FROM_SHARE = (0.1, 0.5)  # of the right inputs that fall: from here on medium, f
 LIKELY = 0.05  # of a two-sided sign test; a difference is shown below it
 RULE = (
     "The share of the once right images that fall within the budget is taken at the lower end of "
-    f"its exact 95 % interval: below {FROM_SHARE[0]:.0%} low, below {FROM_SHARE[1]:.0%} medium, "
+    f"its exact 95% interval: below {FROM_SHARE[0]:.0%} low, below {FROM_SHARE[1]:.0%} medium, "
     "else high. It is one step worse if the attack needs no file, only answers. A doubt about a "
     "number is medium. A note is no weakness."
 )
@@ -94,7 +94,7 @@ def find(found: Assessment) -> tuple[Finding, ...]:
             continue
         fell = right - int(np.logical_and.reduce(chosen).sum())
         evidence = (
-            f"{fell} of {right} right images fall within {found.plan.epsilon * 255:g}/255; 95 % "
+            f"{fell} of {right} right images fall within {found.plan.epsilon * 255:g}/255; 95% "
             "interval {:.0%} to {:.0%}".format(*proportion_interval(fell, right))
         )
         findings.append(Finding(title, severity_of(fell, right, needs), evidence, advice))
