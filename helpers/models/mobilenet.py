@@ -164,7 +164,7 @@ def with_new_head(
         )
     seen = model.layers[-1].input
     features = tf.keras.Model(model.input, seen).predict(np.asarray(images), 256, verbose=0)
-    found = LogisticRegression(max_iter=200).fit(features, classes)
+    found = LogisticRegression(max_iter=500).fit(features, classes)
     head = tf.keras.layers.Dense(num_classes)
     renewed = tf.keras.Model(model.input, head(seen), name=model.name)
     head.set_weights([found.coef_.T.astype(np.float32), found.intercept_.astype(np.float32)])
