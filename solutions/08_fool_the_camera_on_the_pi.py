@@ -471,13 +471,12 @@ nudges = [np.clip(x + rng.choice([-1, 1], x.shape) / 255, 0, 1) for _ in range(4
 for held in (target, original):
     rest = held.scores(x)
     share = flat_share(rest, np.stack([held.scores(rows) for rows in nudges]), y)
-    certain = np.mean(rest.max(axis=1) >= 1 - 1 / 256)
-    print(f"{held.name:14} flat steps {share:.1%}; certain to the last step: {certain:.1%}")
+    print(f"{held.name:14} flat steps {share:.1%}")
 
 # %% [markdown]
-# The float model has a slope everywhere. The file has **plateaus**: where it is nearly certain, the
-# scores sit at the top of their 256 steps, and a small change makes no difference at all. Below is
-# the margin around one such image, along two random directions.
+# The float model has a slope everywhere. The file has **plateaus**: where it is nearly certain, a
+# small change moves its scores by less than one of their 256 steps, and makes no difference at all.
+# Below is the margin around the image that it is surest of, along two random directions.
 
 # %%
 surest = int(np.argmax(np.where(says == y, target.scores(x).max(axis=1), 0)))
@@ -532,7 +531,9 @@ print(f"your own attack, shown to the camera: {yours.sum()} left, with the app o
 
 # %%
 tiny = x[some] + (current[some] - x[some]) / 60
-stopped = overshoot(original, x[some], y[some], tiny, furthest=60, points=40, refinements=8)
+stopped = overshoot(
+    original, x[some], y[some], tiny, norm="linf", furthest=60, points=40, refinements=8
+)
 hit = stopped.fooled & (says == y)[some]
 survived = hit & (target.labels(stopped.adversarial) == y[some])
 print(f"{hit.sum()} images stand just beyond the float model's boundary, by changes of "
