@@ -370,10 +370,13 @@ def by_pgd(held, images, labels, budget):
     return transfer(held, images, labels, budget, steps=STEPS, seed=seed)
 
 
-RADII = np.array([0, 0.5, 1, 2, 4]) / 255
-both = {held.name: robust_accuracy_curve(held, x, y, RADII, by_pgd) for held in (target, original)}
+LEVELS = [0, 0.5, 1, 2, 4]
+both = {
+    held.name: robust_accuracy_curve(held, x, y, [level / 255 for level in LEVELS], by_pgd)
+    for held in (target, original)
+}
 plots.curves(
-    {name: (RADII * 255, curve.y) for name, curve in both.items()},
+    {name: (LEVELS, curve.y) for name, curve in both.items()},
     "radius, in pixel levels",
     "robust accuracy",
     bands={name: (curve.low, curve.high) for name, curve in both.items()},
@@ -382,10 +385,10 @@ plots.curves(
 plt.show()
 pd.DataFrame(
     {
-        name: [f"{s} of {c.trials}" for s, c in zip(c.successes, [c] * len(RADII))]
-        for name, c in both.items()
+        name: [f"{left} of {curve.trials}" for left in curve.successes]
+        for name, curve in both.items()
     },
-    index=[f"{radius * 255:g}/255" for radius in RADII],
+    index=[f"{level:g}/255" for level in LEVELS],
 )
 
 # %% [markdown]
@@ -613,7 +616,7 @@ print(f"You would have signed {claimed:.3f} ({claim_low:.3f} to {claim_high:.3f}
 print("All attacks together leave {:.3f} ({:.3f} to {:.3f}).".format(
     found.robust_accuracy, *found.interval()))  # fmt: skip
 print()
-print(found.masking.to_text())
+print(found.checklist)
 
 # %% [markdown]
 # Read the checklist line by line. Black-box does not beat white-box, more steps find hardly more,

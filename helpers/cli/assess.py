@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from helpers.errors import EdgeError, EdgesecError, RobustnessError
+from helpers.errors import EdgeError, RobustnessError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from helpers.robustness.target import Target
 
 RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
+LEAST_SCORE = 1e-6  # so that a score of zero has a logarithm
 _IMAGES, _LABELS = ("images", "x_test", "x"), ("labels", "y_test", "y")
 
 
@@ -77,9 +79,9 @@ def command(
     artefact = Artefact.read(model)
     rows, labels, described = load_images(source, images, seed)
     with open_model(artefact) as runner:
+        require_fit(model.name, runner, rows)
         chosen = RANGES[span] if span else range_of(runner.contract.inputs[0])
-        target, why_not = make_target(artefact, runner, chosen)
-        require_fit(target, runner, rows)
+        target, why_not = make_target(artefact, runner, chosen, rows)
         digest = hashlib.sha256(artefact.data).hexdigest()
         subject = assessment.Subject(model.name, digest, artefact.num_bytes, described)
         found = assessment.assess(
@@ -181,51 +183,57 @@ def range_of(contract: TensorContract) -> tuple[float, float]:
     return min(RANGES.values(), key=lambda span: abs(span[0] - low) + abs(span[1] - high))
 
 
+def require_fit(name: str, runner: Runner, rows: np.ndarray) -> None:
+    """Raise RobustnessError unless the file is an image classifier for these images."""
+    inputs, outputs = runner.contract.inputs, runner.contract.outputs
+    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4:
+        raise RobustnessError(
+            f"{name} has {len(inputs)} inputs and {len(outputs)} outputs: expected a classifier "
+            "with one image in and one row of scores out."
+        )
+    if inputs[0].shape[0] != 1 or runner.contract.stateful:
+        raise RobustnessError(
+            f"{name} takes {inputs[0].shape[0]} images at a time or keeps state: expected one "
+            "image, one answer."
+        )
+    if tuple(rows.shape[1:]) != tuple(inputs[0].shape[1:]):
+        raise RobustnessError(
+            f"The images are {rows.shape[1:]}, {name} takes {inputs[0].shape[1:]}: resize them "
+            "first."
+        )
+
+
 def make_target(
-    artefact: Artefact, runner: Runner, span: tuple[float, float]
+    artefact: Artefact, runner: Runner, span: tuple[float, float], rows: np.ndarray
 ) -> tuple[Target, str]:
-    """Return a file as a target over images in [0, 1], and why it has no gradients, if so."""
+    """Return a file as a target over images in [0, 1], and why it has no gradients, if so.
+
+    A softmax that ends the file is left out of the copy. Where it lies deeper, the logarithm of the
+    scores stands for the logits.
+    """
     import tensorflow as tf
 
     from helpers.edge.replica import build_replica
+    from helpers.robustness.losses import require_logits
     from helpers.robustness.target import Target
 
     low, high = span
 
-    def ask(rows: np.ndarray) -> Any:
-        return runner.predict(low + (high - low) * rows)
+    def ask(images: np.ndarray) -> Any:
+        return runner.predict(low + (high - low) * images)
 
     try:
         replica = build_replica(artefact, logits=True)
     except EdgeError as error:
         return Target(ask, name=artefact.name), str(error)
     image = tf.keras.Input(replica.input_shape[1:])
-    scaled = tf.keras.layers.Rescaling(high - low, low)(image)
-    return Target(ask, tf.keras.Model(image, replica(scaled)), name=artefact.name), ""
-
-
-def require_fit(target: Target, runner: Runner, rows: np.ndarray) -> None:
-    """Raise RobustnessError unless the file is an image classifier for these images."""
-    inputs, outputs = runner.contract.inputs, runner.contract.outputs
-    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4:
-        raise RobustnessError(
-            f"{target.name} has {len(inputs)} inputs and {len(outputs)} outputs: expected a "
-            "classifier with one image in and one row of scores out."
-        )
-    if inputs[0].shape[0] != 1 or runner.contract.stateful:
-        raise RobustnessError(
-            f"{target.name} takes {inputs[0].shape[0]} images at a time or keeps state: expected "
-            "one image, one answer."
-        )
-    if tuple(rows.shape[1:]) != tuple(inputs[0].shape[1:]):
-        raise RobustnessError(
-            f"The images are {rows.shape[1:]}, {target.name} takes {inputs[0].shape[1:]}: resize "
-            "them first."
-        )
+    scores = replica(tf.keras.layers.Rescaling(high - low, low)(image))
+    model = tf.keras.Model(image, scores)
     try:
-        target.scores(rows[:1])
-    except EdgesecError as error:
-        raise RobustnessError(f"{target.name} gives no scores of classes: {error}") from error
+        require_logits(model(tf.constant(rows[:8])))
+    except RobustnessError:
+        model = tf.keras.Model(image, tf.math.log(tf.maximum(scores, LEAST_SCORE)))
+    return Target(ask, model, name=artefact.name), ""
 
 
 def _show(found: Any, span: tuple[float, float]) -> None:
@@ -247,5 +255,9 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in texts.items():
         path = folder / f"assessment.{suffix}"
-        write_atomically(path, lambda file, text=text: file.write(text.encode()))
+        write_atomically(path, partial(_put, text.encode()))
         click.echo(str(path))
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)

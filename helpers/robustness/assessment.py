@@ -194,6 +194,11 @@ class Assessment:
         """What asks for a decision, worst first."""
         return find(self)
 
+    @property
+    def checklist(self) -> str:
+        """The checklist for masked gradients as text."""
+        return "The checklist did not run." if self.masking is None else self.masking.to_text()
+
     def interval(self, mask: ArrayLike | None = None) -> tuple[float, float]:
         """Return the exact 95% interval of a share of inputs; of the robust accuracy if left out.
 
@@ -266,8 +271,9 @@ def assess(
     with tqdm(total=5 if has_model else 1, desc="assess", disable=not progress) as bar:
         results = tuple(trial.results(bar))
         masking = trial.masking(bar) if has_model and plan.examined else None
-        paired = has_model and original is not None
-        compared = trial.against(original, results[0], bar) if paired else None
+        compared = None
+        if has_model and original is not None:
+            compared = trial.against(original, results[0], bar)
     return Assessment(
         subject, plan, correct, results, masking, compared,
         "" if has_model else without_gradients or "There is no model with gradients.",
@@ -289,22 +295,31 @@ class _Trial:
 
     def results(self, bar: tqdm) -> list[Result]:
         """Run the attacks: with gradients first, then by questions alone."""
-        plan, common = self.plan, (self.target, self.clean, self.truth)
+        plan = self.plan
         results = []
         if self.target.model is not None:
-            settings = {"restarts": plan.restarts, "seed": plan.seed}
             bar.set_postfix_str("PGD")
-            found = transfer(*common, self.budget, steps=plan.steps, **settings)
-            results.append(self.saved(found, f"PGD-{plan.steps}, cross-entropy", "the file"))
+            results.append(self.pgd())
             bar.update()
             bar.set_postfix_str("several losses")
             results.append(self.further(results[0]))
             bar.update()
         bar.set_postfix_str("Square")
-        found = square(*common, plan.epsilon, queries=plan.queries, seed=plan.seed)
+        found = square(
+            self.target, self.clean, self.truth, plan.epsilon, queries=plan.queries, seed=plan.seed
+        )
         results.append(self.saved(found, f"Square, {plan.queries} questions", "its answers"))
         bar.update()
         return results
+
+    def pgd(self) -> Result:
+        """Attack with gradients, up the cross-entropy, judged as saved."""
+        plan = self.plan
+        found = transfer(
+            self.target, self.clean, self.truth, self.budget,
+            steps=plan.steps, restarts=plan.restarts, seed=plan.seed,
+        )  # fmt: skip
+        return self.saved(found, f"PGD-{plan.steps}, cross-entropy", "the file")
 
     def further(self, first: Result) -> Result:
         """Attack what PGD left with the other losses too, and judge it as saved."""
@@ -349,11 +364,8 @@ class _Trial:
             parts = [rows[i : i + 256] for i in range(0, len(rows), 256)]
             return np.concatenate([np.asarray(original(tf.constant(part))) for part in parts])
 
-        itself = Target(ask, original, self.target.bounds, "original")  # type: ignore[arg-type]
-        trial, plan = replace(self, target=itself), self.plan
-        settings = {"steps": plan.steps, "restarts": plan.restarts, "seed": plan.seed}
-        outcome = transfer(itself, self.clean, self.truth, self.budget, **settings)
-        theirs = trial.saved(outcome, ours.attack, "the file")
+        itself = Target(ask, original, self.target.bounds, "original")
+        theirs = replace(self, target=itself).pgd()
         labels = [held.labels(self.clean) for held in (itself, self.target)]
         bar.update()
         only = int((ours.robust & ~theirs.robust).sum()), int((theirs.robust & ~ours.robust).sum())

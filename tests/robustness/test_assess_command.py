@@ -100,7 +100,7 @@ def test_images_of_another_size_are_refused(model: Path, tmp_path: Path) -> None
 def test_data_that_is_no_data_is_refused(
     arrays: dict[str, np.ndarray], said: str, tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(RobustnessError, match=said):
         load_images(str(tmp_path / "x.npz"), 10, 0)
 
