@@ -2,8 +2,8 @@
 
 ``helpers.robustness.target`` is what the attacker has in hand: a file to ask, a model with
 gradients that stands for it. ``gradients``, ``transfer``, ``queries``, ``universal``, ``patch`` and
-``library`` attack it, ``curves`` sums up, ``masking`` says when a number cannot be trusted, and
-``training`` makes a model that withstands more.
+``library`` attack it, ``curves`` sums up, ``masking`` says when a number cannot be trusted,
+``assessment`` makes a report of it all, and ``training`` a model that withstands more.
 
 ``helpers.robustness.perturbations`` spoils pictures as optics, weather and dirt do, and
 ``helpers.robustness.detection`` trains, runs and scores an object detector on them.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import checked_pairs, require_positive, require_whole

@@ -223,3 +223,21 @@ def largest_l2(levels: float, dimensions: int) -> float:
 def levels_inside(radius: float, dimensions: int) -> float:
     """Most levels of 255 by which every value may change within an L2 radius."""
     return 255 * radius / math.sqrt(dimensions)
+
+
+@answer
+def steps_inside(epsilon: float, black: float, white: float, scale: float) -> int:
+    """Most steps of a quantised input within a radius, which is a share of black to white."""
+    return math.floor(epsilon * (white - black) / scale + 1e-4)
+
+
+@answer
+def left_by_all(clean: list[int], attacked: list[list[int]]) -> float:
+    """Share of inputs right (1) before and after every attack: robust accuracy."""
+    return float(np.mean(np.all([clean, *attacked], axis=0)))
+
+
+@answer
+def left_by_best(clean: list[int], attacked: list[list[int]]) -> float:
+    """Share of inputs right before and after the one attack that leaves fewest."""
+    return min(left_by_all(clean, [row]) for row in attacked)

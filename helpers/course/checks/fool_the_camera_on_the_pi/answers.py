@@ -1,0 +1,192 @@
+"""An attacker who may only ask: q6 to q8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from helpers.course.compare import Slips, close, or_explain
+from helpers.course.tasks import Case, FunctionTask
+from helpers.robustness.queries import score_margins
+
+# --- q6: what so many questions buy
+
+
+def _within_reference(correct: Any, fooled: Any, asked: Any, most: int) -> float:
+    right = np.asarray(correct, bool)
+    return float(np.mean((np.asarray(fooled, bool) & (np.asarray(asked) <= most))[right]))
+
+
+def _within_cases(rng: np.random.Generator) -> list[Case]:
+    def case(images: int, most: int, label: str) -> Case:
+        correct, fooled = rng.random(images) < 0.7, rng.random(images) < 0.5
+        fooled = fooled | ~correct  # an error needs no attack
+        asked = np.where(fooled, rng.integers(2, 200, images), 200)
+        asked = np.where(correct, asked, 1)
+        asked[np.flatnonzero(correct & fooled)[0]] = most
+        return Case((correct, fooled, asked, most), label)
+
+    return [
+        case(50, 60, "sixty questions; one image falls with the very last"),
+        case(40, 200, "as many as were ever asked: the others did not fall"),
+        case(30, 1, "one question is the clean image"),
+    ]
+
+
+_WITHIN_SLIPS: Slips = {
+    "an image that did not fall stopped at the limit; it was not fooled": lambda c, f, a, m: (
+        np.mean((np.asarray(a) <= m)[np.asarray(c, bool)])
+    ),
+    "images wrong from the start take one question and are nobody's success": (
+        lambda c, f, a, m: np.mean(np.asarray(f, bool) & (np.asarray(a) <= m))
+    ),
+    "this is a share of all images; of the once right ones was asked": lambda c, f, a, m: np.mean(
+        np.asarray(c, bool) & np.asarray(f, bool) & (np.asarray(a) <= m)
+    ),
+    "at most so many includes exactly so many": lambda c, f, a, m: np.mean(
+        (np.asarray(f, bool) & (np.asarray(a) < m))[np.asarray(c, bool)]
+    ),
+    "this is a share of those that fell at all": lambda c, f, a, m: np.mean(
+        (np.asarray(a) <= m)[np.asarray(c, bool) & np.asarray(f, bool)]
+    ),
+}
+
+WITHIN = FunctionTask(
+    "q6", "What so many questions buy", 1, _within_reference, _within_cases,
+    or_explain(close(atol=1e-9), _WITHIN_SLIPS),
+    "Start from the images that were right. Who of them fell, and who early enough?",
+)  # fmt: skip
+
+# --- q7: steps that change nothing
+
+
+def _flat_reference(at_rest: Any, moved: Any, truth: Any) -> float:
+    start = score_margins(at_rest, truth)
+    return float(np.mean([score_margins(scores, truth) == start for scores in np.asarray(moved)]))
+
+
+def _flat_cases(rng: np.random.Generator) -> list[Case]:
+    def case(steps: int, images: int, classes: int, certain: float, label: str) -> Case:
+        def codes() -> np.ndarray:
+            return rng.integers(0, 8, (images, classes))
+
+        truth = rng.integers(0, classes, images)
+        rest = codes()
+        moved = np.stack([np.where(rng.random((images, 1)) < certain, rest, codes())
+                          for _ in range(steps)])  # fmt: skip
+        rest[0], moved[0, 0] = 0, 0
+        rest[0, truth[0]], moved[0, 0, truth[0]] = 5, 5
+        other = (truth[0] + 1) % classes
+        moved[0, 0, (other + 1) % classes if (other + 1) % classes != truth[0] else other] = -1
+        return Case((rest / 256, moved / 256, truth), label)
+
+    return [
+        case(4, 47, 4, 0.5, "a file in steps of 1/256"),
+        case(3, 31, 10, 0.9, "a file that is nearly always certain"),
+        case(2, 23, 3, 0.0, "every step changes the scores, not every one the margin"),
+    ]
+
+
+def _flat_top(at_rest: Any, moved: Any, truth: Any) -> float:
+    top = np.asarray(at_rest).max(axis=1)
+    return float(np.mean([np.asarray(scores).max(axis=1) == top for scores in moved]))
+
+
+def _flat_rows(at_rest: Any, moved: Any, truth: Any) -> float:
+    return float(np.mean([(scores == at_rest).all(axis=1) for scores in np.asarray(moved)]))
+
+
+def _flat_right(at_rest: Any, moved: Any, truth: Any) -> float:
+    rows = np.arange(len(truth))
+    start = np.asarray(at_rest)[rows, truth]
+    return float(np.mean([np.asarray(scores)[rows, truth] == start for scores in moved]))
+
+
+_FLAT_SLIPS: Slips = {
+    "this watches the largest score; the attacker watches the right one less the best other": (
+        _flat_top
+    ),
+    "this asks that no score changes at all; a margin can stand still while others move": (
+        _flat_rows
+    ),
+    "this watches the right score alone; the margin also falls when another score rises": (
+        _flat_right
+    ),
+    "these are the steps that change something": lambda r, m, t: 1 - _flat_reference(r, m, t),
+    "the best of the OTHER scores: leave the right one out of the maximum": lambda r, m, t: float(
+        np.mean(
+            [_to_top(scores, t) == _to_top(r, t) for scores in np.asarray(m)]
+        )
+    ),
+}  # fmt: skip
+
+
+def _to_top(scores: Any, truth: Any) -> np.ndarray:
+    values = np.asarray(scores)
+    return np.asarray(values[np.arange(len(truth)), truth] - values.max(axis=1))
+
+
+FLAT = FunctionTask(
+    "q7", "Steps that change nothing", 2, _flat_reference, _flat_cases,
+    or_explain(close(atol=1e-9), _FLAT_SLIPS),
+    "Write the margin of one table of scores first: copy it, put -inf where the right class is, "
+    "and take the maximum of what is left.",
+)  # fmt: skip
+
+# --- q8: how far the file's own boundary is
+
+
+def _fall_reference(lengths: Any, right: Any) -> np.ndarray:
+    fell = ~np.asarray(right, bool)
+    first = np.argmax(fell, axis=0)
+    return np.where(fell.any(axis=0), np.asarray(lengths, float)[first], np.nan)
+
+
+def _fall_cases(rng: np.random.Generator) -> list[Case]:
+    def case(points: int, images: int, chance: float, label: str) -> Case:
+        lengths = np.geomspace(1, 4, points)
+        right = rng.random((points, images)) > chance
+        right[:, 0] = True  # never falls
+        right[:, 1] = False  # fell where the attack stopped
+        right[:, 2] = True
+        right[points // 2, 2] = False  # falls, and is right again further out
+        return Case((lengths, right), label)
+
+    return [case(9, 7, 0.3, "nine lengths, seven images"), case(5, 12, 0.1, "most of them hold")]
+
+
+def _last_right(lengths: Any, right: Any) -> np.ndarray:
+    held = np.asarray(right, bool)[::-1]
+    last = len(held) - 1 - np.argmax(held, axis=0)
+    after = np.minimum(last + 1, len(held) - 1)
+    return np.where(held.any(axis=0), np.asarray(lengths, float)[after], lengths[0])
+
+
+_FALL_SLIPS: Slips = {
+    "an image that never falls has no such length: nan": lambda lengths, right: np.asarray(
+        lengths, float
+    )[np.argmax(~np.asarray(right, bool), axis=0)],
+    "this is the first length at which it is still right; the first wrong one was asked for": (
+        lambda lengths, right: np.where(
+            np.asarray(right, bool).any(axis=0),
+            np.asarray(lengths, float)[np.argmax(np.asarray(right, bool), axis=0)],
+            np.nan,
+        )
+    ),
+    "the first length that fools, even where a longer one does not": _last_right,
+    "these are places in the list; return the lengths that stand there": lambda lengths, right: (
+        np.where(
+            (~np.asarray(right, bool)).any(axis=0),
+            np.argmax(~np.asarray(right, bool), axis=0).astype(float),
+            np.nan,
+        )
+    ),
+}
+
+FALL = FunctionTask(
+    "q8", "How far to go on", 2, _fall_reference, _fall_cases,
+    or_explain(close(atol=1e-9), _FALL_SLIPS),
+    "np.argmax of a table of true and false gives the first true along an axis, and 0 where there "
+    "is none.",
+)  # fmt: skip
