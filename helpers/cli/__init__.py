@@ -17,6 +17,10 @@ COMMANDS = {
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
     "book": ("helpers.cli.book", "Build the book and open it."),
     "threats": ("helpers.cli.threats", "Model a system, derive its threats, and gate on them."),
+    "certificate": (
+        "helpers.cli.certificate",
+        "Certify a model file, verify a certificate, draw anew.",
+    ),
     "edge": ("helpers.cli.edge", "Convert, run, measure, seal and sign a model for a device."),
     "federate": ("helpers.cli.federate", "Run a consortium as real processes over mutual TLS."),
     "interview": ("helpers.cli.interview", "Practise for an interview: mock, drill, review."),

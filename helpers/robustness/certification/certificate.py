@@ -126,7 +126,7 @@ def read_certificate(path: str | os.PathLike[str]) -> Certification:
         If the file cannot be read or is rejected.
     """
     try:
-        content = verifier.verify(Path(path).read_bytes()).content
+        content = verifier.verify(verifier.read(Path(path))).content
     except OSError as error:
         raise RobustnessError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     except verifier.RejectedError as problem:

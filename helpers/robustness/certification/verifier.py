@@ -117,6 +117,14 @@ def verify(data: bytes, artefact: bytes | None = None) -> Summary:
     return Summary(content, abstained, middle, artefact is not None)
 
 
+def read(path: Path) -> bytes:
+    """Read a file that is not too large to be a certificate."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    _require(len(data) <= MOST_BYTES, f"the file is larger than {MOST_BYTES} bytes")
+    return data
+
+
 def canonical(content: dict[str, Any]) -> bytes:
     """Return the one way to write a certificate: sorted keys, no blanks, ASCII, a line end."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -365,10 +373,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--artefact", type=Path, help="the model file that it is about")
     options = parser.parse_args(arguments)
     try:
-        if options.certificate.stat().st_size > MOST_BYTES:
-            raise RejectedError(f"the file is larger than {MOST_BYTES} bytes")
         artefact = options.artefact.read_bytes() if options.artefact else None
-        summary = verify(options.certificate.read_bytes(), artefact)
+        summary = verify(read(options.certificate), artefact)
     except (RejectedError, OSError) as problem:
         print(f"REJECTED: {problem}", file=sys.stderr)
         return 1
