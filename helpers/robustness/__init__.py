@@ -7,4 +7,7 @@ gradients that stands for it. ``gradients``, ``transfer``, ``queries``, ``univer
 
 ``helpers.robustness.perturbations`` spoils pictures as optics, weather and dirt do, and
 ``helpers.robustness.detection`` trains, runs and scores an object detector on them.
+
+``helpers.robustness.certification`` gives a radius within which no change of an input can change
+the answer, and a certificate that somebody else can check.
 """

@@ -142,7 +142,7 @@ def test_the_class_is_chosen_before_the_votes_are_counted() -> None:
 def test_a_run_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     how, log = Smoothing(0.5, 200, 20), tmp_path / "votes" / "log.jsonl"
     whole = certify(Classifier(linear), points(), how)
-    certify(Classifier(linear), points(), how, log=log)
+    certify(Classifier(linear, sha256="ab"), points(), how, log=log)
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:4]) + lines[4][:9])  # in the midst of the fourth image
     asked = 0
@@ -152,10 +152,15 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path) -> None
         asked += len(rows)
         return linear(rows)
 
-    again = certify(Classifier(counting), points(), how, log=log)
+    again = certify(Classifier(counting, sha256="ab"), points(), how, log=log)
     np.testing.assert_array_equal(again.counts, whole.counts)
     assert asked == 5 * 220
     assert len(log.read_text().splitlines()) == 1 + len(points())
+
+
+def test_a_log_needs_to_know_the_model(tmp_path: Path) -> None:
+    with pytest.raises(RobustnessError, match="sha256"):
+        certify(Classifier(linear), points(2), Smoothing(0.5, 50, 5), log=tmp_path / "log.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -168,10 +173,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_the_same(tmp_path: Path) -> None
 )
 def test_a_log_of_another_run_or_a_damaged_one_is_refused(spoil: Any, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    certify(Classifier(linear), points(2), Smoothing(0.5, 50, 5), log=log)
+    certify(Classifier(linear, sha256="ab"), points(2), Smoothing(0.5, 50, 5), log=log)
     log.write_text(spoil(log.read_text()))
     with pytest.raises(RobustnessError, match=r"log\.jsonl|add up"):
-        certify(Classifier(linear), points(2), Smoothing(0.5, 50, 5), log=log)
+        certify(Classifier(linear, sha256="ab"), points(2), Smoothing(0.5, 50, 5), log=log)
 
 
 def test_prediction_abstains_where_two_classes_are_close() -> None:

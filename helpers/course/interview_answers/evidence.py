@@ -126,9 +126,9 @@ def precision_at(base_rate: float, true_positive_rate: float, false_positive_rat
 @answer
 def certified_radius(sigma: float, successes: int, samples: int, alpha: float) -> float:
     """L2 radius of randomised smoothing from the votes of the top class (Cohen et al. 2019)."""
-    from scipy.stats import norm
+    from helpers.robustness.certification.radius import certified_radius as radius
 
-    return float(sigma * norm.ppf(proportion_low(successes, samples, alpha)))
+    return radius(sigma, successes, samples, alpha)
 
 
 @answer
@@ -142,15 +142,17 @@ def radius_of_share(sigma: float, share: float) -> float:
 @answer
 def largest_radius(sigma: float, samples: int, alpha: float) -> float:
     """L2 radius when every sample agrees: no certificate with these samples is larger."""
-    return certified_radius(sigma, samples, samples, alpha)
+    from helpers.robustness.certification.radius import radius_ceiling
+
+    return radius_ceiling(sigma, samples, alpha)
 
 
 @answer
 def samples_for_radius(sigma: float, radius: float, alpha: float) -> int:
     """Fewest samples with which a smoothed classifier can certify a radius at all."""
-    from scipy.stats import norm
+    from helpers.robustness.certification.radius import samples_needed
 
-    return math.ceil(math.log(alpha) / float(norm.logcdf(radius / sigma)))
+    return samples_needed(sigma, radius, alpha)
 
 
 @answer

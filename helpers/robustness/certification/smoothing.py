@@ -68,7 +68,7 @@ class Smoothing:
     over
         What the noise moves: ``"pixels"``, each by itself, and the radius is an L2 norm of the
         change; ``"brightness"`` or ``"contrast"`` of the whole image, and the radius is a bound of
-        that one number.
+        that one number. See :mod:`helpers.robustness.certification.light`.
     seed
         Of the noise.
     """
@@ -120,7 +120,8 @@ class Classifier:
     encode
         Turns float32 inputs into what ``ask`` takes; it runs in the thread that draws the noise.
     sha256
-        Hash of the artefact, in hexadecimal; it goes into the log and the certificate.
+        Hash of the artefact, in hexadecimal; it goes into the log and the certificate, which need
+        one.
     """
 
     ask: Callable[[NDArray[Any]], NDArray[Any]]
@@ -214,6 +215,10 @@ def certify(
     """
     clean = _checked(images)
     require_whole("batch_size", batch_size, at_least=1)
+    if log is not None and not classifier.sha256:
+        raise RobustnessError(
+            "A log must know its model, or another could go on with it: give the classifier sha256."
+        )
     each = alpha_of_each(smoothing.alpha, len(clean), smoothing.guarantee)
     stored = {**asdict(smoothing), "artefact": classifier.sha256, "images": hashes([clean])}
     kept = VoteLog(log, stored) if log is not None else None
@@ -313,19 +318,16 @@ def _tallies(
     classifier: Classifier, source: Source, draws: list[Draw]
 ) -> Iterable[tuple[Draw, NDArray[np.int64]]]:
     """Yield each draw with the votes for each class, in the order of the draws."""
-    waiting = iter(draws)
-    tally, left = np.zeros(0, np.int64), 0
-    wanted = Draw(0, 0, 0)
-    for _, batch in source.batches(draws):
-        if not left:
-            wanted = next(waiting)
-            left, tally = wanted.count, np.zeros(0, np.int64)
-        labels, classes = classifier.votes(batch)
-        counted = np.bincount(labels, minlength=classes)
-        tally = counted if not len(tally) else tally + counted
-        left -= len(batch)
-        if not left:
-            yield wanted, tally
+    batches = source.batches(draws)
+    for draw in draws:
+        tally, done = np.zeros(0, np.int64), 0
+        while done < draw.count:
+            _, batch = next(batches)
+            labels, classes = classifier.votes(batch)
+            counted = np.bincount(labels, minlength=classes)
+            tally = tally + counted if done else counted
+            done += len(batch)
+        yield draw, tally
 
 
 def _checked(images: ArrayLike) -> NDArray[np.float32]:
