@@ -168,9 +168,6 @@ def _certify_with(
 _CERTIFY_SLIPS: Slips = {
     "the class is chosen by `selection` alone: votes that choose it cannot also say how sure it "
     "is": _certify_with(lambda selection, counts: counts),
-    "the class is chosen by `selection` alone, not by all votes together": _certify_with(
-        lambda selection, counts: np.asarray(selection) + np.asarray(counts)
-    ),
     "the votes that chose the class were counted once more: the bound takes `counts` alone": (
         _certify_with(pool=True)
     ),
