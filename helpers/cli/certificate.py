@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from helpers.cli._arrays import load_array
 from helpers.errors import RobustnessError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from helpers.robustness.certification.verifier import Summary
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -67,8 +66,8 @@ def make(
     from helpers.robustness.certification.smoothing import Classifier, Smoothing, certify
 
     how = Smoothing(sigma, samples, selection, alpha, guarantee, over, seed)
-    rows, model = _load(images), Artefact.read(artefact)
-    truth = None if labels is None else _load(labels)
+    rows, model = load_array(images), Artefact.read(artefact)
+    truth = None if labels is None else load_array(labels)
     with open_model(model) as runner:
         found = certify(
             Classifier.deployed(runner, model.data),
@@ -139,7 +138,7 @@ def spot_check(
         check = checking.spot_check(
             read_certificate(certificate),
             Classifier.deployed(runner, model.data),
-            _load(images),
+            load_array(images),
             seed=secrets.randbits(63) if seed is None else seed,
             num_images=count,
             num_samples=samples,
@@ -167,13 +166,3 @@ def _verified(certificate: Path, artefact: Path | None) -> Summary:
         return verifier.verify(verifier.read(certificate), data)
     except verifier.RejectedError as problem:
         raise RobustnessError(f"{certificate} is REJECTED: {problem}.") from problem
-
-
-def _load(path: Path) -> np.ndarray:
-    import numpy as np
-
-    try:
-        loaded: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise RobustnessError(f"{path} is no .npy array: {error}") from error
-    return loaded

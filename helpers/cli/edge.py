@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from helpers.cli._arrays import load_array
 from helpers.errors import EdgeError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from helpers.edge.runtimes import Runner
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -61,7 +60,7 @@ def convert(model: Path, target: Path, precision: str, representative: Path | No
         if target.suffix == ".onnx":
             made = converting.to_onnx(keras_model)
         elif target.suffix == ".tflite":
-            rows = None if representative is None else _load_array(representative)
+            rows = None if representative is None else load_array(representative)
             made = converting.to_tflite(keras_model, precision, rows)  # type: ignore[arg-type]
         else:
             raise EdgeError(f"A Keras model becomes .tflite or .onnx, not {target.suffix!r}.")
@@ -113,7 +112,7 @@ def run(model: Path, inputs: Path, out: Path | None, runtime: str | None, thread
     """Run MODEL on INPUTS, a .npy array (n, ...) of real numbers."""
     import numpy as np
 
-    rows = _load_array(inputs)
+    rows = load_array(inputs)
     with _open(model, runtime, threads) as runner:
         answers = runner.predict(rows)
     answer = answers[0] if isinstance(answers, tuple) else answers
@@ -304,16 +303,6 @@ def _open(model: Path, runtime: str | None, threads: int) -> Runner:
     from helpers.edge.runtimes import open_model
 
     return open_model(model, runtime, threads=threads)  # type: ignore[arg-type]
-
-
-def _load_array(path: Path) -> np.ndarray:
-    import numpy as np
-
-    try:
-        loaded: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise EdgeError(f"{path} is no .npy array: {error}") from error
-    return loaded
 
 
 def _load_keras(path: Path) -> Any:

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from helpers.cli.edge import command
 from helpers.edge.artefact import Artefact
-from helpers.errors import EdgeError
+from helpers.errors import DataError, EdgeError
 from tests.edge.conftest import wake_word
 
 
@@ -30,7 +30,7 @@ def test_run_writes_what_predict_gives(tmp_path: Path) -> None:
     np.save(tmp_path / "frames.npy", frames)
     call("run", wake_word("alexa"), tmp_path / "frames.npy", "--out", tmp_path / "answers.npy")
     assert np.load(tmp_path / "answers.npy").shape == (20, 1)
-    with pytest.raises(EdgeError, match=r"no .npy array"):
+    with pytest.raises(DataError, match=r"no .npy array"):
         call("run", wake_word("alexa"), wake_word("alexa"))
 
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.edge.artefact import Artefact
 from helpers.errors import RobustnessError
 from helpers.robustness.certification import verifier
 from helpers.robustness.certification.certificate import (
@@ -26,6 +27,7 @@ from helpers.robustness.certification.outcome import Certification
 from helpers.robustness.certification.radius import certified_radius
 from helpers.robustness.certification.smoothing import Classifier, Smoothing, certify
 from helpers.robustness.certification.spot_check import spot_check
+from tests.robustness.conftest import Examples
 
 WEIGHTS = np.random.default_rng(5).normal(size=(12, 3)).astype(np.float32)
 IMAGES = np.random.default_rng(1).uniform(0, 1, (12, 12)).astype(np.float32)
@@ -269,3 +271,23 @@ def test_the_command_verifies_and_shows(tmp_path: Path) -> None:
     bad = CliRunner().invoke(command, ["verify", str(path)])
     assert isinstance(bad.exception, RobustnessError)
     assert "radius" in str(bad.exception)
+
+
+def test_the_command_certifies_a_model_file_and_draws_anew(
+    artefact: Artefact, examples: Examples, tmp_path: Path
+) -> None:
+    from helpers.cli.certificate import command
+
+    model = artefact.save(tmp_path / "model.tflite")
+    images, labels, made = (tmp_path / name for name in ("x.npy", "y.npy", "c.json"))
+    np.save(images, examples[0][:5])
+    np.save(labels, examples[1][:5])
+    given = ["--images", str(images), "--sigma", "0.15", "--samples", "300"]
+    run = ["make", str(model), str(made), *given, "--labels", str(labels)]
+    assert CliRunner().invoke(command, run).exit_code == 0
+    verified = CliRunner().invoke(command, ["verify", str(made), "--artefact", str(model)])
+    assert verified.exit_code == 0
+    again = ["spot-check", str(made), "--artefact", str(model), "--images", str(images)]
+    checked = CliRunner().invoke(command, [*again, "--samples", "100", "--seed", "3"])
+    assert checked.exit_code == 0
+    assert "agree" in checked.output

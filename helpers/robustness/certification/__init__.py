@@ -9,5 +9,5 @@ translates lamps and cameras into radii, and ``training`` makes a model that vot
 package, recomputes it, and ``spot_check`` draws anew.
 
 ``lipschitz`` and ``intervals`` certify without votes: by a bound of the slope, and by bounds of
-every layer.
+every layer, for which ``interval_training`` trains.
 """

@@ -13,22 +13,14 @@ those sums. They say nothing of the int8 file made from it, whose every layer ro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from helpers.errors import RobustnessError
-from helpers.robustness._checks import (
-    checked_pairs,
-    require_not_negative,
-    require_positive,
-    require_whole,
-)
-from helpers.robustness.losses import cross_entropy, require_logits
+from helpers.robustness._checks import checked_pairs, require_positive
 
 BISECTIONS = 20
 
@@ -96,33 +88,32 @@ def chain(model: tf.keras.Model) -> list[tf.keras.layers.Layer]:
 
 
 def _through(layer: tf.keras.layers.Layer, box: Box) -> Box:
-    """Push a box through one layer."""
-    keras = tf.keras.layers
-    if isinstance(layer, keras.Dense | keras.Conv2D):  # a depthwise convolution is a Conv2D here
+    """Push a box through one layer.
+
+    Only the very types count: a layer derived from one of them may compute something else.
+    """
+    keras, kind = tf.keras.layers, type(layer)
+    if kind in (keras.Dense, keras.Conv2D, keras.DepthwiseConv2D):
         linear, constant, activation = _linear(layer, box.low.dtype)
         middle, reach = (box.low + box.high) / 2, (box.high - box.low) / 2
         middle, reach = linear(middle, False) + constant, linear(reach, True)
         return _activated(activation, Box(middle - reach, middle + reach), layer.name)
-    if isinstance(layer, keras.BatchNormalization):
+    if kind is keras.BatchNormalization and list(layer.axis) == [len(box.low.shape) - 1]:
         return _normalised(layer, box)
-    if isinstance(layer, keras.Activation):
+    if kind is keras.Activation:
         return _activated(layer.activation, box, layer.name)
-    if isinstance(layer, keras.ReLU) and (layer.max_value, layer.threshold) in _PLAIN_RELU:
-        if layer.negative_slope == 0:
-            top = float(layer.max_value or np.inf)
-            return Box(*(tf.clip_by_value(end, 0.0, top) for end in box))
-    elif isinstance(layer, keras.Dropout):
+    if kind is keras.Dropout:
         return box
-    elif isinstance(layer, _RISING):  # each output rises with each input: corner to corner
-        return Box(*(_as_is(layer, end) for end in box))
+    if kind in _RISING:  # each output rises with each input, or stays: corner goes to corner
+        return Box(*(layer.call(end) for end in box))
     raise RobustnessError(
-        f"{layer.name!r} ({type(layer).__name__}) has no bounds here: propagate() knows dense, "
+        f"{layer.name!r} ({kind.__name__}) has no bounds here: propagate() knows dense, "
         "convolution, ReLU, batch normalisation, pooling, padding, flatten, reshape and dropout."
     )
 
 
-_PLAIN_RELU = {(None, 0), (None, 0.0), (6, 0), (6.0, 0.0)}
 _RISING = (
+    tf.keras.layers.ReLU,
     tf.keras.layers.Flatten,
     tf.keras.layers.Reshape,
     tf.keras.layers.ZeroPadding2D,
@@ -131,11 +122,6 @@ _RISING = (
     tf.keras.layers.GlobalMaxPooling2D,
     tf.keras.layers.GlobalAveragePooling2D,
 )
-
-
-def _as_is(layer: tf.keras.layers.Layer, value: Any) -> Any:
-    """Call a layer without weights in the precision of the value, and not in its own."""
-    return layer.call(value)
 
 
 def _linear(
@@ -280,135 +266,3 @@ def certified_linf_radii(
         good = holds(tf.constant(middle)).numpy()
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     return np.where(right, low, -1.0)
-
-
-@dataclass(frozen=True)
-class IntervalTraining:
-    """How to train for bounds.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the inputs.
-    batch_size, learning_rate
-        Of Adam.
-    clean_share
-        Share of the passes on clean inputs only, before the radius grows.
-    growth_share
-        Share of the passes in which it grows from 0 to its full size.
-    final_clean_weight
-        Weight of the clean loss at the end; it falls from 1 as the radius grows (kappa).
-    """
-
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 1e-3
-    clean_share: float = 0.1
-    growth_share: float = 0.5
-    final_clean_weight: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            require_whole(name, getattr(self, name), at_least=1)
-        require_positive("learning_rate", self.learning_rate)
-        for name in ("clean_share", "growth_share", "final_clean_weight"):
-            require_not_negative(name, getattr(self, name))
-        if self.clean_share + self.growth_share > 1 or self.final_clean_weight > 1:
-            raise RobustnessError(
-                f"clean_share={self.clean_share} and growth_share={self.growth_share} must leave "
-                "room within 1, and final_clean_weight must be at most 1."
-            )
-
-    def schedule(self, done: float) -> tuple[float, float]:
-        """Return the share of the radius and the weight of the clean loss.
-
-        Parameters
-        ----------
-        done
-            Share of the training that is done, 0 to 1.
-        """
-        grown = (done - self.clean_share) / self.growth_share if self.growth_share else 1.0
-        grown = min(1.0, max(0.0, grown)) if done >= self.clean_share else 0.0
-        return grown, 1 - grown * (1 - self.final_clean_weight)
-
-
-def fit_interval(
-    model: tf.keras.Model,
-    inputs: ArrayLike,
-    labels: ArrayLike,
-    epsilon: float,
-    training: IntervalTraining | None = None,
-    *,
-    seed: int = 0,
-    progress: bool = False,
-) -> tf.keras.Model:
-    """Train a network whose bounds are tight (Gowal et al. 2018).
-
-    The loss is that of the worst logits any input in the box could have; it and the radius come in
-    slowly, as a fresh network's bounds are so wide that it would learn nothing.
-
-    Parameters
-    ----------
-    model
-        As :func:`propagate` takes it, without batch normalisation, inputs in [0, 1] to logits; it
-        is not changed.
-    inputs, labels
-        ``(n, ...)`` and classes ``(n,)``.
-    epsilon
-        L-infinity radius to train for.
-    training
-        How to train.
-    seed
-        Of the order.
-    progress
-        Whether to show a progress bar.
-
-    Returns
-    -------
-    tf.keras.Model
-        A new model.
-
-    Raises
-    ------
-    RobustnessError
-        If the network has no bounds here, or training diverges.
-    """
-    clean, truth = checked_pairs(inputs, labels)
-    require_not_negative("epsilon", epsilon)
-    how = training or IntervalTraining()
-    if any(isinstance(x, tf.keras.layers.BatchNormalization) for x in model.layers):
-        raise RobustnessError("fit_interval() takes no batch normalisation: train without it.")
-    trained = tf.keras.models.clone_model(model)
-    trained.set_weights(model.get_weights())
-    require_logits(trained(tf.constant(clean[:8])))
-    update = _updater(trained, how)
-    rng, size = np.random.default_rng(seed), min(how.batch_size, len(clean))
-    steps, step = how.epochs * (len(clean) // size), 0
-    for _ in tqdm(range(how.epochs), desc="interval training", unit="epoch", disable=not progress):
-        order = rng.permutation(len(clean))
-        for start in range(0, len(clean) - size + 1, size):
-            rows = order[start : start + size]
-            share, weight = how.schedule(step / steps)
-            numbers = (tf.constant(value, tf.float32) for value in (share * epsilon, weight))
-            loss = float(update(tf.constant(clean[rows]), tf.constant(truth[rows]), *numbers))
-            if not np.isfinite(loss):
-                raise RobustnessError("Training has reached NaN or infinity: lower learning_rate.")
-            step += 1
-    return trained
-
-
-def _updater(model: tf.keras.Model, how: IntervalTraining) -> Callable[[Any, Any, Any, Any], Any]:
-    optimizer = tf.keras.optimizers.Adam(how.learning_rate)
-    optimizer.build(model.trainable_variables)
-
-    @tf.function
-    def update(rows: Any, labels: Any, epsilon: Any, weight: Any) -> Any:
-        with tf.GradientTape() as tape:
-            calm = tf.reduce_mean(cross_entropy(model(rows, training=True), labels))
-            worst = worst_logits(model, rows, labels, epsilon)
-            loss = weight * calm + (1 - weight) * tf.reduce_mean(cross_entropy(worst, labels))
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
-
-    return update

@@ -62,13 +62,13 @@ class Draw(NamedTuple):
         Position of the input.
     stage
         0 for the votes that choose a class, 1 for those that bound its probability.
-    count
-        Copies.
+    copies
+        How many.
     """
 
     image: int
     stage: int
-    count: int
+    copies: int
 
 
 @dataclass(frozen=True)
@@ -115,13 +115,13 @@ class Source:
         for draw in draws:
             bits = np.random.SFC64(np.random.SeedSequence([self.seed, draw.image, draw.stage]))
             rng = np.random.Generator(bits)
-            for start in range(0, draw.count, self.batch_size):
-                size = min(self.batch_size, draw.count - start)
-                yield draw._replace(count=size), rng
+            for start in range(0, draw.copies, self.batch_size):
+                size = min(self.batch_size, draw.copies - start)
+                yield draw._replace(copies=size), rng
 
     def _fill(
         self, draw: Draw, rng: np.random.Generator, buffer: NDArray[np.float32]
     ) -> NDArray[Any]:
-        rows = buffer[: draw.count]
+        rows = buffer[: draw.copies]
         FILLS[self.kind](rng, self.images[draw.image], self.sigma, rows)
         return rows if self.encode is None else self.encode(rows)

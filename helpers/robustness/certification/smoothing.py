@@ -223,19 +223,15 @@ def certify(
     stored = {**asdict(smoothing), "artefact": classifier.sha256, "images": hashes([clean])}
     kept = VoteLog(log, stored) if log is not None else None
     done: dict[int, Votes] = dict(kept.votes) if kept is not None else {}
-    todo = [image for image in range(len(clean)) if image not in done]
     source = Source(
         clean, smoothing.over, smoothing.sigma, smoothing.seed, batch_size, classifier.encode
     )
-    draws = [
-        Draw(image, stage, count)
-        for image in todo
-        for stage, count in ((SELECTION, smoothing.num_selection),
-                             (ESTIMATION, smoothing.num_samples))
-    ]  # fmt: skip
-    with tqdm(total=len(clean), initial=len(done), unit="image", desc="certifying",
-              disable=not progress) as bar:  # fmt: skip
-        selection = np.zeros(0, np.int64)
+    stages = ((SELECTION, smoothing.num_selection), (ESTIMATION, smoothing.num_samples))
+    todo = [image for image in range(len(clean)) if image not in done]
+    draws = [Draw(image, *stage) for image in todo for stage in stages]
+    bar = tqdm(total=len(clean), initial=len(done), unit="image", desc="certifying",
+               disable=not progress)  # fmt: skip
+    with bar:
         for draw, tally in _tallies(classifier, source, draws):
             if draw.stage == SELECTION:
                 selection = tally
@@ -321,7 +317,7 @@ def _tallies(
     batches = source.batches(draws)
     for draw in draws:
         tally, done = np.zeros(0, np.int64), 0
-        while done < draw.count:
+        while done < draw.copies:
             _, batch = next(batches)
             labels, classes = classifier.votes(batch)
             counted = np.bincount(labels, minlength=classes)

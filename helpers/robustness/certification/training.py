@@ -47,7 +47,8 @@ class NoiseTraining:
     copies
         Noisy copies of an input in one update; 1 for ``"noise"`` if left out, else 2.
     agreement
-        Weight of the divergence of each copy's answer from their mean (lambda in the paper).
+        Weight of the divergence of each copy's answer from their mean (lambda in the paper, where
+        it is 5 to 20; the more, the longer the training must be).
     certainty
         Weight of the entropy of that mean (eta).
     over
@@ -59,7 +60,7 @@ class NoiseTraining:
     batch_size: int = 64
     learning_rate: float = 1e-3
     copies: int | None = None
-    agreement: float = 10.0
+    agreement: float = 4.0
     certainty: float = 0.5
     over: Kind = "pixels"
 

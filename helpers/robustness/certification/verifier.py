@@ -19,6 +19,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -309,7 +310,7 @@ def radius(sigma: float, count: int, trials: int, alpha: float) -> float:
 
 
 def _fields(
-    value: Any, wanted: dict[str, type], where: str, optional: dict[str, type] | None = None
+    value: Any, wanted: Mapping[str, type], where: str, optional: Mapping[str, type] | None = None
 ) -> None:
     """Require exactly these fields of exactly these types, every number finite."""
     _require(isinstance(value, dict), f"{where} must be an object")
