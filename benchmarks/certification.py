@@ -222,7 +222,7 @@ def besieged() -> tuple[Classifier, Any, Any, np.ndarray]:
     """Certify an int8 file on the 8 x 8 digits: small, so that there can be many attempts."""
     digits = data.load("digits", source="offline")
     tf.keras.utils.set_random_seed(0)
-    fresh = models.small_cnn((8, 8, 1), 10, filters=(8, 16))
+    fresh = models.small_cnn((8, 8, 1), 10, filters=(16,))
     how = NoiseTraining(epochs=6, learning_rate=3e-3)
     trained = fit_smoothed(fresh, digits.x_train, digits.y_train, SIGMA, how)
     file = convert.to_tflite(trained, "int8", noisy(digits.x_train[:200]))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import subprocess
@@ -114,9 +115,8 @@ OTHER: dict[type, list[Any]] = {
 def test_whatever_field_is_changed_the_certificate_is_rejected(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(leaves(CONTENT)))
     content = copy.deepcopy(CONTENT)
-    before: list[Any] = []
-    put(content, path, lambda value: before.append(value) or value)
-    other = data.draw(st.sampled_from([o for o in OTHER[type(before[0])] if o != before[0]]))
+    before = functools.reduce(lambda value, step: value[step], path, content)
+    other = data.draw(st.sampled_from([o for o in OTHER[type(before)] if o != before]))
     put(content, path, lambda _: other)
     with pytest.raises(verifier.RejectedError):
         verifier.verify(verifier.canonical(content))

@@ -245,7 +245,7 @@ def test_consistency_training_makes_copies_agree(
 ) -> None:
     shares = []
     for method in ("noise", "consistency"):
-        how = training.NoiseTraining(method, epochs=5, learning_rate=0.004)  # type: ignore[arg-type]
+        how = training.NoiseTraining(method, epochs=5, learning_rate=0.004)
         model = training.fit_smoothed(plain, digits.x_train, digits.y_train, 0.25, how)
         found = certify(Classifier.of_model(model), examples[0][:60], Smoothing(0.25, 300, 50))
         shares.append(found.counts.max(axis=1).mean() / 300)

@@ -15,7 +15,7 @@ from helpers.edge.runtimes import open_model
 from helpers.errors import RobustnessError
 from helpers.robustness.certification.attack import besiege
 from helpers.robustness.certification.light import change_light, contrast_factors, light_in_l2
-from helpers.robustness.certification.noise import Draw, Source
+from helpers.robustness.certification.noise import Source
 from helpers.robustness.certification.outcome import certified_accuracy_curve, diagnosis
 from helpers.robustness.certification.radius import (
     alpha_of_each,
@@ -124,10 +124,19 @@ def test_counts_do_not_depend_on_the_batch_size_or_on_other_images() -> None:
 
 def test_the_votes_that_choose_are_not_those_that_count() -> None:
     source = Source(points(1), "pixels", 0.5, 0, 100)
-    first, second = (batch.copy() for _, batch in source.batches([Draw(0, 0, 50), Draw(0, 1, 50)]))
+    first, second = (next(source.batches([0], stage, 50))[1].copy() for stage in (0, 1))
     assert np.abs(first - second).min() > 0
     drawn = np.concatenate([first, second]) - points(1)[0]
     assert stats.kstest(drawn.ravel() / 0.5, "norm").pvalue > 1e-3
+
+
+def test_images_share_the_noise_and_take_turns() -> None:
+    source = Source(points(3), "pixels", 0.5, 0, 40)
+    found: dict[int, list[np.ndarray]] = {}
+    for image, batch in source.batches([2, 0], 1, 100):
+        found.setdefault(image, []).append(batch - points(3)[image])
+    assert [len(batch) for batch in found[0]] == [40, 40, 20]
+    np.testing.assert_allclose(np.concatenate(found[0]), np.concatenate(found[2]), atol=1e-6)
 
 
 def test_the_class_is_chosen_before_the_votes_are_counted() -> None:
@@ -182,7 +191,7 @@ def test_a_log_of_another_run_or_a_damaged_one_is_refused(spoil: Any, tmp_path: 
 def test_prediction_abstains_where_two_classes_are_close() -> None:
     onto = points(40)
     normal = WEIGHTS[:, 0] / np.linalg.norm(WEIGHTS[:, 0])
-    on_the_plane = onto - np.outer(onto @ normal, normal).astype(np.float32)
+    on_the_plane: np.ndarray = onto - np.outer(onto @ normal, normal).astype(np.float32)
     labels = predict(Classifier(plane), on_the_plane, Smoothing(0.5, 300, alpha=0.01))
     assert (labels == -1).mean() > 0.9
     far = predict(Classifier(plane), on_the_plane + normal * 2, Smoothing(0.5, 300))
@@ -241,7 +250,7 @@ def test_certificates_agree_with_art_on_the_same_noise(network: Any, examples: E
             image, stage = stages.pop(0)
             count = how.num_samples if stage else how.num_selection
             source = Source(examples[0], "pixels", how.sigma, how.seed, count)
-            return next(source.batches([Draw(image, stage, count)]))[1].copy()
+            return next(source.batches([image], stage, count))[1].copy()
 
     theirs = Art(network, nb_classes=10, input_shape=(8, 8, 1), sample_size=50, scale=0.2)
     labels, radii = theirs.certify(x, how.num_samples, batch_size=500)
@@ -312,7 +321,7 @@ def test_a_certified_shift_of_the_brightness_does_not_change_the_vote(shift: flo
 
 def test_contrast_noise_is_composable_and_its_radius_a_factor() -> None:
     source = Source(points(1), "contrast", 0.3, 0, 2000)
-    _, batch = next(source.batches([Draw(0, 1, 2000)]))
+    _, batch = next(source.batches([0], 1, 2000))
     logs = np.log((batch - 0.5) / (points(1)[0] - 0.5))
     assert np.ptp(logs, axis=1).max() < 1e-3  # one factor for the whole image
     assert stats.kstest(logs.mean(axis=1) / 0.3, "norm").pvalue > 1e-3

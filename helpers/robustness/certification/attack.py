@@ -20,7 +20,7 @@ from tqdm import tqdm
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import require_whole
 from helpers.robustness.budget import distances
-from helpers.robustness.certification.noise import Draw, Source
+from helpers.robustness.certification.noise import Source
 from helpers.robustness.certification.outcome import Certification
 from helpers.robustness.certification.radius import require_alpha
 from helpers.robustness.certification.smoothing import ESTIMATION, Classifier
@@ -28,6 +28,10 @@ from helpers.robustness.certification.smoothing import ESTIMATION, Classifier
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# Inputs (n, ...), labels (n,), generator -> directions (n, ...).
+Downhill = Callable[
+    [NDArray[np.float32], NDArray[np.int64], np.random.Generator], NDArray[np.float32]
+]
 INSIDE = 0.999  # of the radius: strictly within, and room for the rounding of a sum
 GRADIENT_SAMPLES = 16
 CHUNK = 64
@@ -120,23 +124,18 @@ def besiege(
         raise RobustnessError("No image has a certificate: there is nothing to attack.")
     sigma, rng = certification.smoothing.sigma, np.random.default_rng(seed)
     downhill = None if model is None else _slopes(model, sigma)
-    smallest, suspects = 1.0, []
+    smallest = 1.0
+    suspects: list[tuple[NDArray[np.float32], int]] = []
     with tqdm(total=attempts, desc="attacking", unit="try", disable=not progress) as bar:
         for start in range(0, attempts, CHUNK):
             numbers = np.arange(start, min(start + CHUNK, attempts))
             chosen = certified[numbers % len(certified)]
-            labels = certification.labels[chosen]
-            ways = rng.standard_normal((len(chosen), *clean.shape[1:]), np.float32)
             steered = numbers // len(certified) % 2 == 0
-            if downhill is not None and steered.any():
-                ways[steered] *= rng.uniform(0, 0.3)
-                ways[steered] += downhill(clean[chosen[steered]], labels[steered], rng)
-            lengths = distances(ways, np.zeros_like(ways), "l2")
-            scale = INSIDE * certification.radii[chosen] / np.maximum(lengths, 1e-12)
-            changed = clean[chosen] + _per_image(scale, ways.ndim) * ways
+            changed = _tries(certification, clean, chosen, steered, downhill, rng)
+            labels = certification.labels[chosen]
             shares = _shares(classifier, changed, labels, sigma, votes, rng)
             smallest = min(smallest, float(shares.min()))
-            suspects += [(changed[i], labels[i]) for i in np.flatnonzero(shares < 0.5)]
+            suspects += [(changed[i], int(labels[i])) for i in np.flatnonzero(shares < 0.5)]
             bar.update(len(numbers))
     lost = 0
     if suspects:
@@ -146,6 +145,25 @@ def besiege(
         chances = special.bdtr(np.rint(shares * second_votes), second_votes, 0.5)
         lost = int((chances <= false_alarm / len(suspects)).sum())
     return Siege(attempts, len(suspects), lost, smallest)
+
+
+def _tries(
+    certification: Certification,
+    clean: NDArray[np.float32],
+    chosen: NDArray[np.int64],
+    steered: NDArray[Any],
+    downhill: Downhill | None,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Move each chosen image to the edge of its radius, some of them where the class loses most."""
+    ways = rng.standard_normal((len(chosen), *clean.shape[1:]), np.float32)
+    if downhill is not None and steered.any():
+        ways[steered] *= rng.uniform(0, 0.3)
+        labels = certification.labels[chosen[steered]]
+        ways[steered] += downhill(clean[chosen[steered]], labels, rng)
+    lengths = distances(ways, np.zeros_like(ways), "l2")
+    scale = INSIDE * certification.radii[chosen] / np.maximum(lengths, 1e-12)
+    return clean[chosen] + _per_image(scale, ways.ndim) * ways
 
 
 def _shares(
@@ -160,12 +178,12 @@ def _shares(
     seed = int(rng.integers(2**63))
     source = Source(images, "pixels", sigma, seed, min(votes, 256), classifier.encode)
     found = np.zeros(len(images))
-    for draw, batch in source.batches([Draw(i, ESTIMATION, votes) for i in range(len(images))]):
-        found[draw.image] += (classifier.votes(batch)[0] == labels[draw.image]).sum()
+    for image, batch in source.batches(range(len(images)), ESTIMATION, votes):
+        found[image] += (classifier.votes(batch)[0] == labels[image]).sum()
     return found / votes
 
 
-def _slopes(model: tf.keras.Model, sigma: float) -> Callable[..., NDArray[np.float32]]:
+def _slopes(model: tf.keras.Model, sigma: float) -> Downhill:
     """Compile the gradient of the smoothed loss, scaled to the length of standard normal noise."""
     import tensorflow as tf
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args
 
@@ -34,7 +34,7 @@ from helpers._files import hashes
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import require_choice, require_positive, require_whole
 from helpers.robustness.certification.log import VoteLog
-from helpers.robustness.certification.noise import Draw, Encode, Kind, Source
+from helpers.robustness.certification.noise import NOISE, Encode, Kind, Source
 from helpers.robustness.certification.outcome import Certification, Votes
 from helpers.robustness.certification.radius import Guarantee, alpha_of_each, require_alpha
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 ABSTAIN = -1
 SELECTION, ESTIMATION = 0, 1
+TOGETHER = 8  # images that share noise as it is drawn, and are lost together by a kill
 _MOST_VOTES = 10_000_000
 
 
@@ -199,7 +200,8 @@ def certify(
     batch_size
         Most noisy copies at a time: all the memory that this needs, whatever the number of votes.
     log
-        A file to which every finished image is appended; a run that was killed goes on from it.
+        A file to which finished images are appended, a few at a time; a run that was killed goes on
+        from it.
     progress
         Whether to show a progress bar.
 
@@ -221,25 +223,21 @@ def certify(
         )
     each = alpha_of_each(smoothing.alpha, len(clean), smoothing.guarantee)
     stored = {**asdict(smoothing), "artefact": classifier.sha256, "images": hashes([clean])}
+    stored["noise"] = NOISE
     kept = VoteLog(log, stored) if log is not None else None
     done: dict[int, Votes] = dict(kept.votes) if kept is not None else {}
-    source = Source(
-        clean, smoothing.over, smoothing.sigma, smoothing.seed, batch_size, classifier.encode
-    )
-    stages = ((SELECTION, smoothing.num_selection), (ESTIMATION, smoothing.num_samples))
+    source = _source(classifier, clean, smoothing, batch_size)
     todo = [image for image in range(len(clean)) if image not in done]
-    draws = [Draw(image, *stage) for image in todo for stage in stages]
-    bar = tqdm(total=len(clean), initial=len(done), unit="image", desc="certifying",
-               disable=not progress)  # fmt: skip
-    with bar:
-        for draw, tally in _tallies(classifier, source, draws):
-            if draw.stage == SELECTION:
-                selection = tally
-                continue
-            done[draw.image] = Votes(tuple(selection.tolist()), tuple(tally.tolist()))
-            if kept is not None:
-                kept.append(draw.image, done[draw.image])
-            bar.update()
+    each_votes = smoothing.num_selection + smoothing.num_samples
+    with _bar(len(clean), len(done), each_votes, progress) as bar:
+        for start in range(0, len(todo), TOGETHER):
+            group = todo[start : start + TOGETHER]
+            selection = _tallies(classifier, source, group, SELECTION, smoothing, bar)
+            counts = _tallies(classifier, source, group, ESTIMATION, smoothing, bar)
+            for image in group:
+                done[image] = Votes(tuple(selection[image].tolist()), tuple(counts[image].tolist()))
+                if kept is not None:
+                    kept.append(image, done[image])
     votes = [done[image] for image in range(len(clean))]
     return Certification.of_votes(votes, smoothing, each, classifier.sha256, stored["images"])
 
@@ -281,15 +279,13 @@ def predict(
     clean = _checked(images)
     require_whole("batch_size", batch_size, at_least=1)
     alpha = alpha_of_each(smoothing.alpha, len(clean), smoothing.guarantee)
-    source = Source(
-        clean, smoothing.over, smoothing.sigma, smoothing.seed, batch_size, classifier.encode
-    )
-    draws = [Draw(image, ESTIMATION, smoothing.num_samples) for image in range(len(clean))]
+    source = _source(classifier, clean, smoothing, batch_size)
     labels = np.empty(len(clean), np.int64)
-    tallies = _tallies(classifier, source, draws)
-    bar = tqdm(tallies, total=len(clean), desc="voting", unit="image", disable=not progress)
-    for draw, tally in bar:
-        labels[draw.image] = majority(tally, alpha)
+    with _bar(len(clean), 0, smoothing.num_samples, progress) as bar:
+        for start in range(0, len(clean), TOGETHER):
+            group = list(range(start, min(start + TOGETHER, len(clean))))
+            tallies = _tallies(classifier, source, group, ESTIMATION, smoothing, bar)
+            labels[group] = [majority(tallies[image], alpha) for image in group]
     return labels
 
 
@@ -311,19 +307,40 @@ def majority(tally: ArrayLike, alpha: float) -> int:
 
 
 def _tallies(
-    classifier: Classifier, source: Source, draws: list[Draw]
-) -> Iterable[tuple[Draw, NDArray[np.int64]]]:
-    """Yield each draw with the votes for each class, in the order of the draws."""
-    batches = source.batches(draws)
-    for draw in draws:
-        tally, done = np.zeros(0, np.int64), 0
-        while done < draw.copies:
-            _, batch = next(batches)
-            labels, classes = classifier.votes(batch)
-            counted = np.bincount(labels, minlength=classes)
-            tally = tally + counted if done else counted
-            done += len(batch)
-        yield draw, tally
+    classifier: Classifier,
+    source: Source,
+    images: list[int],
+    stage: int,
+    smoothing: Smoothing,
+    bar: Any,
+) -> dict[int, NDArray[np.int64]]:
+    """Return the votes for each class, of each of some images."""
+    copies = smoothing.num_samples if stage == ESTIMATION else smoothing.num_selection
+    tallies: dict[int, NDArray[np.int64]] = {}
+    for image, batch in source.batches(images, stage, copies):
+        labels, classes = classifier.votes(batch)
+        counted = np.bincount(labels, minlength=classes)
+        tallies[image] = tallies[image] + counted if image in tallies else counted
+        bar.update(len(batch))
+    return tallies
+
+
+def _source(
+    classifier: Classifier, images: NDArray[np.float32], smoothing: Smoothing, batch_size: int
+) -> Source:
+    kind, sigma, seed = smoothing.over, smoothing.sigma, smoothing.seed
+    return Source(images, kind, sigma, seed, batch_size, classifier.encode)
+
+
+def _bar(images: int, done: int, each: int, progress: bool) -> Any:
+    return tqdm(
+        total=images * each,
+        initial=done * each,
+        desc=f"{images} images",
+        unit="vote",
+        unit_scale=True,
+        disable=not progress,
+    )
 
 
 def _checked(images: ArrayLike) -> NDArray[np.float32]:
