@@ -24,8 +24,6 @@ def _step(
         direction = np.sign(slope) if sign else slope / length if unit and length else slope
         moved = np.asarray(change, float) + towards * size * direction
         far = np.linalg.norm(moved)
-        if project == "box":
-            return np.clip(moved, -radius, radius)
         if project == "sphere":
             return moved * (radius / far)
         return moved * min(1.0, radius / far) if project == "ball" and far else moved
@@ -54,9 +52,6 @@ _STEP_SLIPS: Slips = {
     "that is the step for the largest change of a pixel; in L2 the direction is the gradient "
     "itself, brought to length 1": _step(sign=True),
     "the result leaves the ball: shrink it to `radius` where it is longer": _step(project="none"),
-    "this limits every number by itself; the length of the whole change counts": _step(
-        project="box"
-    ),
     "a change that is shorter than `radius` stays as it is": _step(project="sphere"),
 }
 

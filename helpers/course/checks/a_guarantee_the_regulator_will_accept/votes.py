@@ -51,15 +51,16 @@ def _copies_problem(args: tuple[Any, ...], got: Any) -> str | None:
             "Gaussian. The file clips for itself, and that is part of the file"
         )
     noise = np.asarray(got, float) - image
-    if noise.std(axis=0).mean() < sigma / 4:
+    spread = noise.std()
+    if noise.std(axis=0).mean() < spread / 4:
         return "every copy got the same noise: draw count times as many numbers"
-    if np.mean([copy.std() for copy in noise]) < sigma / 4:
+    if np.mean([copy.std() for copy in noise]) < spread / 4:
         return "all pixels of a copy got one and the same number: draw one for each pixel"
-    if noise.ndim == 4 and noise.shape[3] > 1 and noise.std(axis=3).mean() < sigma / 4:
+    if noise.ndim == 4 and noise.shape[3] > 1 and noise.std(axis=3).mean() < spread / 4:
         return "the channels of a pixel got one and the same number: draw one for each channel"
-    if abs(noise.std() / sigma - 1) > 0.06:
+    if abs(spread / sigma - 1) > 0.06:
         return (
-            f"the deviation of the noise is {noise.std():.3f}, and {sigma:g} was asked for; "
+            f"the deviation of the noise is {spread:.3f}, and {sigma:g} was asked for; "
             "is what you gave the generator the deviation, and not the variance?"
         )
     if abs(noise.mean()) > 0.06 * sigma:
