@@ -266,12 +266,12 @@ for lesion in (harmless, doubtful, clear):
 towards = x_test[harmless] - x_test[doubtful]
 towards = towards / np.linalg.norm(towards)
 walked = np.linspace(0, 2.5, {"fast": 9, "full": 26}[profile])
-path = [x_test[doubtful] + length * towards for length in walked]
-shares = np.array([vote(picture, SIGMA, 400, seed)[1] / 400 for picture in path])
+stops = [x_test[doubtful] + length * towards for length in walked]
+shares = np.array([vote(picture, SIGMA, 400, seed)[1] / 400 for picture in stops])
 steepest = norm.cdf(norm.ppf(shares[0]) - walked / SIGMA)
 
 figure, axis = plt.subplots(figsize=(7, 3.4), layout="constrained")
-axis.step(walked, answers(path), where="mid", color="0.6", label="a single run says melanoma")
+axis.step(walked, answers(stops), where="mid", color="0.6", label="a single run says melanoma")
 axis.plot(walked, shares, marker="o", label="share of votes")
 axis.plot(walked, steepest, ":", color="black", label="steepest possible")
 axis.axhline(0.5, color="0.7", linewidth=1)
@@ -346,12 +346,12 @@ for lesion in np.argsort(looks)[np.linspace(0, len(looks) - 1, 7).astype(int)]:
     first = vote(x_test[lesion], SIGMA, 100, 2 * lesion + 1)
     second = vote(x_test[lesion], SIGMA, 500, 2 * lesion)
     label, radius = certificate(first, second, SIGMA, ALPHA)
-    said = "abstains" if label < 0 else KINDS[label]
+    word = "abstains" if label < 0 else KINDS[label]
     rows.append(
         {
             "truth": KINDS[y_test[lesion]],
             "votes": second,
-            "answer": said,
+            "answer": word,
             "radius": round(radius, 3),
         }
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,7 +159,7 @@ def lesions(
 
 
 def _part(
-    count: int, side: int, seed: list[int], bar: tqdm[None]
+    count: int, side: int, seed: list[int], bar: tqdm[Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     images = np.empty((count, side, side, 3), np.float32)
     labels = np.empty(count, np.int32)

@@ -19,7 +19,7 @@ from helpers.course.checks.a_guarantee_the_regulator_will_accept import (
     votes,
 )
 from helpers.course.compare import Slips
-from helpers.course.tasks import FunctionTask, Verdict, judge_function, judge_value
+from helpers.course.tasks import FunctionTask, ValueTask, Verdict, judge_function, judge_value
 
 SLIPS: dict[str, Slips] = {
     "q2": votes._BOUND_SLIPS,
@@ -126,11 +126,12 @@ def test_copies_whose_noise_proves_nothing_are_told_so(
 
 def test_each_forgery_in_the_wrong_hands_is_named() -> None:
     task = LAB.task("q8")
-    right = task.reference(0, "fast")  # type: ignore[union-attr, call-arg]
-    assert judge_value(task, {k: v.upper() for k, v in right.items()}, right).status == "passed"  # type: ignore[arg-type]
+    assert isinstance(task, ValueTask)
+    right = task.reference(0, "fast")
+    assert judge_value(task, {k: v.upper() for k, v in right.items()}, right).status == "passed"
     for name in TAMPERINGS:
         for letter in "vadn":
             if letter != right[name]:
-                found = judge_value(task, {**right, name: letter}, right)  # type: ignore[arg-type]
+                found = judge_value(task, {**right, name: letter}, right)
                 assert found.explanation.startswith(repr(name))
-    assert "none of the letters" in judge_value(task, {**right, "one run": "x"}, right).explanation  # type: ignore[arg-type]
+    assert "none of the letters" in judge_value(task, {**right, "one run": "x"}, right).explanation
