@@ -4,17 +4,21 @@ Run by ``benchmarks/certification.py``, each time as a process of its own:
 
     PYTHON benchmarks/peers/smoothing_memory.py ours|ART VOTES
 
-Memory is what the process takes on top of what it has once the model is made and has answered.
+Memory is what the process takes, at its peak, on top of what it has once the model is made and has
+answered. Linux only.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -34,9 +38,9 @@ def main() -> None:
     image = np.random.default_rng(0).uniform(0, 1, (1, *SHAPE)).astype(np.float32)
     classifier = Classifier.of_model(model)
     certify(classifier, image, Smoothing(SIGMA, 2 * BATCH, BATCH), batch_size=BATCH)
-    before, started = peak(), time.process_time()
+    run: Callable[[], Any]
     if mode == "ours":
-        certify(classifier, image, Smoothing(SIGMA, votes), batch_size=BATCH)
+        run = partial(certify, classifier, image, Smoothing(SIGMA, votes), batch_size=BATCH)
     else:
         from art.estimators.certification.randomized_smoothing import (
             TensorFlowV2RandomizedSmoothing,
@@ -46,15 +50,19 @@ def main() -> None:
             model, nb_classes=10, input_shape=SHAPE, sample_size=100, scale=SIGMA
         )
         smoothed.certify(image, 2 * BATCH, batch_size=BATCH)
-        before, started = peak(), time.process_time()
-        smoothed.certify(image, votes, batch_size=BATCH)
+        run = partial(smoothed.certify, image, votes, batch_size=BATCH)
+    before, started = resident("VmRSS"), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    run()
     seconds = time.process_time() - started
-    print(json.dumps({"megabytes": round((peak() - before) / 1e6, 1), "cpu_seconds": seconds}))
+    megabytes = round((resident("VmHWM") - before) / 1000, 1)
+    print(json.dumps({"megabytes": megabytes, "cpu_seconds": seconds}))
 
 
-def peak() -> int:
-    """Return the largest resident size so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident(field: str) -> int:
+    """Return the resident size now (``VmRSS``) or at its peak (``VmHWM``), in kB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 if __name__ == "__main__":

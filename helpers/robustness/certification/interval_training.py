@@ -90,8 +90,8 @@ def fit_interval(
     Parameters
     ----------
     model
-        As :func:`propagate` takes it, without batch normalisation, inputs in [0, 1] to logits; it
-        is not changed.
+        As :func:`~helpers.robustness.certification.intervals.propagate` takes it, without batch
+        normalisation, inputs in [0, 1] to logits; it is not changed.
     inputs, labels
         ``(n, ...)`` and classes ``(n,)``.
     epsilon
