@@ -272,8 +272,8 @@ axis.step(walked, answers(stops), where="mid", color="0.6", label="a single run 
 axis.plot(walked, shares, marker="o", label="share of votes")
 axis.plot(walked, steepest, ":", color="black", label="steepest possible")
 axis.axhline(0.5, color="0.7", linewidth=1)
-axis.set(xlabel="L2 distance from the doubtful lesion", ylabel="melanoma", ylim=(-0.05, 1.05))
-axis.legend()
+axis.set(xlabel="L2 distance from the doubtful lesion", ylabel="melanoma", ylim=(-0.05, 1.35))
+axis.legend(loc="upper center", ncols=3, fontsize="small")
 plt.show()
 
 # %% [markdown]

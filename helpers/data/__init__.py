@@ -7,7 +7,8 @@
 Nothing here touches a network unless it is asked to. The offline default of a dataset is real
 data where an installed package carries some, else images or speech generated from a seed and
 labelled *synthetic*; patients are never invented, so ``heart_disease``, ``ph2`` and ``derma_mnist``
-have none. :func:`lesions` and :func:`aerial_scenes` draw skin lesions and streets from a seed.
+have none. :func:`helpers.data.lesions` and :func:`helpers.data.aerial_scenes` draw skin lesions and
+streets from a seed.
 :mod:`helpers.data.folders` says where full and local copies live.
 """
 
