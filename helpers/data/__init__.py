@@ -6,7 +6,9 @@
 
 Nothing here touches a network unless it is asked to. The offline default of a dataset is real
 data where an installed package carries some, else images or speech generated from a seed and
-labelled *synthetic*; ``heart_disease`` alone has none and must be fetched once.
+labelled *synthetic*; patients are never invented, so ``heart_disease``, ``ph2`` and ``derma_mnist``
+have none. :func:`helpers.data.lesions` and :func:`helpers.data.aerial_scenes` draw skin lesions and
+streets from a seed.
 :mod:`helpers.data.folders` says where full and local copies live.
 """
 
@@ -15,9 +17,11 @@ from helpers.data.aerial_drawn import aerial_scenes
 from helpers.data.aerial_photographs import aerial_cars
 from helpers.data.annotated import Annotated, DetectionDataset
 from helpers.data.dataset import Dataset
+from helpers.data.lesions_drawn import lesions
 from helpers.data.loaders import (
     breast_cancer,
     cifar10,
+    derma_mnist,
     digits,
     fashion_mnist,
     fetch,
@@ -25,6 +29,7 @@ from helpers.data.loaders import (
     lfw_faces,
     load,
     mnist,
+    ph2,
     speech_commands,
     spoken_digits,
 )
@@ -38,15 +43,18 @@ __all__ = [
     "audio",
     "breast_cancer",
     "cifar10",
+    "derma_mnist",
     "digits",
     "fashion_mnist",
     "fetch",
     "heart_disease",
     "heterogeneity",
+    "lesions",
     "lfw_faces",
     "load",
     "mnist",
     "partition",
+    "ph2",
     "speech_commands",
     "spoken_digits",
     "standardise",

@@ -40,26 +40,37 @@ def read(path: Path, extra: tuple[str, ...] = ()) -> Arrays:
     DataError
         If the file is damaged or lacks one of the arrays.
     """
+    return read_named(path, (*KEYS, *extra), OPTIONAL)
+
+
+def read_named(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> Arrays:
+    """Read the arrays named in `keys`, and those in `optional` if there, nothing pickled.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or lacks one of the arrays.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            optional = [key for key in OPTIONAL if key in archive]
-            return {key: archive[key] for key in (*KEYS, *extra, *optional)}
+            return {key: archive[key] for key in (*keys, *(k for k in optional if k in archive))}
     except _DAMAGE as error:
         raise DataError(
             f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
-            f"arrays {', '.join(KEYS)}. Replace or remove it."
+            f"arrays {', '.join(keys)}. Replace or remove it."
         ) from error
 
 
 def check(arrays: Arrays, image_shape: tuple[int, ...], num_classes: int, where: str) -> None:
-    """Check raw images (uint8) and labels (integers) of a ten-class image dataset.
+    """Check raw images (uint8) and labels (integers) of an image dataset.
 
     Raises
     ------
     DataError
         Naming `where`, the array and what it should be.
     """
-    for part in ("train", "test"):
+    spare = ("validation",) if VALIDATION[0] in arrays else ()
+    for part in ("train", "test", *spare):
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if x.dtype != np.uint8 or x.shape[1:] != image_shape or len(x) == 0:
             raise DataError(

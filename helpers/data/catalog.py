@@ -3,9 +3,10 @@
 Facts only. The hashes pin every byte that is ever fetched. SHA-256 of CIFAR-10 and
 Fashion-MNIST are those of TensorFlow Datasets (``url_checksums``); that of MNIST is the one
 Keras pins, and that of Speech Commands the one torchaudio pins (``datasets/speechcommands.py``).
-Those of the heart-disease files were computed from copies whose MD5 is the one FLamby pins in its
-download script. The npm integrity values are the registry's own SHA-512, checked against the
-packages when they were pinned.
+That of DermaMNIST is published by several independent users of the file, beside the MD5 that
+MedMNIST gives. Those of the heart-disease files were computed from copies whose MD5 is the one
+FLamby pins in its download script. The npm integrity values are the registry's own SHA-512, checked
+against the packages when they were pinned.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from helpers.data import audio, free_spoken_digits, google_speech
+from helpers.data import audio, free_spoken_digits, google_speech, lesions_photographs
 from helpers.errors import DataError
 
 
@@ -356,6 +357,58 @@ _AERIAL_CARS = Entry(
     has_boxes=True,
 )
 
+_PH2 = Entry(
+    name="ph2",
+    title="PH2, dermoscopic photographs of naevi and melanomas",
+    class_names=lesions_photographs.CLASS_NAMES,
+    full_counts=(100, 100),
+    image_shape=(lesions_photographs.SIDE, lesions_photographs.SIDE, 3),
+    offline="none; helpers.data.lesions draws skin lesions from a seed",
+    licence="research and education, as its authors say; do not redistribute",
+    citation=(
+        "T. Mendonca, P. M. Ferreira, J. S. Marques, A. R. S. Marcal, J. Rozeira (2013). PH2: a "
+        "dermoscopic image database for research and benchmarking. 35th annual international "
+        "conference of the IEEE Engineering in Medicine and Biology Society, 5437-5440."
+    ),
+    folder="ph2",
+    has_offline=False,
+)
+
+_DERMA_MNIST = Entry(
+    name="derma_mnist",
+    title="DermaMNIST, dermoscopic photographs of seven diseases",
+    class_names=(
+        "actinic keratosis or intraepithelial carcinoma",
+        "basal cell carcinoma",
+        "benign keratosis",
+        "dermatofibroma",
+        "melanoma",
+        "melanocytic naevus",
+        "vascular lesion",
+    ),
+    full_counts=(7_007, 2_005),
+    image_shape=(28, 28, 3),
+    offline="none; helpers.data.lesions draws skin lesions from a seed",
+    licence="CC BY-NC 4.0",
+    citation=(
+        "J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni (2023). MedMNIST v2: a "
+        "large-scale lightweight benchmark for 2D and 3D biomedical image classification. "
+        "Scientific Data 10, 41. From HAM10000: P. Tschandl, C. Rosendahl, H. Kittler (2018). The "
+        "HAM10000 dataset, a large collection of multi-source dermatoscopic images of common "
+        "pigmented skin lesions. Scientific Data 5, 180161."
+    ),
+    files=(
+        FileSpec(
+            "https://zenodo.org/records/10519652/files/dermamnist.npz?download=1",
+            "1a309fec2e33bb6aba88e7d078e5ccbb9736c84a0b415ac197eb3c8fa331e050",
+            "dermamnist.npz",
+            19_700_000,  # to three digits; only shown
+        ),
+    ),
+    folder="medmnist",
+    has_offline=False,
+)
+
 ENTRIES: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -369,6 +422,8 @@ ENTRIES: dict[str, Entry] = {
         _SPEECH_COMMANDS,
         _SPOKEN_DIGITS,
         _AERIAL_CARS,
+        _PH2,
+        _DERMA_MNIST,
     )
 }
 

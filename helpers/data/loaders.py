@@ -28,13 +28,15 @@ def load(name: str, source: Source = "auto", seed: int = 0, progress: bool = Tru
     ----------
     name : str
         ``mnist``, ``fashion_mnist``, ``cifar10``, ``digits``, ``lfw_faces``,
-        ``breast_cancer``, ``heart_disease``, ``speech_commands`` or ``spoken_digits``.
+        ``breast_cancer``, ``heart_disease``, ``speech_commands``, ``spoken_digits``, ``ph2`` or
+        ``derma_mnist``.
     source : {"auto", "full", "offline"}
         ``auto`` never touches the network: a full copy (local, then cached) if there is one,
         else a local subset, else the offline default. ``full`` is the whole published dataset,
         fetched if need be. ``offline`` is always the offline default: real data that an
         installed package carries, or synthetic images or speech, plainly labelled;
-        ``heart_disease`` has none. Synthetic speech is made once, then kept in the cache.
+        ``heart_disease``, ``ph2`` and ``derma_mnist`` have none. Synthetic speech is made once,
+        then kept in the cache.
     seed : int
         Fixes the train/test split of packaged data and the making of synthetic data. Full
         and local copies keep their published split and do not use it.
@@ -98,7 +100,7 @@ def fetch(name: str, via: Route = "auto", progress: bool = True) -> Path | None:
     if not entry.files:
         raise DataError(
             f"{name} is fetched by hand, as we know no download whose bytes are pinned; the "
-            f"recordings: {entry.citation} {_ways_out(entry)}"
+            f"originals: {entry.citation} {_ways_out(entry)}"
         )
     target = cached_file(entry)
     with folders.writing_to(target.parent), folders.one_at_a_time(target.with_suffix(".lock")):
@@ -188,11 +190,28 @@ def spoken_digits(source: Source = "auto", seed: int = 0, progress: bool = True)
     return load("spoken_digits", source, seed, progress)
 
 
+def ph2(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return PH²: 48 x 48 x 3 photographs of skin lesions, naevus or melanoma.
+
+    From the ``EDGESEC_DATA`` folder, split as in :mod:`helpers.data.lesions_photographs`;
+    :func:`helpers.data.lesions` draws some instead. Parameters as for :func:`load`.
+    """
+    return load("ph2", source, seed, progress)
+
+
+def derma_mnist(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
+    """Return DermaMNIST: 28 x 28 x 3 photographs of skin lesions of seven kinds.
+
+    It has a validation part. Parameters as for :func:`load`.
+    """
+    return load("derma_mnist", source, seed, progress)
+
+
 def _offline(entry: Entry, seed: int, progress: bool) -> Dataset:
     if not entry.has_offline:
         raise DataError(
             f"{entry.name} has no offline default, because no installed package carries it and "
-            f"invented patients would teach nothing. {_ways_out(entry)}"
+            f"invented patients would teach nothing of real ones. {_ways_out(entry)}"
         )
     from helpers.data import offline  # scikit-learn takes a second or two to import
 
@@ -366,6 +385,8 @@ def _ways_out(entry: Entry) -> str:
         ways.append(f"run: edgesec data fetch {entry.name} --via npm{hint}")
     if entry.has_offline:
         ways.append(f'go on with the offline default, load("{entry.name}", source="offline")')
-    else:
+    elif entry.files:
         ways.append(f"with a network, run: edgesec data fetch {entry.name}")
+    if entry.offline.startswith("none; "):
+        ways.append(f"go on without it: {entry.offline.removeprefix('none; ')}")
     return f"Cache folder: {cached_file(entry).parent}. What else you can do: {'; or '.join(ways)}."

@@ -40,5 +40,6 @@ CHAPTERS = {
     "data-access": "data-access-by-request",
     "model-protection": "model-on-the-device",
     "edge-deployment": "model-on-the-device",
+    "certification": "certified-robustness",
     "privacy-leakage": "quantization-privacy",
 }

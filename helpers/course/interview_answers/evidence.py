@@ -176,6 +176,20 @@ def lipschitz_radius(margin: float, constant: float, deviation: float) -> float:
 
 
 @answer
+def shift_length(shift: float, height: int, width: int, channels: int) -> float:
+    """L2 length of adding the same number to every value of an image."""
+    return shift * math.sqrt(height * width * channels)
+
+
+@answer
+def samples_for_all(sigma: float, radius: float, alpha: float, images: int) -> int:
+    """Fewest samples an image if all certificates together are wrong with ``alpha`` at most."""
+    from helpers.robustness.certification.radius import alpha_of_each
+
+    return samples_for_radius(sigma, radius, alpha_of_each(alpha, images, "all"))
+
+
+@answer
 def into_budget(clean: list[float], wanted: list[float], epsilon: float) -> list[float]:
     """Values moved into a maximum-norm budget around the clean ones, and into [0, 1]."""
     from helpers.robustness.budget import Budget

@@ -1,0 +1,236 @@
+"""Noisy votes and what they prove: q1 to q4."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from helpers.course.compare import Slips, close, equal, or_explain, satisfies
+from helpers.course.tasks import Case, FunctionTask
+from helpers.robustness.certification.radius import (
+    certified_radius,
+    lower_bound,
+    samples_needed,
+)
+
+_TOLERANCE = close(rtol=1e-5, atol=1e-7)
+
+# --- q1: noisy copies
+
+
+def _copies_reference(image: Any, sigma: float, count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((count, *np.shape(image)), dtype=np.float32)
+    return (np.asarray(image) + np.float32(sigma) * noise).astype(np.float32)
+
+
+def _copies_cases(rng: np.random.Generator) -> list[Case]:
+    def case(shape: tuple[int, ...], sigma: float, count: int, label: str) -> Case:
+        image = rng.random(shape, dtype=np.float32)
+        return Case((image, sigma, count, int(rng.integers(10_000))), label)
+
+    return [
+        case((12, 12, 3), 0.25, 40, "40 copies of a small image"),
+        case((8, 16, 3), 0.5, 30, "more noise; the image is not square"),
+        case((10, 10, 1), 2.0, 50, "one channel, and noise far beyond [0, 1]"),
+    ]
+
+
+def _copies_problem(args: tuple[Any, ...], got: Any) -> str | None:
+    image, sigma, count, _ = args
+    shape = (count, *np.shape(image))
+    if not isinstance(got, np.ndarray) or got.shape != shape:
+        return f"an array of shape {shape} was expected: {count} copies, each like the image"
+    if got.dtype.kind != "f" or not np.isfinite(got).all():
+        return "the copies must be floating-point numbers, all of them finite"
+    if got.min() >= 0 and got.max() <= 1:
+        return (
+            "every number lies in [0, 1]: clipping spoils the noise, which the proof needs to be "
+            "Gaussian. The file clips for itself, and that is part of the file"
+        )
+    noise = np.asarray(got, float) - image
+    spread = noise.std()
+    if noise.std(axis=0).mean() < spread / 4:
+        return "every copy got the same noise: draw count times as many numbers"
+    if np.mean([copy.std() for copy in noise]) < spread / 4:
+        return "all pixels of a copy got one and the same number: draw one for each pixel"
+    if noise.ndim == 4 and noise.shape[3] > 1 and noise.std(axis=3).mean() < spread / 4:
+        return "the channels of a pixel got one and the same number: draw one for each channel"
+    if abs(spread / sigma - 1) > 0.06:
+        return (
+            f"the deviation of the noise is {spread:.3f}, and {sigma:g} was asked for; "
+            "is what you gave the generator the deviation, and not the variance?"
+        )
+    if abs(noise.mean()) > 0.06 * sigma:
+        return f"the noise has the mean {noise.mean():.3f}; it must be 0"
+    tails = float(np.mean(np.abs(noise) > 2 * sigma))
+    if not 0.02 < tails < 0.08:
+        return f"{tails:.1%} of the noise is beyond two deviations; a normal law has 4.6 %"
+    return None
+
+
+# --- q2: a lower bound of a share
+
+
+def _without_itself(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(alpha, count + 1, trials - count)) if count < trials else 1.0
+
+
+def _two_sided(count: int, trials: int, alpha: float) -> float:
+    return lower_bound(count, trials, alpha / 2)
+
+
+def _upper(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(1 - alpha, count + 1, trials - count)) if count < trials else 1.0
+
+
+def _normal(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import norm
+
+    share = count / trials
+    return float(share + norm.ppf(alpha) * np.sqrt(share * (1 - share) / trials))
+
+
+_BOUND_SLIPS: Slips = {
+    "this is the observed share; the true one may well be lower": lambda k, n, alpha: k / n,
+    "this is the upper end; the certificate needs the lower one": _upper,
+    "this spends alpha on two sides; only the lower side can hurt, so all of it goes there": (
+        _two_sided
+    ),
+    "the tail must include `count` itself: beta.ppf(alpha, count, trials - count + 1)": (
+        _without_itself
+    ),
+    "the normal approximation is not exact, and fails where all votes agree": _normal,
+}
+
+
+def _bound_cases(rng: np.random.Generator) -> list[Case]:
+    near = int(rng.integers(880, 960))
+    return [
+        Case((near, 1000, 0.001), "most votes agree"),
+        Case((1000, 1000, 0.001), "all votes agree"),
+        Case((int(rng.integers(30, 45)), 60, 0.05), "few votes"),
+        Case((0, 100, 0.01), "no vote: the bound is 0"),
+    ]
+
+
+# --- q3: a certificate
+
+
+def _certify_reference(
+    selection: Any, counts: Any, sigma: float, alpha: float
+) -> tuple[int, float]:
+    label = int(np.argmax(selection))
+    radius = certified_radius(sigma, int(counts[label]), int(np.sum(counts)), alpha)
+    return (label, radius) if radius > 0 else (-1, 0.0)
+
+
+def _certify_cases(rng: np.random.Generator) -> list[Case]:
+    sure = int(rng.integers(930, 990))
+    return [
+        Case((np.array([8, 92]), np.array([1000 - sure, sure]), 0.25, 0.001), "a clear case"),
+        Case((np.array([100, 0]), np.array([1000, 0]), 0.5, 0.001), "all votes agree"),
+        Case((np.array([48, 52]), np.array([485, 515]), 0.25, 0.001),
+             "more than half, but not surely so"),
+        Case((np.array([52, 48]), np.array([150, 850]), 0.25, 0.001),
+             "the first votes chose the other class"),
+        Case((np.array([3, 90, 7]), np.array([40, 880, 80]), 0.25, 0.01), "three classes"),
+    ]  # fmt: skip
+
+
+def _certify_with(
+    choose: Callable[[Any, Any], Any] = lambda selection, counts: selection,
+    pool: bool = False,
+    bound: bool = True,
+    abstain: bool = True,
+) -> Callable[[Any, Any, float, float], tuple[int, float]]:
+    """A certificate with one thing wrong."""
+
+    def certify(selection: Any, counts: Any, sigma: float, alpha: float) -> tuple[int, float]:
+        from scipy.stats import norm
+
+        label = int(np.argmax(choose(selection, counts)))
+        used = np.asarray(counts) + (np.asarray(selection) if pool else 0)
+        count, trials = int(used[label]), int(used.sum())
+        share = lower_bound(count, trials, alpha) if bound else count / trials
+        if share <= 0.5 and abstain:
+            return -1, 0.0
+        return label, float(sigma * norm.ppf(share))
+
+    return certify
+
+
+_CERTIFY_SLIPS: Slips = {
+    "the class is chosen by `selection` alone: votes that choose it cannot also say how sure it "
+    "is": _certify_with(lambda selection, counts: counts),
+    "the votes that chose the class were counted once more: the bound takes `counts` alone": (
+        _certify_with(pool=True)
+    ),
+    "this takes the observed share; take its lower bound": _certify_with(bound=False),
+    "where the bound is at most one half nothing is certified: abstain, with (-1, 0.0)": (
+        _certify_with(abstain=False)
+    ),
+}
+
+
+# --- q4: the ceiling
+
+
+def _needed_cases(rng: np.random.Generator) -> list[Case]:
+    return [
+        Case((0.25, 0.25, 0.001), "as far as one deviation"),
+        Case((0.25, float(rng.uniform(0.6, 0.7)), 0.001), "further than two"),
+        Case((0.5, 1.5, 0.001 / 200), "three deviations, and a small alpha"),
+        Case((1.0, 0.1, 0.3), "nearly nothing is asked for"),
+    ]
+
+
+def _needed_floor(sigma: float, radius: float, alpha: float) -> int:
+    return samples_needed(sigma, radius, alpha) - 1
+
+
+def _needed_swapped(sigma: float, radius: float, alpha: float) -> int:
+    return samples_needed(radius, sigma, alpha)
+
+
+def _needed_alone(sigma: float, radius: float, alpha: float) -> int:
+    return samples_needed(1.0, radius, alpha)
+
+
+_NEEDED_SLIPS: Slips = {
+    "one vote is missing: round up": _needed_floor,
+    "the share must reach Φ(radius / sigma); this takes Φ(sigma / radius)": _needed_swapped,
+    "the radius counts in deviations of the noise: Φ(radius / sigma)": _needed_alone,
+}
+
+
+COPIES = FunctionTask(
+    "q1", "Noisy copies", 1, _copies_reference, _copies_cases,
+    satisfies(_copies_problem),
+    "rng.standard_normal(size) draws numbers of deviation 1. What is the shape of all noise "
+    "together, and what do you multiply it with?",
+    show_expected=False,
+)  # fmt: skip
+BOUND = FunctionTask(
+    "q2", "How sure, at least", 1, lower_bound, _bound_cases,
+    or_explain(_TOLERANCE, _BOUND_SLIPS),
+    "The formula above the exercise, with one exception: what does it give for no vote at all?",
+)  # fmt: skip
+CERTIFY = FunctionTask(
+    "q3", "A certificate, or none", 2, _certify_reference, _certify_cases,
+    or_explain(close(rtol=1e-5, atol=1e-7, parts=("label", "radius")), _CERTIFY_SLIPS),
+    "Three lines: the class from the first votes, its bound from the others, and the case in "
+    "which the bound proves nothing.",
+)  # fmt: skip
+NEEDED = FunctionTask(
+    "q4", "The fewest votes", 1, samples_needed, _needed_cases,
+    or_explain(equal(), _NEEDED_SLIPS),
+    "If all n votes agree the bound is alpha ** (1 / n). Which bound does the radius ask for? Take "
+    "logarithms of both sides; both are negative.",
+)  # fmt: skip
