@@ -14,6 +14,7 @@ from helpers.data import audio, heterogeneity, partition, standardise
 from helpers.data.aerial_drawn import aerial_scenes
 from helpers.data.aerial_photographs import aerial_cars
 from helpers.data.annotated import Annotated, DetectionDataset
+from helpers.data.bays import Bays, find_bays
 from helpers.data.dataset import Dataset
 from helpers.data.loaders import (
     breast_cancer,
@@ -31,6 +32,7 @@ from helpers.data.loaders import (
 
 __all__ = [
     "Annotated",
+    "Bays",
     "Dataset",
     "DetectionDataset",
     "aerial_cars",
@@ -41,6 +43,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "fetch",
+    "find_bays",
     "heart_disease",
     "heterogeneity",
     "lfw_faces",
