@@ -106,6 +106,10 @@ def _flag_strict(right: Any, clipped: Any, limit: float) -> list[float | None]:
 
 
 _FLAG_SLIPS: Slips = {
+    "where nothing is answered there is no accuracy: None": lambda r, c, limit: [
+        _flag_reference(r, c, limit)[0],
+        _flag_reference(r, c, limit)[1] or 0.0,
+    ],
     "exactly at the limit is still answered: <=": _flag_strict,
     "the second number is the accuracy on what is answered, not on all": lambda r, c, limit: [
         float(np.mean(np.asarray(c) <= limit)),
@@ -114,10 +118,6 @@ _FLAG_SLIPS: Slips = {
     "these are the refused ones; coverage counts what is answered": lambda r, c, limit: (
         _flag_reference(r, -np.asarray(c), -np.nextafter(limit, 9))
     ),
-    "where nothing is answered there is no accuracy: None": lambda r, c, limit: [
-        _flag_reference(r, c, limit)[0],
-        _flag_reference(r, c, limit)[1] or 0.0,
-    ],
 }
 
 FLAG = FunctionTask(
