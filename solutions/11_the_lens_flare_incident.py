@@ -652,7 +652,8 @@ pd.DataFrame(evidence).T
 # ### Exercise 5: a filter for the contrast
 #
 # In a box of `size` by `size` pixels around each pixel, per colour, take the mean and the standard
-# deviation. `uniform_filter(images, (1, size, size, 1))` gives the mean over the box. Return
+# deviation. `uniform_filter(images, (1, size, size, 1))` gives the mean over the box; the variance
+# is the box's mean of the squares minus the square of its mean. Return
 #
 # $$0.5 + 0.2\,\frac{\text{pixel} - \text{mean}}{\text{deviation} + \text{floor}},$$
 #

@@ -58,7 +58,15 @@ def _floor_in_variance(images: Any, size: int, floor: float) -> np.ndarray:
     return np.clip(0.5 + 0.2 * (images - mean) / scale, 0.0, 1.0)
 
 
+def _each_from_its_own_mean(images: Any, size: int, floor: float) -> np.ndarray:
+    mean, _ = _parts(images, size)
+    deviation = np.sqrt(uniform_filter((images - mean) ** 2, (1, size, size, 1)))
+    return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
+
+
 _FILTER_SLIPS: Slips = {
+    "each neighbour's distance is taken from the mean of ITS OWN box here; in one box there is one "
+    "mean: the mean of the squares minus the square of the mean": _each_from_its_own_mean,
     "divide by the deviation, the root of the variance": _variance_for_deviation,
     "this box also mixes colours or pictures: the size along those axes is 1": _across_colours,
     "this is the mean of the whole picture; the veil near the sun is thicker: use the box": (
