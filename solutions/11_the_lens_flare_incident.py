@@ -99,7 +99,7 @@ tf.get_logger().setLevel("ERROR")  # it advises on compilation in the middle of 
 
 # %%
 SCENES = {"fast": (60, 60), "full": (420, 330)}[profile]  # frames to train on, to test with
-EPOCHS = {"fast": 4, "full": 10}[profile]
+EPOCHS = {"fast": 4, "full": 14}[profile]
 NAMES = ("empty", "car", "large vehicle")
 STRENGTH = 0.45  # of the flare that is studied; 1 saturates the sensor by itself
 
@@ -132,7 +132,7 @@ lab.predict(
 lab.predict(
     "adversarial training",
     # BEGIN SOLUTION
-    "c",
+    "b",
     # END SOLUTION
     options={
         "a": "help more than training on pictures with flare",
@@ -344,10 +344,14 @@ plots.curves(
     ylim=(0, 1),
 )
 plt.show()
+for s in (0.0, STRENGTH):
+    missed = np.mean(answer(versions[s])[y > 0] == 0)
+    print(f"strength {s:4}: {missed:.1%} of the vehicles called empty")
 
 # %% [markdown]
-# It is replicated. Now: where in the picture? Each bay has a distance from the sun, and a share of
-# pixels that are clipped at the top of the sensor's range.
+# It is replicated, and it is the dangerous kind of error: vehicles that are not seen. Now: where in
+# the picture? Each bay has a distance from the sun, and a share of pixels that are clipped at the
+# top of the sensor's range.
 
 # %%
 middle = bays.corners + bays.side / 2
@@ -755,32 +759,33 @@ pd.DataFrame(tried).T
 
 # %% [markdown]
 # Look at band training. It makes the network withstand the very attack that hurt it most, and
-# under flare it is judged like every other candidate. Was your second prediction right?
+# under flare it is judged like every other candidate. Was your second prediction right? Published
+# networks got *worse* under fog and low contrast through adversarial training (Yin et al.). Whether
+# yours did depends on the radius and the band, so it is measured and not quoted.
 #
-# Choose one. The cell below takes the candidate that is right most often under flare, among those
-# whose clean accuracy is not significantly below the released one's. That is a rule stated before
-# the regression test, and choosing on the same bays that we test on flatters the winner a
-# little: with five candidates the best one is partly lucky. The attack at the end uses new suns.
+# Look at the first column too: a remedy that helps under flare may cost clean accuracy, and most
+# frames are clean. So choose by what the field will see. The log says which share of the frames has
+# the sun in the lens; weigh the two columns with it. That rule was stated before the regression
+# test. Choosing on the bays that we test on flatters the winner a little, since the best of five is
+# partly lucky. The attack at the end uses new suns.
 
 # %%
-eligible = {
-    name: float(np.mean(says(spoilt) == y))
+sunny_share = float(in_lens.mean())
+expected = {
+    name: sunny_share * np.mean(says(spoilt) == y) + (1 - sunny_share) * np.mean(says(x) == y)
     for name, says in answers.items()
-    if name != "as released"
-    and not (
-        compare_paired(before, says(x) == y).difference < 0
-        and paired_p(before, says(x) == y) < 0.05
-    )
-} or {"flare augmentation": 0.0}
-chosen = max(eligible, key=eligible.__getitem__)
+}
+chosen = max(candidates, key=lambda name: expected[name])
 fixed = answers[chosen]
+for name, value in expected.items():
+    print(f"{name:30} {value:.1%} in the field, {sunny_share:.0%} of the frames with sun")
 print("chosen:", chosen)
 
 # %% [markdown]
 # ### Exercise 6: I cannot see
 #
-# No training brings back a clipped bay. The camera can count clipped pixels, which costs one
-# comparison each, and refuse when there are too many. The robot then slows down. Return
+# Where no fix helps, the camera refuses and the robot slows down. It needs a sign that costs next
+# to nothing, such as the share of clipped pixels: one comparison each. Return
 # **coverage**, the share of bays that are answered, and the **accuracy on those**. A bay is
 # answered if its clipped share is at most `limit`. If none is, the accuracy is `None`.
 
@@ -800,12 +805,15 @@ def with_flag(right, clipped, limit):
 lab.check("q6")
 
 # %%
-CEILINGS = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0])
-hard = flared(1.0)
-hard_clipped = (hard.max(axis=3) >= 0.999).mean(axis=(1, 2))
+mixed = np.concatenate(list(versions.values()))  # all strengths, from none to the strongest
+right_now = fixed(mixed) == np.tile(y, len(versions))
+signs = {
+    "clipped pixels": (mixed.max(axis=3) >= 0.999).mean(axis=(1, 2)),
+    "lack of fine contrast": -np.abs(np.diff(mixed, axis=2)).mean(axis=(1, 2, 3)),
+}
 lines = {}
-for name, says in {"as released": answer, chosen: fixed}.items():
-    points = [with_flag(says(hard) == y, hard_clipped, limit) for limit in CEILINGS]
+for name, sign in signs.items():
+    points = [with_flag(right_now, sign, q) for q in np.quantile(sign, np.linspace(0.2, 1, 9))]
     lines[name] = tuple(np.array(points, float).T)
 plots.curves(lines, "coverage (share of bays answered)", "accuracy where it answers")
 plt.show()
@@ -814,6 +822,10 @@ print(f"at most {LIMIT:.0%} clipped: clean bays answered "
       f"{np.mean((x.max(axis=3) >= 0.999).mean(axis=(1, 2)) <= LIMIT):.1%}")  # fmt: skip
 
 # %% [markdown]
+# The same function judges a second sign: how much neighbouring pixels differ. A good sign gives a
+# curve that falls steeply to the right: it refuses the bays that would have gone wrong. Which of
+# the two is better, if either is? And what did H1 and H2 let you expect?
+#
 # ## Prove that nothing else broke
 #
 # All eleven perturbations, before and after the fix, on the same spoilt bays, through the int8
@@ -863,6 +875,9 @@ for (name, (first, second)), p in zip(found.items(), p_after, strict=True):
 pd.DataFrame(regression).T
 
 # %% [markdown]
+# Is the third acceptance criterion met by its first half, or only by its second? Where the table
+# says *worse*, the report has to say it as well: what the evening gains is paid for there.
+#
 # Read the intervals too. *No significant change* is not *no change*: where an interval reaches
 # down to -6 %, this test set would not have noticed a loss of 6 %. If that matters, the answer is
 # more bays.
@@ -910,6 +925,11 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
+# The last row is the sobering one. In the worst of twelve directions the released file is right on
+# a third of the bays, which is what a camera gets that calls everything *empty*. Does the fix do
+# better there? An average over random suns says little about a robot that passes the same mast at
+# the same hour every day.
+#
 # And real streets? If you have the aerial photographs (`EDGESEC_DATA` names the folder that holds
 # `aerial-cars`), the same cut, the same training and the same flare are repeated on them. Drawn
 # streets teach little about photographs, so the networks are trained on photographs of other
@@ -965,12 +985,13 @@ lab.memo(
 
     What we change. The candidate named in the record. The tables give its gain under flare, its
     operations beside the free quarter, and all other conditions before and after, corrected for
-    twelve looks; what got worse is named there. Adversarial training in the weakest band was
-    measured beside it.
+    twelve looks. Clean accuracy and some conditions get worse, and are named there. Adversarial
+    training in the weakest band was measured beside it, and helps much less.
 
-    Where it does not hold. The record lists stronger suns, another lens and the worst of twelve
-    directions, where more bays are lost than on average. Clipped bays cannot be mended: there the
-    camera says that it cannot see, and the robot slows down.
+    Where it does not hold. It carries over to stronger suns and another lens. In the worst of
+    twelve directions most bays are still lost, and the record says how many. There, and wherever
+    the picture is too poor, the camera refuses and the robot slows down. Clipped pixels
+    alone make a poor sign for that, since saturation was the small part of the cause.
 
     From now on. Graded flare, the other lens and the worst direction belong to every release. In
     the field we watch contrast and clipped pixels.
