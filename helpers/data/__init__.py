@@ -16,6 +16,7 @@ from helpers.data import audio, heterogeneity, partition, standardise
 from helpers.data.aerial_drawn import aerial_scenes
 from helpers.data.aerial_photographs import aerial_cars
 from helpers.data.annotated import Annotated, DetectionDataset
+from helpers.data.bays import Bays, find_bays
 from helpers.data.dataset import Dataset
 from helpers.data.lesions_drawn import lesions
 from helpers.data.loaders import (
@@ -36,6 +37,7 @@ from helpers.data.loaders import (
 
 __all__ = [
     "Annotated",
+    "Bays",
     "Dataset",
     "DetectionDataset",
     "aerial_cars",
@@ -47,6 +49,7 @@ __all__ = [
     "digits",
     "fashion_mnist",
     "fetch",
+    "find_bays",
     "heart_disease",
     "heterogeneity",
     "lesions",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.data.annotated import Annotated, DetectionDataset
 from helpers.errors import DataError

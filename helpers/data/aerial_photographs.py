@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.data import catalog, folders
 from helpers.data.annotated import Annotated, DetectionDataset

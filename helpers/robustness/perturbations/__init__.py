@@ -22,6 +22,14 @@ at every severity.
 """
 
 from helpers.robustness.perturbations.blur import defocus, motion_blur, row_shifts, vibration
+from helpers.robustness.perturbations.flare import (
+    PARTS,
+    Flare,
+    Lens,
+    add_flare,
+    draw_flare,
+    flare_light,
+)
 from helpers.robustness.perturbations.lens import lens_dirt, sun_flare
 from helpers.robustness.perturbations.objects import default_patch, occlusion, printed_patch
 from helpers.robustness.perturbations.registry import (
@@ -37,13 +45,19 @@ from helpers.robustness.perturbations.sensor import jpeg, low_light
 from helpers.robustness.perturbations.weather import fog, rain
 
 __all__ = [
+    "PARTS",
     "PERTURBATIONS",
+    "Flare",
+    "Lens",
     "Perturbation",
     "Perturbed",
     "PerturbedBatch",
     "Robustness",
+    "add_flare",
     "default_patch",
     "defocus",
+    "draw_flare",
+    "flare_light",
     "fog",
     "jpeg",
     "lens_dirt",

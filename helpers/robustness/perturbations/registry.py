@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.errors import RobustnessError
 from helpers.robustness.perturbations import blur, lens, objects, sensor, weather

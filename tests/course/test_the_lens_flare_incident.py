@@ -1,0 +1,83 @@
+"""Lab 11's checks: right answers pass in any form, and slips are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers.course.calling import call
+from helpers.course.checks.the_lens_flare_incident import LAB, fixing, pairs, waves
+from helpers.course.compare import Slips
+from helpers.course.tasks import FunctionTask, Verdict, judge_function
+
+SLIPS: dict[str, Slips] = {
+    "q1": pairs._STRATA_SLIPS,
+    "q2": waves._SHARE_SLIPS,
+    "q3": waves._BAND_SLIPS,
+    "q4": pairs._PAIRED_SLIPS,
+    "q5": fixing._FILTER_SLIPS,
+    "q6": fixing._FLAG_SLIPS,
+    "q7": pairs._MANY_SLIPS,
+}
+
+
+def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
+    task = LAB.task(name)
+    assert isinstance(task, FunctionTask)
+    return judge_function(
+        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
+    )
+
+
+@pytest.mark.parametrize("task", LAB.tasks, ids=lambda task: task.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_passes_on_visible_and_hidden_cases(task: FunctionTask, seed: int) -> None:
+    assert judged(task.name, task.reference, seed).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "slip"), [(n, text) for n, slips in SLIPS.items() for text in slips]
+)
+def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
+    found = judged(name, SLIPS[name][slip])
+    assert found.status == "mismatch"
+    assert found.explanation == slip
+
+
+def _by_dictionary(right: Any, flared: Any, stratum: Any) -> float:
+    total = weight = 0.0
+    for name in dict.fromkeys(stratum):
+        own = np.equal(np.array(stratum), name)
+        count = np.count_nonzero(own & flared)
+        if 0 < count < np.count_nonzero(own):
+            gap = np.mean(right[own & flared]) - np.mean(right[own & ~flared])
+            total, weight = total + count * gap, weight + count
+    return total / weight
+
+
+def _through_real_waves(changes: Any, edge: float) -> float:
+    """The same share from the half of the spectrum that a real picture needs."""
+    side = changes.shape[1]
+    energy = np.abs(np.fft.rfft2(changes, axes=(1, 2))) ** 2
+    twice = np.full(side // 2 + 1, 2.0)
+    twice[[0, -1]] = 1.0
+    down, across = np.fft.fftfreq(side) * side, np.arange(side // 2 + 1)
+    energy = energy * twice[None, None, :, None]
+    return float(energy[:, np.hypot(down[:, None], across) < edge].sum() / energy.sum())
+
+
+def _by_coin_flips(before: Any, after: Any) -> float:
+    gained, lost = np.sum(after > before), np.sum(after < before)
+    return min(1.0, 2 * float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5)))
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("q1", _by_dictionary), ("q2", _through_real_waves), ("q4", _by_coin_flips)],
+)
+def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
+    assert judged(name, other).status == "passed"
