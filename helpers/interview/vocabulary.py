@@ -41,4 +41,5 @@ CHAPTERS = {
     "model-protection": "model-on-the-device",
     "edge-deployment": "model-on-the-device",
     "privacy-leakage": "quantization-privacy",
+    "robustness": "attacks-on-edge-models",
 }

@@ -5,9 +5,18 @@ its initial weights from an explicit seed. TensorFlow loads when a network is ma
 normalises batches, and can do without.
 """
 
-from helpers.models.convolutional import lenet_dlg, mcmahan_cnn, small_cnn
+from helpers.models.convolutional import lenet_dlg, mcmahan_cnn, small_cnn, wong_cnn
 from helpers.models.dense import mcmahan_2nn, mlp
 from helpers.models.keyword_spotting import ds_cnn
 from helpers.models.keyword_training import fit_keywords
 
-__all__ = ["ds_cnn", "fit_keywords", "lenet_dlg", "mcmahan_2nn", "mcmahan_cnn", "mlp", "small_cnn"]
+__all__ = [
+    "ds_cnn",
+    "fit_keywords",
+    "lenet_dlg",
+    "mcmahan_2nn",
+    "mcmahan_cnn",
+    "mlp",
+    "small_cnn",
+    "wong_cnn",
+]

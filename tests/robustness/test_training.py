@@ -69,3 +69,30 @@ def test_settings_out_of_range_are_refused() -> None:
         Settings("magic")  # type: ignore[arg-type]
     with pytest.raises(RobustnessError, match="epochs=0"):
         Settings(epochs=0)
+
+
+def test_one_step_training_from_the_clean_input_collapses_on_real_digits_and_is_caught(
+    digits: data.Dataset, examples: Examples
+) -> None:
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    layers = tf.keras.layers
+    model = tf.keras.Sequential(
+        [
+            layers.Input((8, 8, 1)),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10),
+        ]
+    )
+    settings = Settings("fgsm", 30, learning_rate=0.005)
+    train = digits.x_train, digits.y_train
+    caught = fit_robust(model, *train, 0.3, examples, settings)
+    assert caught.collapsed == len(caught.history) - 1  # it stopped there
+    fallen = caught.history[-1]
+    best = max(epoch.many_steps for epoch in caught.history)
+    assert fallen.many_steps < best / 2
+    assert fallen.one_step > fallen.many_steps + 0.2
