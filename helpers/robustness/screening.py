@@ -24,6 +24,7 @@ from helpers.robustness.target import Outcome, Target, judge, proportion_interva
 from helpers.robustness.transformations import Transformation, fewer_levels, median
 
 SLACK = 0.8  # share of the threshold that an adaptive attacker aims below
+FIRST = 1e3  # far above any margin: an error counts for more than any calm
 
 
 class Detector(Protocol):
@@ -70,7 +71,7 @@ class FeatureSqueezing:
     Attributes
     ----------
     squeezers
-        Not random; the paper takes one bit and a 2 x 2 median for MNIST.
+        One or more, not random; the paper takes one bit and a 2 x 2 median for MNIST.
     name
         For reports.
     """
@@ -78,13 +79,16 @@ class FeatureSqueezing:
     squeezers: Sequence[Transformation] = (fewer_levels(1), median(2))
     name: str = "feature squeezing"
 
+    def __post_init__(self) -> None:
+        if not self.squeezers or any(squeezer.random for squeezer in self.squeezers):
+            raise RobustnessError("Feature squeezing needs squeezers, none of them random.")
+
     def suspicion(self, probabilities: Callable[[Any], Any], inputs: Any) -> Any:
         """Return the largest L1 distance of the answers, a tensor ``(n,)``."""
-        rng = tf.random.Generator.from_seed(0)  # squeezers draw nothing
         given, moved = probabilities(inputs), []
         for squeezer in self.squeezers:
-            squeeze = _squeeze_with(squeezer, rng)
-            moved.append(tf.reduce_sum(tf.abs(given - probabilities(squeeze(inputs))), axis=1))
+            squeezed = _squeeze_with(squeezer)(inputs)
+            moved.append(tf.reduce_sum(tf.abs(given - probabilities(squeezed)), axis=1))
         return tf.reduce_max(tf.stack(moved), axis=0)
 
 
@@ -282,8 +286,9 @@ def evade(
 ) -> Screened:
     """Attack a guarded artefact knowing the detector: be wrong, and raise no alarm.
 
-    PGD climbs the smaller of two numbers: the margin of the error, and how far the suspicion lies
-    below a part of the threshold. Both are above zero exactly where the attack wins on the model.
+    PGD climbs one thing after the other: the margin until the model errs, and from there how far
+    the suspicion lies below the threshold. Climbing both at once would stop at the boundary, where
+    the suspicion of many a detector is highest.
 
     Parameters
     ----------
@@ -311,7 +316,7 @@ def evade(
     """
     clean, truth = checked_pairs(inputs, labels, guard.target.bounds)
     require_whole("restarts", restarts, at_least=1)
-    attack = Pgd(_with_detector(guard), budget.norm, _both, guard.target.bounds)
+    attack = Pgd(_with_detector(guard), budget.norm, _in_turn, guard.target.bounds)
     found, standing = clean.copy(), np.arange(len(clean))
     for restart in range(restarts):
         if not len(standing):
@@ -339,12 +344,13 @@ def _with_detector(guard: Guard) -> Callable[[Any], Any]:
     return outputs
 
 
-def _both(outputs: Any, labels: Any) -> Any:
-    return tf.minimum(margin(outputs[:, :-1], labels), outputs[:, -1])
+def _in_turn(outputs: Any, labels: Any) -> Any:
+    error = margin(outputs[:, :-1], labels)
+    return tf.where(error > 0, outputs[:, -1], error - FIRST)
 
 
-def _squeeze_with(squeezer: Transformation, rng: tf.random.Generator) -> Callable[[Any], Any]:
+def _squeeze_with(squeezer: Transformation) -> Callable[[Any], Any]:
     def forward(inputs: Any) -> Any:
-        return squeezer.operation(inputs, rng)
+        return squeezer.operation(inputs, None)  # it draws nothing
 
     return forward if squeezer.differentiable else straight_through(forward)

@@ -28,7 +28,7 @@ from helpers.robustness.target import Outcome, Target, judge
 Knowledge = Literal["unaware", "naive", "adaptive"]
 KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
 # Images (n, height, width, channels) in [0, 1], random numbers -> images of the same shape.
-Operation = Callable[[Any, tf.random.Generator], Any]
+Operation = Callable[[Any, tf.random.Generator | None], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class Transformation:
     name
         For reports.
     operation
-        Of TensorFlow tensors: images in [0, 1] and a ``tf.random.Generator`` to images of the same
-        shape.
+        Of TensorFlow tensors: images in [0, 1] and a ``tf.random.Generator`` (None will do where
+        nothing is drawn) to images of the same shape.
     differentiable
         Whether its own gradient is of use; if not, an adaptive attacker takes the identity's.
     random
@@ -80,7 +80,7 @@ def jpeg(quality: int = 50) -> Transformation:
     if quality > 95:
         raise RobustnessError(f"quality={quality} must be at most 95, the highest that is of use.")
 
-    def operation(images: Any, rng: tf.random.Generator) -> Any:
+    def operation(images: Any, rng: tf.random.Generator | None) -> Any:
         found = tf.numpy_function(lambda x: _compressed(x, quality), [images], tf.float32)
         return tf.ensure_shape(found, images.shape)
 
@@ -95,7 +95,7 @@ def median(size: int = 3) -> Transformation:
     require_whole("size", size, at_least=2)
     before, after = (size - 1) // 2, size // 2
 
-    def operation(images: Any, rng: tf.random.Generator) -> Any:
+    def operation(images: Any, rng: tf.random.Generator | None) -> Any:
         pads = [[0, 0], [before, after], [before, after], [0, 0]]
         wide = tf.pad(images, pads, "SYMMETRIC")
         height, width = images.shape[1:3]
@@ -126,7 +126,8 @@ def random_resizing(smallest: float = 0.8) -> Transformation:
     if not 0 < smallest < 1:
         raise RobustnessError(f"smallest={smallest!r} must be a share between 0 and 1.")
 
-    def operation(images: Any, rng: tf.random.Generator) -> Any:
+    def operation(images: Any, rng: tf.random.Generator | None) -> Any:
+        assert rng is not None, "a random transformation needs a generator"
         count = tf.shape(images)[0]
         draws = rng.uniform((3, count))
         side = 1 / (smallest + (1 - smallest) * draws[0])  # of the frame, in sides of the image

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,9 @@ from helpers.robustness.losses import logits_of
 from helpers.robustness.target import Target, judge
 from helpers.robustness.transfer import transfer
 from tests.robustness.conftest import Examples
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def always(label: int) -> Target:
@@ -38,10 +43,10 @@ def test_the_expectation_is_over_all_members_and_not_one_draw() -> None:
 
 
 def test_who_holds_the_files_climbs_the_mean_of_their_logits(
-    target: Target, network: object, examples: Examples
+    target: Target, network: tf.keras.Model, examples: Examples
 ) -> None:
     x, y = examples[0][:60], examples[1][:60]
-    source = Target(target.ask, logits_of(network))  # type: ignore[arg-type]
+    source = Target(target.ask, logits_of(network))
     ensemble = randomise([target, source])
     model = ensemble.differentiable()
     expected = (np.asarray(target.differentiable()(x)) + np.asarray(source.differentiable()(x))) / 2
