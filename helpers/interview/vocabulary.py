@@ -42,4 +42,5 @@ CHAPTERS = {
     "edge-deployment": "model-on-the-device",
     "certification": "certified-robustness",
     "privacy-leakage": "quantization-privacy",
+    "robustness": "attacks-on-edge-models",
 }

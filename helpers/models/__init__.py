@@ -5,7 +5,7 @@ its initial weights from an explicit seed. TensorFlow loads when a network is ma
 normalises batches and can do without; ``mobilenet_v2`` cannot.
 """
 
-from helpers.models.convolutional import lenet_dlg, mcmahan_cnn, small_cnn
+from helpers.models.convolutional import lenet_dlg, mcmahan_cnn, small_cnn, wong_cnn
 from helpers.models.dense import mcmahan_2nn, mlp
 from helpers.models.keyword_spotting import ds_cnn
 from helpers.models.keyword_training import fit_keywords
@@ -28,4 +28,5 @@ __all__ = [
     "pretrained_mobilenet_v2",
     "small_cnn",
     "with_new_head",
+    "wong_cnn",
 ]

@@ -3,6 +3,7 @@
 An int8 file gives scores in 256 steps. Where softmax says 1.00 the margin does not move at all, so
 a search that only accepts improvements stands still, and a difference of two answers is exactly
 zero. Both attacks have a cure to try: walk across plateaus, or ask around each point and average.
+SimBA, in ``helpers.robustness.simba``, shares the two.
 """
 
 from __future__ import annotations
@@ -48,8 +49,26 @@ class Dither:
 
 
 @dataclass
-class _Search:
-    """The state that every query attack shares: what each input asked, and which still stand."""
+class Search:
+    """The state that every query attack shares: what each input asked, and which still stand.
+
+    Attributes
+    ----------
+    target
+        Only its ``ask`` is used.
+    truth
+        int64 ``(n,)``: the true classes.
+    dither
+        How each point is asked about.
+    limit
+        Queries that an input may take.
+    rng
+        Of the dither.
+    queries
+        int64 ``(n,)``: queries taken so far.
+    standing
+        bool ``(n,)``: the inputs that have not fallen.
+    """
 
     target: Target
     truth: NDArray[np.int64]
@@ -57,7 +76,7 @@ class _Search:
     limit: int
     rng: np.random.Generator
     queries: NDArray[np.int64] = field(init=False)
-    standing: NDArray[np.bool_] = field(init=False)
+    standing: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.queries = np.zeros(len(self.truth), np.int64)
@@ -167,7 +186,7 @@ def square(
         )
     require_whole("queries", queries, at_least=1)
     budget, rng = Budget(epsilon), np.random.default_rng(seed)
-    search = _Search(target, truth, dither or Dither(), queries, rng)
+    search = Search(target, truth, dither or Dither(), queries, rng)
     cost = search.dither.copies
     best, everyone = clean.copy(), np.arange(len(clean))
     margins = np.full(len(clean), np.inf)
@@ -261,7 +280,7 @@ def nes(
     require_positive("spread", spread)
     step = budget.epsilon / 5 if step_size is None else step_size
     require_not_negative("step_size", step)
-    search = _Search(target, truth, Dither(), queries, np.random.default_rng(seed))
+    search = Search(target, truth, Dither(), queries, np.random.default_rng(seed))
     current = clean.copy()
     search.margins(current, np.arange(len(clean)))
     while len(which := search.open(2 * pairs + 1)):
@@ -273,7 +292,7 @@ def nes(
 
 
 def _estimate(
-    search: _Search,
+    search: Search,
     rows: NDArray[np.float32],
     which: NDArray[np.int64],
     pairs: int,

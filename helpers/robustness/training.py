@@ -1,4 +1,4 @@
-"""Adversarial training: fast, free, PGD and TRADES, and a watch for catastrophic overfitting.
+"""Adversarial training: FGSM, fast, free, PGD and TRADES, and a watch for catastrophic overfitting.
 
 A network trained on one-step examples can, from one epoch to the next, learn to fool that one step:
 it withstands FGSM as well as ever and PGD not at all. So after each epoch both attack held-out
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
@@ -27,7 +27,8 @@ from helpers.robustness._checks import (
 from helpers.robustness.gradients import Pgd
 from helpers.robustness.losses import cross_entropy, require_logits
 
-Method = Literal["plain", "fast", "free", "pgd", "trades"]
+Method = Literal["plain", "fgsm", "fast", "free", "pgd", "trades"]
+FROM_CLEAN = ("plain", "fgsm")  # methods that perturb the clean input, not a random start
 WATCH_STEPS = 10
 
 
@@ -38,12 +39,14 @@ class Settings:
     Attributes
     ----------
     method
-        ``"plain"``: on clean inputs. ``"fast"``: one step from a random start (Wong, Rice and
-        Kolter, *Fast is better than free*, ICLR 2020). ``"free"``: each batch several times, one
-        gradient for weights and perturbation both (Shafahi et al., *Adversarial training for
-        free!*, NeurIPS 2019). ``"pgd"``: several steps (Madry et al., ICLR 2018). ``"trades"``:
-        clean loss, and ``beta`` times how far an attack moves the answer (Zhang et al.,
-        *Theoretically principled trade-off between robustness and accuracy*, ICML 2019).
+        ``"plain"``: on clean inputs. ``"fgsm"``: one step from the clean input (Goodfellow, Shlens
+        and Szegedy, ICLR 2015), prone to catastrophic overfitting. ``"fast"``: one step from a
+        random start (Wong, Rice and Kolter, *Fast is better than free*, ICLR 2020). ``"free"``:
+        each batch several times, one gradient for weights and perturbation both (Shafahi et al.,
+        *Adversarial training for free!*, NeurIPS 2019). ``"pgd"``: several steps (Madry et al.,
+        ICLR 2018). ``"trades"``: clean loss, and ``beta`` times how far an attack moves the answer
+        (Zhang et al., *Theoretically principled trade-off between robustness and accuracy*, ICML
+        2019).
     epochs
         Passes over the inputs; ``"free"`` takes fewer, for the same number of updates.
     batch_size, learning_rate
@@ -51,8 +54,8 @@ class Settings:
     steps
         Of the attack in ``"pgd"`` and ``"trades"``.
     step_size
-        As a multiple of the radius; 1.25 for one step and 2.5 ``/ steps`` for several when left
-        out.
+        As a multiple of the radius. When left out, 1 for ``"fgsm"`` and ``"free"``, 1.25 for
+        ``"fast"`` and 2.5 ``/ steps`` for several steps.
     replays
         Times that ``"free"`` shows a batch.
     beta
@@ -230,8 +233,8 @@ def _updater(model: tf.keras.Model, epsilon: float, how: Settings) -> Callable[.
     """Compile one update: rows, labels and a first perturbation to a loss and the next one."""
     optimizer = tf.keras.optimizers.Adam(how.learning_rate)
     optimizer.build(model.trainable_variables)
-    steps = {"plain": 0, "free": 0, "fast": 1}.get(how.method, how.steps)
-    default = 1.25 if how.method == "fast" else 1.0 if how.method == "free" else 2.5 / how.steps
+    steps = {"plain": 0, "free": 0, "fgsm": 1, "fast": 1}.get(how.method, how.steps)
+    default = {"fast": 1.25, "fgsm": 1.0, "free": 1.0}.get(how.method, 2.5 / how.steps)
     step = epsilon * (default if how.step_size is None else how.step_size)
 
     def moved(rows: Any, change: Any, gradient: Any) -> Any:
@@ -240,7 +243,7 @@ def _updater(model: tf.keras.Model, epsilon: float, how: Settings) -> Callable[.
 
     @tf.function
     def update(rows: Any, labels: Any, change: Any) -> tuple[Any, Any]:
-        if how.method == "plain":
+        if how.method in FROM_CLEAN:
             change = tf.zeros_like(rows)
         change = tf.clip_by_value(rows + change, 0.0, 1.0) - rows
         calm = tf.stop_gradient(tf.nn.softmax(model(rows, training=False)))

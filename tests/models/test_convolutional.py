@@ -40,6 +40,10 @@ def test_the_lenet_of_deep_leakage_starts_uniform_within_one_half() -> None:
     assert values.std() == pytest.approx(12**-0.5, rel=0.02)
 
 
+def test_wongs_network_has_the_stated_parameter_count() -> None:
+    assert models.wong_cnn().count_params() == 166_406
+
+
 def test_the_small_cnn_has_the_parameter_count_of_the_keras_example() -> None:
     assert models.small_cnn().count_params() == 34_826
 
@@ -56,7 +60,9 @@ def test_group_normalisation_treats_each_example_by_itself() -> None:
     np.testing.assert_allclose(model(x)[2:3], model(x[2:3]), atol=1e-5)
 
 
-@pytest.mark.parametrize("make", [models.mcmahan_cnn, models.lenet_dlg, models.small_cnn])
+@pytest.mark.parametrize(
+    "make", [models.mcmahan_cnn, models.lenet_dlg, models.small_cnn, models.wong_cnn]
+)
 def test_every_network_gives_seeded_float32_logits(make: Callable) -> None:
     x = np.random.default_rng(0).random((4, 28, 28, 1), dtype=np.float32)
     first, again, other = (make((28, 28, 1), 7, seed=s)(x).numpy() for s in (1, 1, 2))

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers import data
+from helpers import data, models
 from helpers.errors import RobustnessError
+from helpers.robustness.gradients import Pgd
 from helpers.robustness.training import Epoch, Method, Settings, Training, collapse, fit_robust
 from tests.robustness.conftest import Examples
 
@@ -69,3 +70,19 @@ def test_settings_out_of_range_are_refused() -> None:
         Settings("magic")  # type: ignore[arg-type]
     with pytest.raises(RobustnessError, match="epochs=0"):
         Settings(epochs=0)
+
+
+def test_one_step_training_from_the_clean_input_collapses_on_real_digits_and_is_caught() -> None:
+    mnist = data.load("mnist", source="offline")
+    watch = mnist.x_test[-200:], mnist.y_test[-200:]
+    settings = Settings("fgsm", 12, learning_rate=0.004)
+    caught = fit_robust(models.wong_cnn(), mnist.x_train, mnist.y_train, 0.2, watch, settings)
+    assert caught.collapsed == len(caught.history) - 1  # it stopped there
+    fallen = caught.history[-1]
+    best = max(epoch.many_steps for epoch in caught.history)
+    assert fallen.many_steps < best / 2
+    assert fallen.one_step > fallen.many_steps + 0.2
+    # What comes back are the weights from before the fall.
+    attacked = Pgd(caught.model)(*watch, 0.2, steps=10)
+    given = np.argmax(caught.model(attacked), axis=1)
+    assert np.mean(given == watch[1]) == pytest.approx(best, abs=0.03)

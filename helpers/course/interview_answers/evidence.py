@@ -111,6 +111,12 @@ def trials_without_failure(most: float, error_probability: float) -> int:
 
 
 @answer
+def chance_of_any(chance: float, tries: int) -> float:
+    """Probability of at least one success in independent tries."""
+    return 1 - (1 - chance) ** tries
+
+
+@answer
 def share(part: float, whole: float) -> float:
     """A part as a share of the whole."""
     return part / whole
