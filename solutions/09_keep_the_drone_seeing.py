@@ -932,7 +932,31 @@ lab.memo(
     "memo",
     # BEGIN SOLUTION
     """
-    MEMO TO WRITE
+    Decision: the *physical* detector flies, without a filter, in clear weather only, on frames of
+    96 pixels, until the criteria below are met. No flights in fog, rain, at dusk or against a low
+    sun.
+
+    Criterion 1 is not met. Vibration alone is surely above 0.85 at severity 3. Blur, defocus and
+    JPEG are near it, and their intervals hold 0.85 or end just below: more pictures settle those.
+    Fog, rain, dusk, glare and dirt are below, at 0.7 to 0.8. Occlusion is worst, little above one
+    half: with 30 % of a car under leaves less is left to box. A wider network, longer training and
+    several views of one place could close most of that gap; a filter does not. The stretch doubled
+    the supplier's score in fog, cost ten points on clear days without its condition, and took fog
+    away from the detector that had learnt it.
+
+    Training also cost about three points on clear pictures, where two were allowed. Eight bits
+    cost nothing that can be told from noise.
+
+    Latency is an estimate. It rests on three published latencies, none of this network, and its
+    range spans a factor of a hundred. At 96 pixels the upper end is inside 30 ms; at 192 the range
+    holds 30 and nothing is decided. Before the first flight I want the 99th percentile measured on
+    our board, with camera and box sorting.
+
+    Weather does not aim. A printed patch on an eighth of the roof, made for this detector, hid
+    about one vehicle in five of those seen; more than one in ten was not accepted.
+
+    Every street was drawn. On real photographs the detectors are close to blind, so nothing here
+    is a promise about real streets until we have our own pictures.
     """,
     # END SOLUTION
 )
