@@ -220,11 +220,7 @@ def _compiled(
         with tf.GradientTape() as tape:
             losses = cross_entropy(model(_placed(rows, patch, transforms, light)), goal)
             climb = tf.reduce_mean(losses) * (1.0 if targeted else -1.0)
-            steps = [
-                tf.reduce_mean(tf.abs(d))
-                for d in (patch[1:] - patch[:-1], patch[:, 1:] - patch[:, :-1])
-            ]
-            cost = climb + smoothness * tf.add_n(steps)
+            cost = climb + smoothness * apart(patch)
         optimizer.apply_gradients([(tape.gradient(cost, patch), patch)])
         patch.assign(tf.clip_by_value(patch, *PRINTABLE))
 
@@ -246,23 +242,58 @@ def _draw(
             (np.minimum(half, s / 2), np.maximum(s - half, s / 2)) for s in (width, height)
         )
     ]
+    transforms = patch_transforms(centre[0], centre[1], pixels, angle, side)
+    light = 1 + rng.uniform(-lie.light, lie.light, (count, 1, 1, 1))
+    return transforms, light.astype(np.float32)
+
+
+def patch_transforms(
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    pixels: NDArray[np.floating],
+    angle: NDArray[np.floating],
+    side: int,
+) -> NDArray[np.float32]:
+    """Return projective transforms from picture to patch, ``(n, 8)``, for :func:`rendered`.
+
+    Parameters
+    ----------
+    x, y
+        Middle of the patch in the picture, ``(n,)``, in pixels; the edge of the picture is 0.
+    pixels
+        Side of the patch in the picture, ``(n,)``.
+    angle
+        Radians, ``(n,)``.
+    side
+        Side of the patch in pixels of its own.
+    """
     zoom = side / pixels
     cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
     # Centres of pixels are whole numbers here, so a picture of s pixels has its middle at (s-1)/2.
-    x, y, middle = centre[0] - 0.5, centre[1] - 0.5, (side - 1) / 2
-    zero = np.zeros(count)
+    x, y, middle = x - 0.5, y - 0.5, (side - 1) / 2
+    zero = np.zeros(len(pixels))
     transforms = np.stack(
         [cosine, sine, middle - cosine * x - sine * y,
          -sine, cosine, middle + sine * x - cosine * y, zero, zero],
         axis=1,
     )  # fmt: skip
-    light = 1 + rng.uniform(-lie.light, lie.light, (count, 1, 1, 1))
-    return transforms.astype(np.float32), light.astype(np.float32)
+    return transforms.astype(np.float32)
 
 
-def _placed(rows: Any, patch: Any, transforms: Any, light: Any) -> Any:
-    """Lay the patch over images; differentiable in the patch."""
-    count, size = tf.shape(rows)[0], tf.shape(rows)[1:3]
+def apart(patch: Any) -> Any:
+    """Return how far neighbouring pixels of a patch are apart: the mean over rows and columns."""
+    steps = patch[1:] - patch[:-1], patch[:, 1:] - patch[:, :-1]
+    return tf.add_n([tf.reduce_mean(tf.abs(step)) for step in steps])
+
+
+def rendered(patch: Any, count: Any, size: Any, transforms: Any) -> tuple[Any, Any]:
+    """Draw a patch on empty pictures; differentiable in the patch.
+
+    Returns
+    -------
+    colours, mask
+        ``(count, *size, channels)``, 0 where the patch is not, and ``(count, *size, 1)``.
+    """
     # With a mask as one more channel, so that both are sampled alike.
     layered = tf.concat([patch, tf.ones_like(patch[..., :1])], axis=-1)
     laid = tf.raw_ops.ImageProjectiveTransformV3(
@@ -273,7 +304,12 @@ def _placed(rows: Any, patch: Any, transforms: Any, light: Any) -> Any:
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    colours, mask = laid[..., :-1], laid[..., -1:]
+    return laid[..., :-1], laid[..., -1:]
+
+
+def _placed(rows: Any, patch: Any, transforms: Any, light: Any) -> Any:
+    """Lay the patch over images; differentiable in the patch."""
+    colours, mask = rendered(patch, tf.shape(rows)[0], tf.shape(rows)[1:3], transforms)
     return tf.clip_by_value(rows * (1 - mask) + colours * light, 0.0, 1.0)
 
 

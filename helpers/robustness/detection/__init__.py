@@ -28,17 +28,21 @@ from helpers.robustness.detection.boxes import (
 )
 from helpers.robustness.detection.decoding import decode_predictions
 from helpers.robustness.detection.detector import Detector, PretrainedName, pretrained, truths
+from helpers.robustness.detection.filters import FILTERS, median, stretch_contrast
+from helpers.robustness.detection.intervals import Interval, map50_interval
 from helpers.robustness.detection.metrics import CocoScores, coco_map
 from helpers.robustness.detection.ssd import build_ssd
 from helpers.robustness.detection.training import EpochRecord, train_detector
 from helpers.robustness.detection.voc import voc_map
 
 __all__ = [
+    "FILTERS",
     "Augmentation",
     "CocoScores",
     "Detections",
     "Detector",
     "EpochRecord",
+    "Interval",
     "Matched",
     "PretrainedName",
     "Truth",
@@ -49,10 +53,13 @@ __all__ = [
     "decode_predictions",
     "encode_boxes",
     "iou",
+    "map50_interval",
     "match_anchors",
+    "median",
     "non_maximum_suppression",
     "pretrained",
     "ssd_anchors",
+    "stretch_contrast",
     "train_detector",
     "truths",
     "voc_map",

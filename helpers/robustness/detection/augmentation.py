@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
+from helpers.robustness.perturbations.image import Image
 from helpers.robustness.perturbations.registry import PERTURBATIONS, find, perturb
 
 
@@ -28,6 +29,10 @@ class Augmentation:
         Severities to draw from.
     share
         Share of the pictures that are spoilt; the others keep the network good on clean ones.
+    blur, noise, erase
+        Largest deviation of a Gaussian blur (pixels), largest deviation of Gaussian noise (of full
+        scale), and largest share of the picture that a rectangle of one colour covers; 0 for none.
+        Each picture draws each anew.
 
     Raises
     ------
@@ -39,6 +44,9 @@ class Augmentation:
     perturbations: Sequence[str] = field(default=())
     severities: Sequence[int] = (1, 2, 3, 4)
     share: float = 0.6
+    blur: float = 0.0
+    noise: float = 0.0
+    erase: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.perturbations:
@@ -47,8 +55,27 @@ class Augmentation:
             raise RobustnessError(
                 f"colour={self.colour} must be in [0, 1) and share={self.share} in [0, 1]."
             )
+        if min(self.blur, self.noise) < 0 or not 0 <= self.erase < 1:
+            raise RobustnessError(
+                f"blur={self.blur} and noise={self.noise} must not be negative, and "
+                f"erase={self.erase} must be in [0, 1)."
+            )
         if not self.severities or not set(self.severities) <= set(range(1, 6)):
             raise RobustnessError(f"severities={self.severities} must be some of 1 to 5.")
+
+    @classmethod
+    def generic(cls) -> Augmentation:
+        """Return what a training library offers: strong colour changes, blur, noise, a cut-out.
+
+        It knows nothing of the perturbations of the suite, so what it gains on them is what a
+        detector gains on weather that nobody foresaw.
+
+        References
+        ----------
+        DeVries and Taylor, *Improved regularization of convolutional neural networks with cutout*,
+        arXiv:1708.04552, for the rectangle.
+        """
+        return cls(colour=0.4, blur=2.0, noise=0.08, erase=0.1)
 
     @classmethod
     def physical(cls, without: Sequence[str] = ()) -> Augmentation:
@@ -72,12 +99,33 @@ class Augmentation:
         if self.colour:
             gain, shift = rng.uniform(-self.colour, self.colour, 2)
             image = np.clip((image - 0.5) * (1 + gain) + 0.5 + shift, 0, 1).astype(np.float32)
+        image = self._roughened(image, rng)
         if self.perturbations and rng.random() < self.share:
             name = self.perturbations[rng.integers(len(self.perturbations))]
             severity = int(rng.choice(list(self.severities)))
             image, moved = perturb(image, name, severity, rng, boxes)
             boxes = boxes if moved is None else moved
         return image, boxes
+
+    def _roughened(self, image: NDArray[np.float32], rng: np.random.Generator) -> Image:
+        """Blur, add noise, cut out; what is 0 draws nothing, so older runs repeat."""
+        if self.blur:
+            from scipy.ndimage import gaussian_filter
+
+            sigma = rng.uniform(0.0, self.blur)
+            image = gaussian_filter(image, (sigma, sigma, 0.0))
+        if self.noise:
+            image = image + rng.normal(0.0, rng.uniform(0.0, self.noise), image.shape)
+        if self.erase:
+            image = image.copy()
+            height, width = image.shape[:2]
+            area, shape = rng.uniform(0.0, self.erase), np.exp(rng.uniform(-0.7, 0.7))
+            tall, wide = height * np.sqrt(area * shape), width * np.sqrt(area / shape)
+            top, left = rng.uniform(-tall, height), rng.uniform(-wide, width)
+            rows = slice(max(0, round(top)), max(0, round(top + tall)))
+            columns = slice(max(0, round(left)), max(0, round(left + wide)))
+            image[rows, columns] = rng.random(3)
+        return np.clip(image, 0.0, 1.0).astype(np.float32)
 
 
 def _turned(

@@ -1,4 +1,4 @@
-"""A trained detector: pictures in, boxes out; and the one that ships with the package."""
+"""A trained detector: pictures in, boxes out; and those that ship with the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helpers.robustness.detection.ssd import build_ssd
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PretrainedName = Literal["plain", "physical"]
+PretrainedName = Literal["plain", "generic", "physical", "adversarial"]
 _BATCH = 64
 
 
@@ -91,9 +91,11 @@ def pretrained(name: PretrainedName = "physical") -> Detector:
     Parameters
     ----------
     name
-        ``"plain"``, trained on clean pictures, or ``"physical"``, on pictures spoilt by the suite
-        of :mod:`helpers.robustness.perturbations`. ``scripts/train_detector.py`` made both; its log
-        lies beside the weights and says for how many epochs they were trained.
+        What it was trained on: clean pictures (``"plain"``), pictures with blur, noise, strong
+        colours and cut-outs (``"generic"``), pictures spoilt by the suite of
+        :mod:`helpers.robustness.perturbations` (``"physical"``), or pictures changed against it by
+        up to 4/255 a pixel (``"adversarial"``). ``scripts/train_detector.py`` made all; its log
+        lies beside the weights and says for how many epochs.
 
     Returns
     -------

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,31 @@ def coco_map(
                 recall[a, :, label, m] = reached
             precision[a, :, label] = curve
     return _summary(precision, recall)
+
+
+class Judged(NamedTuple):
+    """One class in one image, at an IoU of 0.5, without what counts neither way.
+
+    Attributes
+    ----------
+    scores
+        float64 ``(m,)``, falling.
+    right
+        bool ``(m,)``.
+    objects
+        Objects to be found.
+    """
+
+    scores: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    objects: int
+
+
+def judged_at_half(truth: Truth, found: Detections, label: int) -> Judged:
+    """Say which boxes of one class are right in one image."""
+    match = _match(*_of_class(truth, found, label), AREAS["all"])
+    counts = ~match.ignored[0]
+    return Judged(match.scores[counts], match.matched[0, counts], match.objects)
 
 
 def checked_classes(

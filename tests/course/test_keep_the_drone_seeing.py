@@ -1,0 +1,95 @@
+"""Lab 9's checks: right answers pass in any form, and slips are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from helpers.course.calling import call
+from helpers.course.checks.keep_the_drone_seeing import LAB, acceptance, defence, scores
+from helpers.course.compare import Slips
+from helpers.course.tasks import FunctionTask, Verdict, judge_function
+
+SLIPS: dict[str, Slips] = {
+    "q1": scores._OVERLAP_SLIPS,
+    "q2": scores._JUDGE_SLIPS,
+    "q3": scores._PRECISION_SLIPS,
+    "q4": acceptance._MPC_SLIPS,
+    "q5": acceptance._VERDICT_SLIPS,
+    "q6": defence._STRETCH_SLIPS,
+    "q7": defence._HIDDEN_SLIPS,
+    "q8": acceptance._FRONT_SLIPS,
+}
+
+
+def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
+    task = LAB.task(name)
+    assert isinstance(task, FunctionTask)
+    return judge_function(
+        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
+    )
+
+
+@pytest.mark.parametrize("task", LAB.tasks, ids=lambda task: task.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_passes_on_visible_and_hidden_cases(task: FunctionTask, seed: int) -> None:
+    assert judged(task.name, task.reference, seed).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "slip"), [(n, text) for n, slips in SLIPS.items() for text in slips]
+)
+def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
+    found = judged(name, SLIPS[name][slip])
+    assert found.status == "mismatch"
+    assert found.explanation == slip
+
+
+def by_loops(first: Any, second: Any) -> list[list[float]]:
+    table = np.zeros((len(first), len(second)))
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            wide = min(a[2], b[2]) - max(a[0], b[0])
+            high = min(a[3], b[3]) - max(a[1], b[1])
+            shared = max(wide, 0) * max(high, 0)
+            both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+            table[i, j] = shared / (both - shared)
+    return table
+
+
+def greedy(boxes: Any, found: Any, objects: Any) -> list[bool]:
+    free, verdicts = list(range(len(objects))), []
+    for i in sorted(range(len(boxes)), key=lambda i: -found[i]):
+        row = by_loops(boxes[[i]], objects)[0]
+        best = max(free, key=lambda j: row[j], default=None)
+        verdicts.append(best is not None and bool(row[best] >= 0.5))
+        if verdicts[-1]:
+            free.remove(best)
+    return np.array(verdicts)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("q1", by_loops),
+        ("q2", greedy),
+        ("q4", lambda clean, table: [np.mean(np.mean(table, axis=0)), np.mean(table) / clean]),
+        ("q7", lambda o, b, a: (
+            sum(any(by_loops([x], b)[0] >= 0.5) for x in o),
+            sum(any(by_loops([x], b)[0] >= 0.5) and not any(by_loops([x], a)[0] >= 0.5)
+                for x in o))),
+        ("q8", lambda cost, score: np.array([
+            not any((c < d and s >= t) or (c <= d and s > t)
+                    for c, s in zip(cost, score, strict=True))
+            for d, t in zip(cost, score, strict=True)])),
+    ],
+)  # fmt: skip
+def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
+    assert judged(name, other).status == "passed"
+
+
+def test_nothing_that_leaves_the_picture_as_it_is_passes_for_a_filter() -> None:
+    assert judged("q6", lambda picture: picture.copy()).status == "mismatch"
