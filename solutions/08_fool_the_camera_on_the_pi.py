@@ -17,12 +17,12 @@
 #
 # You will take the int8 file of a camera apart before it ships, and find out how little it takes to
 # fool it. First with the file in your hands: one step uphill, then twenty. Then as a stranger who
-# may only ask. The stranger's number will look like robustness. You will find out why it is none,
-# and what such a number would have cost you. You keep an assessment report and a memo on whether
-# the camera ships.
+# may only ask. Two of the numbers that you get will be wrong, and you will find out how to tell.
+# You keep an assessment report and a memo on whether the camera ships.
 #
-# You need Python, NumPy, and to know what a gradient is. The chapter *Attacks on edge models* tells
-# the story behind this lab; you can read it before or after.
+# You need Python, NumPy, and to know what a gradient is. The chapter
+# [Attacks on edge models](../chapters/attacks-on-edge-models.md) tells the story behind this lab; you
+# can read it before or after.
 #
 # Each exercise asks for one short function. Replace `raise NotImplementedError`, run the cell,
 # then run the check below it. **Nothing here is a dead end**: until your function passes, the
@@ -159,9 +159,10 @@ y = pictures.y_test[chosen].astype(np.int64)
 print(f"{network.count_params():,} parameters; {len(x)} images to attack")
 
 # %% [markdown]
-# It ships with scores that mean what they say: of all images with a score of 0.9, about nine in ten
-# are right. One number does that, the **temperature**, fitted on spare images. Then comes the
-# conversion, with images that show TensorFlow Lite the range of every layer.
+# It ends in a softmax, which turns the last layer's ten numbers, the **logits**, into scores that
+# add up to 1. The scores are calibrated: meant to say how often the camera is right. One number is
+# fitted for that on spare images, the **temperature** by which the logits are divided. Then comes
+# the conversion, with images that show TensorFlow Lite the range of every layer.
 
 # %%
 product = models.calibrated(network, pictures.x_test[spare], pictures.y_test[spare])
@@ -197,13 +198,18 @@ print(f"the same label from both: {np.mean(says == original.labels(x)):.1%} of t
 print(f"the replica's labels are the file's: {np.mean(np.argmax(replica(x), axis=1) == says):.1%}")
 
 # %% [markdown]
+# The replica need not give every label of the file. It rounds what it has computed in float32,
+# where the file computes in integers; a code that is off by one grows through fifty layers. What an
+# attacker needs of it is the direction.
+#
 # ## With the file in hand
 #
 # ### Exercise 1: how many steps of the file
 #
 # The radius is a length on a scale from black = 0 to white = 1. The file knows only its own steps
 # of length `scale`. Return **how many whole steps** the radius `epsilon` allows. Mind that the file
-# keeps its scale in float32, to about seven digits: what should be 4 may come out as 3.9999998.
+# keeps its scale in float32, to about seven digits: what should be 4 may come out as 3.9999998. A
+# ten-thousandth of a step is tolerance enough.
 
 
 # %%
@@ -226,8 +232,9 @@ print("steps allowed:", steps_allowed(EPSILON, camera.contract.inputs[0].scale),
 #
 # The **loss** says how wrong the replica is. Its gradient says for each pixel whether lighter or
 # darker makes it more wrong. With one step for the whole radius, the best is to move every pixel by
-# `epsilon` in that direction, however small the slope: the *fast gradient sign method* (Goodfellow,
-# Shlens and Szegedy 2015). Return the changed images, with every pixel between 0 and 1.
+# `epsilon` in that direction, however small the slope, and to leave it where there is none: the
+# *fast gradient sign method* (Goodfellow, Shlens and Szegedy 2015). Return the changed images, with
+# every pixel between 0 and 1.
 
 
 # %%
@@ -294,7 +301,7 @@ after_many = target.labels(fooled)
 print(f"right after {STEPS} steps: {np.mean(after_many == y):.3f}")
 
 # %% [markdown]
-# Look at them. The third row shows the change, thirty times as strong and around grey.
+# Look at them. The third row shows the change, fifteen times as strong and around grey.
 
 # %%
 names = pictures.class_names
@@ -332,6 +339,9 @@ left = robust_accuracy(y, says, np.stack([after_one, after_many]))
 print(f"robust accuracy within {EPSILON * 255:.0f}/255: {left:.3f}")
 
 # %% [markdown]
+# Whatever you try, this number is an **upper bound** of what the file withstands. An attack that
+# fails proves nothing; the next one may not.
+#
 # ### Exercise 5: how sure
 #
 # You tried some images, not all there are. With `left` of `images` still right, the exact 95 %
@@ -370,7 +380,7 @@ def by_pgd(held, images, labels, budget):
     return transfer(held, images, labels, budget, steps=STEPS, seed=seed)
 
 
-LEVELS = [0, 0.5, 1, 2, 4]
+LEVELS = [0, 1, 2, 3, 4]
 both = {
     held.name: robust_accuracy_curve(held, x, y, [level / 255 for level in LEVELS], by_pgd)
     for held in (target, original)
@@ -393,7 +403,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # Where the bands overlap, **rounding did nothing that this many images could show**: it was neither
-# a defence nor a weakness. Was your first prediction right?
+# a defence nor a weakness. So the first answer was *c*, as far as these images go.
 #
 # ## Without the file
 #
@@ -477,9 +487,9 @@ for held in (target, original):
     print(f"{held.name:14} flat steps {share:.1%}")
 
 # %% [markdown]
-# The float model has a slope everywhere. The file has **plateaus**: where it is nearly certain, a
-# small change moves its scores by less than one of their 256 steps, and makes no difference at all.
-# Below is the margin around the image that it is surest of, along two random directions.
+# The float model has a slope everywhere. The file has **plateaus**: a small change often moves its
+# scores by less than one of their 256 steps, and then makes no difference at all. Below is the
+# margin around the image that it is surest of, along two random directions.
 
 # %%
 surest = int(np.argmax(np.where(says == y, target.scores(x).max(axis=1), 0)))
@@ -519,18 +529,20 @@ yours = target.labels(fooled[some]) == y[some]
 print(f"your own attack, shown to the camera: {yours.sum()} left, with the app or without")
 
 # %% [markdown]
-# It is one and the same model in all three lines. What the first leaves is left because the attack
-# has few questions for an image of 3,072 numbers. What the others leave on top is left because they
-# hide the slope: the less a camera says, the blinder is whoever asks. **None of it is strength of
-# the model**, as the last line shows. Whoever sharpens the scores could report a fine number, and
-# would have changed nothing.
+# It is one and the same model in all three lines, and the images are few: read the counts, not the
+# last digit. What the first line leaves is left because the attack has few questions for an image
+# of 3,072 numbers; that is most of it. Flat steps can only add to it: the less a camera says, the
+# blinder is whoever asks. **None of it is strength of the model**, as the last line shows. Whoever
+# sharpens the scores could report a fine number, and would have changed nothing. So to the second
+# prediction the answer is *b*.
 #
 # ## The shortest change
 #
 # Some attacks look for the *smallest* change that fools a model, such as DeepFool and the attack of
 # Carlini and Wagner. They stop on the boundary between two classes of the model that they
-# differentiate. Make such a change from your own: shrink it along its line until the **float
-# model** only just changes its mind. Then show it to the file.
+# differentiate. Make such a change from your own, which points where the replica said: take a
+# sixtieth of it, and lengthen that until the **float model** only just changes its mind. Then show
+# it to the file.
 
 # %%
 tiny = x[some] + (current[some] - x[some]) / 60
@@ -574,10 +586,10 @@ if np.isfinite(falls).any():
     print(f"at a change {np.nanmedian(falls):.2f} times as long (median)")
 
 # %% [markdown]
-# An evaluation that stops on the wrong model's boundary reports the survivors as robust. There are
-# two reasons why they survived. The file's boundary lies elsewhere; and the file sees whole pixel
-# levels only, so a change shorter than half a level is no change to it. Neither is a defence: a
-# little further along the same line, they fall.
+# An evaluation that stops on the wrong model's boundary reports the survivors as robust. They
+# survived because the file's boundary lies a little elsewhere, and because the file sees whole
+# pixel levels: what is shorter than half a level is no change to it. Neither is a defence, as those
+# show that fall a little further along the same line.
 #
 # ## Attack it
 #
@@ -619,11 +631,14 @@ print()
 print(found.checklist)
 
 # %% [markdown]
-# Read the checklist line by line. Black-box does not beat white-box, more steps find hardly more,
-# and a budget without limit leaves nothing: **the white-box number can be believed**. If it says
-# that scores are flat, it says so of the *other* number. A number for which the weaker attacker was
-# chosen is not robustness, however exact its interval: the interval knows how many images there
-# were, not how good the attack was.
+# Read the checklist line by line; to save time it looks at the first images only. Black-box does
+# not beat white-box, more steps find hardly more, and a budget without limit leaves nothing: **the
+# gradients are not masked**. The number to sign is the lowest, *all attacks together*. It lies
+# below what one attack leaves, your own included: another loss finds what the first one missed.
+#
+# If the checklist says that scores are flat, it says so of Square's number. A number for which the
+# weaker attacker was chosen is not robustness, however exact its interval: the interval knows how
+# many images there were, not how good the attack was.
 
 # %%
 pd.DataFrame([vars(finding) for finding in found.findings])
@@ -656,6 +671,11 @@ plots.image_grid(np.concatenate([shown, tf.image.resize(made[None], (32, 32), "n
 plt.show()
 
 # %% [markdown]
+# What the patch takes beyond the grey square is its own doing; where their intervals overlap, these
+# images do not settle how much. And this is a patch pasted into a file. On paper, the ink, the
+# light, the angle and the lens stand between it and the camera: *that* has to be measured at the
+# gate.
+#
 # ## Decide
 #
 # Write to the head of product, in 150 to 300 words. Does the camera ship, and what may it decide

@@ -47,7 +47,7 @@ class Sign:
         What to do if it shows.
     distrusts
         Whether it makes the white-box number untrustworthy. One that does not only warns of a kind
-        of attack that is blind here.
+        of attack that sees little here.
     """
 
     name: str
@@ -255,8 +255,8 @@ class _Trial:
             "Scores of the artefact are flat",
             share > FLAT,
             f"{share:.1%} of steps of 1/255 change its margin by exactly nothing",
-            "A score-based black-box attack is blind here, so its failure proves nothing: attack "
-            "by transfer, or by labels.",
+            "A score-based black-box attack sees little here, so its failure proves nothing: "
+            "attack by transfer, or by labels.",
             distrusts=False,
         )
 

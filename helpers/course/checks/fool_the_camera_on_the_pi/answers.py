@@ -38,6 +38,10 @@ _WITHIN_SLIPS: Slips = {
     "an image that did not fall stopped at the limit; it was not fooled": lambda c, f, a, m: (
         np.mean((np.asarray(a) <= m)[np.asarray(c, bool)])
     ),
+    "an image wrong from the start has `fooled` too; of the once right ones was asked, above the "
+    "line and below it": lambda c, f, a, m: (
+        np.sum(np.asarray(f, bool) & (np.asarray(a) <= m)) / np.sum(np.asarray(c, bool))
+    ),
     "images wrong from the start take one question and are nobody's success": (
         lambda c, f, a, m: np.mean(np.asarray(f, bool) & (np.asarray(a) <= m))
     ),
@@ -174,7 +178,21 @@ _FALL_SLIPS: Slips = {
             np.nan,
         )
     ),
-    "the first length that fools, even where a longer one does not": _last_right,
+    "an image may be right again further out; take the first length at which it is wrong": (
+        _last_right
+    ),
+    "this counts the lengths at which it is right; an image may be right again further out": (
+        lambda lengths, right: np.where(
+            (~np.asarray(right, bool)).any(axis=0),
+            np.asarray(lengths, float)[
+                np.minimum(np.asarray(right, bool).sum(axis=0), len(lengths) - 1)
+            ],
+            np.nan,
+        )
+    ),
+    "an image that never falls has no such length: nan, not infinity": lambda lengths, right: (
+        np.where((~np.asarray(right, bool)).any(axis=0), _fall_reference(lengths, right), np.inf)
+    ),
     "these are places in the list; return the lengths that stand there": lambda lengths, right: (
         np.where(
             (~np.asarray(right, bool)).any(axis=0),

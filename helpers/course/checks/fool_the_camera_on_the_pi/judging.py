@@ -42,6 +42,9 @@ _WORST_SLIPS: Slips = {
     "an image that was wrong from the start cannot be robust, whatever an attack makes of it": (
         lambda t, c, a: np.mean((np.asarray(a) == t).all(axis=0))
     ),
+    "this is a count of images; return their share of all": lambda t, c, a: (
+        _worst_reference(t, c, a) * len(t)
+    ),
     "this is the best attack's number; an image also falls if another attack fools it": (
         lambda t, c, a: min(np.mean((np.asarray(c) == t) & (row == t)) for row in np.asarray(a))
     ),
@@ -100,6 +103,9 @@ def _normal(left: int, images: int) -> list[float]:
 
 
 _INTERVAL_SLIPS: Slips = {
+    "with nothing left, and with everything, one end is 0 or 1 and the other is not": lambda k, n: (
+        [k / n, k / n] if k in (0, n) else _beta(0.025)(k, n)
+    ),
     "this puts 5 % on each side; 95 % inside leave 2.5 % for each": _beta(0.05),
     "this is the normal approximation: with nothing left it is 0 to 0, which 100 images cannot "
     "show": _normal,

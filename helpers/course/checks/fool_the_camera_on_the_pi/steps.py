@@ -34,8 +34,8 @@ def _levels_cases(rng: np.random.Generator) -> list[Case]:
 
 
 _LEVELS_SLIPS: Slips = {
-    "float32 keeps 1/255 as a little more, so 4/255 comes out as 3.9999999: add a small tolerance "
-    "before you round down": lambda epsilon, scale: math.floor(epsilon / scale),
+    "float32 keeps 1/255 as a little more, so 4/255 comes out as 3.9999998: add a tolerance of a "
+    "ten-thousandth before you round down": lambda epsilon, scale: math.floor(epsilon / scale),
     "2.55 steps allow two: a third would leave the radius, so round down": lambda epsilon, scale: (
         round(epsilon / scale)
     ),
@@ -86,8 +86,11 @@ _FGSM_SLIPS: Slips = {
     "this clips the change to [0, 1], so no pixel ever gets darker": lambda x, g, e: (
         x + np.clip(e * np.sign(g), 0, 1)
     ),
-    "where the gradient is zero, nothing is gained by moving": lambda x, g, e: np.clip(
+    "where the gradient is zero, nothing is gained by moving up": lambda x, g, e: np.clip(
         x + e * np.where(np.asarray(g) >= 0, 1.0, -1.0), 0, 1
+    ),
+    "where the gradient is zero, nothing is gained by moving down": lambda x, g, e: np.clip(
+        x + e * np.where(np.asarray(g) > 0, 1.0, -1.0), 0, 1
     ),
 }
 
@@ -140,6 +143,9 @@ _STEP_SLIPS: Slips = {
     ),
     "the sign is missing": lambda c, x, g, s, e: np.clip(
         np.clip(x + s * np.asarray(g), np.asarray(c) - e, np.asarray(c) + e), 0, 1
+    ),
+    "a step is `size` long; `epsilon` is the radius of the box": lambda c, x, g, s, e: np.clip(
+        np.clip(x + e * np.sign(g), np.asarray(c) - e, np.asarray(c) + e), 0, 1
     ),
 }
 
