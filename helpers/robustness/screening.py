@@ -7,7 +7,7 @@ set on clean inputs turns it into an alarm. The attacker has won with a wrong an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,7 +76,9 @@ class FeatureSqueezing:
         For reports.
     """
 
-    squeezers: Sequence[Transformation] = (fewer_levels(1), median(2))
+    squeezers: Sequence[Transformation] = field(
+        default_factory=lambda: (fewer_levels(1), median(2))
+    )
     name: str = "feature squeezing"
 
     def __post_init__(self) -> None:
