@@ -21,8 +21,8 @@
 # You keep an assessment report and a memo on whether the camera ships.
 #
 # You need Python, NumPy, and to know what a gradient is. The chapter
-# [Attacks on edge models](../chapters/attacks-on-edge-models.md) tells the story behind this lab; you
-# can read it before or after.
+# [Attacks on edge models](../chapters/attacks-on-edge-models.md) tells the story behind this lab;
+# you can read it before or after.
 #
 # Each exercise asks for one short function. Replace `raise NotImplementedError`, run the cell,
 # then run the check below it. **Nothing here is a dead end**: until your function passes, the

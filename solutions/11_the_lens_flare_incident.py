@@ -340,7 +340,7 @@ plots.curves(
     },
     "strength of the flare (1 saturates the sensor)",
     "accuracy",
-    bands={"int8 file": limits},
+    bands={"int8 file": (limits[0], limits[1])},
     ylim=(0, 1),
 )
 plt.show()
@@ -373,7 +373,7 @@ by_distance = pd.DataFrame(
         "clipped pixels": clipped,
         "contrast left": contrast,
     }
-).groupby(bins, observed=True)
+).groupby(pd.Series(bins), observed=True)
 by_distance.mean().assign(bays=by_distance.size()).rename_axis("distance from the sun, sides")
 
 # %% [markdown]
@@ -476,7 +476,7 @@ for name, which in (("almost nothing clipped", clear), ("clipped", ~clear)):
 # The four parts of the flare, each by itself, at the same strength.
 
 # %%
-alone = {part: answer(flared(STRENGTH, (part,))) == y for part in PARTS}
+alone = {str(part): answer(flared(STRENGTH, (part,))) == y for part in PARTS}
 smooth = answer(flared(STRENGTH, ("veil", "core"))) == y
 sharp = answer(flared(STRENGTH, ("starburst", "ghosts"))) == y
 accuracies = {"no flare": before, **alone, "veil + core": smooth, "starburst + ghosts": sharp}
@@ -855,14 +855,14 @@ def corrected(p_values):
 lab.check("q7")
 
 # %%
-found = {}
+answered = {}
 for name, perturbation in PERTURBATIONS.items():
     other = bays.cut(perturb_batch(frames, name, 3, seed, scenes.test.boxes).images)
-    found[perturbation.title] = (answer(other) == y, fixed(other) == y)
-found["clean"] = (before, fixed(x) == y)
-p_after = corrected([paired_p(*pair) for pair in found.values()])
+    answered[perturbation.title] = (answer(other) == y, fixed(other) == y)
+answered["clean"] = (before, fixed(x) == y)
+p_after = corrected([paired_p(*pair) for pair in answered.values()])
 regression = {}
-for (name, (first, second)), p in zip(found.items(), p_after, strict=True):
+for (name, (first, second)), p in zip(answered.items(), p_after, strict=True):
     pair = compare_paired(first, second)
     verdict = "worse" if pair.difference < 0 else "better"
     regression[name] = {
@@ -936,10 +936,10 @@ pd.DataFrame(
 # places. Many tiles show the same few places, so treat the interval as too narrow.
 
 # %%
+photographs = None
 try:
     photographs = data.aerial_cars(side=96)
 except DataError as error:
-    photographs = None
     print(error)
 if photographs is not None:
     some = draw.permutation(len(photographs.train))[:400]

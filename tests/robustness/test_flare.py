@@ -48,7 +48,7 @@ def test_parts_look_as_they_are_called() -> None:
 def test_a_lens_with_more_blades_has_more_spikes() -> None:
     def spikes(blades: int) -> int:
         flare = draw_flare(np.random.default_rng(0), Lens(blades=blades)).moved(0.0, 0.0)
-        light = flare_light(flare, (201, 201), ("starburst",))[..., 0]
+        light = flare_light(flare, (201, 201), PARTS[2:3])[..., 0]
         turn = np.linspace(0, 2 * np.pi, 720, endpoint=False)
         ring = light[
             np.rint(100 + 80 * np.sin(turn)).astype(int),
