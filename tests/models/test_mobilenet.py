@@ -65,22 +65,22 @@ def test_it_sees_held_out_photographs_as_its_log_says(
 def test_int8_sees_nearly_as_well_as_float(
     network: tf.keras.Model, photographs: data.Dataset
 ) -> None:
-    x, y = photographs.x_test[:400], photographs.y_test[:400]
-    product = models.calibrated(network, photographs.x_test[-400:], photographs.y_test[-400:])
-    runner = open_model(convert.to_tflite(product, "int8", x[:50]), isolated=False)
-    float_labels = np.argmax(product.predict(x, 200, verbose=0), axis=1)
+    x, y = photographs.x_test[:250], photographs.y_test[:250]
+    product = models.calibrated(network, photographs.x_test[-250:], photographs.y_test[-250:])
+    runner = open_model(convert.to_tflite(product, "int8", x[:20]), isolated=False)
+    float_labels = np.argmax(product.predict(x, 250, verbose=0), axis=1)
     int8_labels = np.argmax(runner.predict(x), axis=1)
-    assert np.mean(int8_labels == float_labels) > 0.93
-    assert np.mean(int8_labels == y) == pytest.approx(np.mean(float_labels == y), abs=0.03)
+    assert np.mean(int8_labels == float_labels) > 0.9
+    assert np.mean(int8_labels == y) == pytest.approx(np.mean(float_labels == y), abs=0.04)
 
 
 def test_a_new_head_learns_other_classes_and_leaves_the_rest_alone(
     network: tf.keras.Model, shapes: data.Dataset
 ) -> None:
     before = [weight.copy() for weight in network.get_weights()]
-    renewed = models.with_new_head(network, shapes.x_train[:500], shapes.y_train[:500], 10)
-    given = np.argmax(renewed.predict(shapes.x_test[:200], 200, verbose=0), axis=1)
-    assert np.mean(given == shapes.y_test[:200]) > 0.4  # one in ten by chance
+    renewed = models.with_new_head(network, shapes.x_train[:300], shapes.y_train[:300], 10)
+    given = np.argmax(renewed.predict(shapes.x_test[:100], 100, verbose=0), axis=1)
+    assert np.mean(given == shapes.y_test[:100]) > 0.25  # one in ten by chance
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
