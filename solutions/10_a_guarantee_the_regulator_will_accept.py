@@ -933,7 +933,8 @@ lab.memo(
     the smallest vote that can reach 0.25 at well under a second; this was not measured on the
     device.
 
-    Accuracy, sensitivity and specificity at 0.25 stand in the table with their intervals. About one
+    Accuracy, sensitivity and specificity at 0.25 stand in the table with their intervals. If the
+    lower end for sensitivity misses 60 per cent, we ask for use beside a dermatologist only. About one
     hundred melanomas leave an interval of almost twenty points; two points would need some two
     thousand. All lesions are drawings. Before any claim about patients the same certificate
     must be made on photographs from the clinics, by skin type.
