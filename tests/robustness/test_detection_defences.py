@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,7 +91,8 @@ def test_filters_leave_alone_what_they_should() -> None:
     speck = grey.copy()
     speck[0, 4, 4] = 1.0
     np.testing.assert_array_equal(detection.median(speck), grey)
-    for wrong in (grey[0], grey.astype(np.float64)):
+    wrongs: tuple[Any, ...] = (grey[0], grey.astype(np.float64))
+    for wrong in wrongs:
         with pytest.raises(RobustnessError, match="images are"):
             detection.stretch_contrast(wrong)
     with pytest.raises(RobustnessError, match="size=4"):
