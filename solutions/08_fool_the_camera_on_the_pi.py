@@ -682,8 +682,8 @@ lab.memo(
     Turning the model into 8-bit integers changed neither accuracy nor robustness by anything that
     these images show. Please do not tell customers that it protects. You may hear of a better
     figure, from an attack that only asks the camera and leaves many images right. That figure is
-    about the attack: it has few questions, and the rounded scores tell it little. I would not sign it.
-    It is still a finding of its own, since no file is needed for it.
+    about the attack: it has few questions, and the rounded scores tell it little. I would not sign
+    it. It is still a finding of its own, since no file is needed for it.
 
     A printed patch does harm too; how much beyond covering a part of the picture, the table says.
 
