@@ -419,8 +419,9 @@ print(f"Square, {QUESTIONS} questions an image: robust accuracy {claimed:.3f}, "
       f"from {claim_low:.3f} to {claim_high:.3f}")  # fmt: skip
 
 # %% [markdown]
-# Compare that with your own attack above. A report with this line in it would read well: a
-# published attack, the deployed file, an exact interval. Keep it in mind. We come back to it.
+# Compare that with your own attack above, and with what the brief asks for. A report with this line
+# in it would read well: a published attack, the deployed file, an exact interval. Keep it in mind.
+# We come back to it.
 #
 # ### Exercise 6: what so many questions buy
 #
@@ -700,9 +701,9 @@ lab.memo(
 
     Turning the model into 8-bit integers changed neither accuracy nor robustness by anything that
     these images show. Please do not tell customers that it protects. You may hear of a better
-    figure, from an attack that only asks the camera and leaves a third or so. That figure is about
-    the attack: it has few questions, and the rounded scores tell it little. I would not sign it.
-    It is still a finding of its own, since no file is needed for it.
+    figure, from an attack that only asks the camera and leaves many images right. That figure is
+    about the attack: it has few questions, and the rounded scores tell it little. I would not sign
+    it. It is still a finding of its own, since no file is needed for it.
 
     A printed patch does harm too; how much beyond covering a part of the picture, the table says.
 
