@@ -934,10 +934,10 @@ lab.memo(
     device.
 
     Accuracy, sensitivity and specificity at 0.25 stand in the table with their intervals. If the
-    lower end for sensitivity misses 60 per cent, we ask for use beside a dermatologist only. About one
-    hundred melanomas leave an interval of almost twenty points; two points would need some two
-    thousand. All lesions are drawings. Before any claim about patients the same certificate
-    must be made on photographs from the clinics, by skin type.
+    lower end for sensitivity misses 60 per cent, we ask for use beside a dermatologist only.
+    About one hundred melanomas leave an interval of almost twenty points; two points would need
+    some two thousand. All lesions are drawings. Before any claim about patients the same
+    certificate must be made on photographs from the clinics, by skin type.
 
     Not guaranteed. A lamp two per cent brighter is more than six times further away than 0.25, so
     light is outside. We enclose a second certificate for brightness. A wrong answer may be
