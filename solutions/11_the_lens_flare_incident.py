@@ -988,9 +988,9 @@ lab.memo(
     twelve looks. Clean accuracy and some conditions get worse, and are named there. Adversarial
     training in the weakest band was measured beside it, and helps much less.
 
-    Where it does not hold. It carries over to stronger suns and another lens. In the worst of
-    twelve directions most bays are still lost, and the record says how many. There, and wherever
-    the picture is too poor, the camera refuses and the robot slows down. Clipped pixels
+    Where it does not hold. How it does under stronger suns, another lens and the worst of twelve
+    directions is in the record, beside the released file; an average hides the last. There, and
+    wherever the picture is too poor, the camera refuses and the robot slows down. Clipped pixels
     alone make a poor sign for that, since saturation was the small part of the cause.
 
     From now on. Graded flare, the other lens and the worst direction belong to every release. In
