@@ -101,6 +101,9 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
              "two cars side by side, and two boxes between them"),
         Case((noise, scores, truth), "eight boxes, three cars"),
         Case((car, np.array([0.9]), np.zeros((0, 4))), "a box where there is nothing"),
+        Case((car - [[0, 0, 0, 5]], np.array([0.9]), car), "half of the car: 0.5 is enough"),
+        Case((np.concatenate([car, shifted]), np.array([0.7, 0.7]), car),
+             "two boxes of one score: the earlier comes first"),
     ]  # fmt: skip
 
 
