@@ -926,8 +926,8 @@ pd.DataFrame({"the verifier": {name: text.strip().splitlines()[-1] for name, tex
 # Was your second prediction right? Against invented votes only new votes help, on the
 # certificate's own images, with noise that its author could not know: the seed is drawn only now,
 # by the operating system. An honest certificate is suspected in at most one of a hundred such
-# checks. Against easy lesions this does nothing; there it takes other lesions, chosen by somebody
-# else.
+# checks; one with invented votes may slip through if few images are picked or few votes drawn.
+# Against easy lesions this does nothing; there it takes other lesions, chosen by somebody else.
 
 # %%
 for name, path in (("honest", issued), ("invented votes", invented)):
