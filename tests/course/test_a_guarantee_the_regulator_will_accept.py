@@ -74,6 +74,7 @@ def one_by_one(
         ("q2", by_bisection),
         ("q4", by_counting),
         ("q5", one_by_one),
+        ("q5", lambda *args: np.array(one_by_one(*args))),
         ("q6", lambda r, h, w, c: r / np.linalg.norm(np.ones((h, w, c)))),
     ],
 )  # fmt: skip
@@ -111,8 +112,19 @@ def _copies(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
         (lambda x, s, n, seed: _copies(
             x, s * math.sqrt(3) * np.random.default_rng(seed).uniform(-1, 1, (n, *x.shape))),
          "normal law"),
-        (lambda x, s, n, seed: s * np.random.default_rng(seed).normal(size=(n, *x.shape)),
-         "deviation|mean"),
+        (lambda x, s, n, seed: _copies(
+            0 * x, s * np.random.default_rng(seed).normal(size=(n, *x.shape))), "noise alone"),
+        (lambda x, s, n, seed: _copies(x, np.zeros((n, *x.shape))), "without noise"),
+        (lambda x, s, n, seed: _copies(
+            x, s * np.random.default_rng(seed).normal(size=(n, 1, *x.shape[1:]))), "all rows"),
+        (lambda x, s, n, seed: _copies(
+            x, s * np.random.default_rng(seed).laplace(0, 0.5**0.5, (n, *x.shape))), "normal law"),
+        (lambda x, s, n, seed: x + s * np.random.default_rng(seed).normal(size=(n, *x.shape)),
+         "float32"),
+        (lambda x, s, n, seed: _copies(
+            x, s * np.random.default_rng().normal(size=(n, *x.shape))), "same seed"),
+        (lambda x, s, n, seed: _copies(
+            x, s * np.random.default_rng(0).normal(size=(n, *x.shape))), "another seed"),
         (lambda x, s, n, seed: votes._copies_reference(x, s, n, seed)[0], "shape"),
     ],
 )  # fmt: skip

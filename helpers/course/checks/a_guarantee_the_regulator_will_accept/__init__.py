@@ -33,9 +33,12 @@ LAB = LabSpec(
                 "States the guarantee as one sentence that could be tested: which file, which norm "
                 "and radius, what share of which lesions, with what error probability, and whether "
                 "that is for each certificate or for all together.",
-                "Says what computes the answer: the vote over noisy copies, what it costs on the "
-                "named device as an estimate with its range, and that a single run of the file has "
-                "no guarantee.",
+                "Says what computes the answer: the vote over noisy copies, how many votes the "
+                "device really takes and whether the rates were certified with as many, what that "
+                "costs on the named device as an estimate with its range, that a single run of the "
+                "file has no guarantee, and what a finite vote may do at the edge of the radius.",
+                "Names each of the six criteria that was not met, and what is therefore not "
+                "claimed or asked for; or says that all six were met.",
                 "Gives sensitivity and specificity with their intervals, from how many lesions, "
                 "counts abstentions as errors, and says that the lesions are drawn.",
                 "Names what the guarantee does not cover, with a number from this lab: light and "

@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Comparison, Slips, close, or_explain
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q5: accuracy, sensitivity and specificity at a radius
 
 
 def _rates(
-    drop: bool = False, ignore_radius: bool = False, predictive: bool = False, swap: bool = False
+    drop: bool = False,
+    ignore_radius: bool = False,
+    predictive: bool = False,
+    swap: bool = False,
+    of: str = "its class",
+    scale: float = 1.0,
 ) -> Callable[[Any, Any, Any, float], tuple[float, float, float]]:
     """The three rates, or the three with one thing wrong."""
 
@@ -23,10 +28,15 @@ def _rates(
         answer, known = np.asarray(labels), np.asarray(truth)
         holds = (answer == known) & (ignore_radius | (np.asarray(radii) >= radius))
         kept = answer >= 0 if drop else np.ones(len(known), bool)
+        if of == "certified":
+            kept = np.asarray(radii) >= radius
         side = answer if predictive else known
-        ill = float(np.mean(holds[kept & (side == 1)]))
-        well = float(np.mean(holds[kept & (side == 0)]))
-        return (float(np.mean(holds[kept])), *((well, ill) if swap else (ill, well)))
+        everyone = len(known) if of == "all" else None
+        ill, well = (
+            scale * float(np.sum(holds[here]) / (everyone or np.sum(here)))
+            for here in (kept & (side == 1), kept & (side == 0))
+        )
+        return (scale * float(np.mean(holds[kept])), *((well, ill) if swap else (ill, well)))
 
     return rates
 
@@ -55,7 +65,23 @@ _RATES_SLIPS: Slips = {
         _rates(predictive=True)
     ),
     "sensitivity comes first: class 1 is melanoma": _rates(swap=True),
+    "sensitivity and specificity are shares of the lesions of their own class, not of all": _rates(
+        of="all"
+    ),
+    "these are shares of what is certified; those that are not certified count as well": _rates(
+        of="certified"
+    ),
+    "these are percentages; shares, between 0 and 1, were asked for": _rates(scale=100.0),
 }
+
+
+def _as_list(compare: Comparison) -> Comparison:
+    """Take an array of three numbers for a tuple of three."""
+
+    def compared(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        return compare(got.tolist() if isinstance(got, np.ndarray) else got, expected, args)
+
+    return compared
 
 
 # --- q6: a change of light as a distance
@@ -77,6 +103,12 @@ def _light_cases(rng: np.random.Generator) -> list[Case]:
 _LIGHT_SLIPS: Slips = {
     "the length of a vector is the root of the sum of squares, so the root of their number "
     "counts": lambda r, h, w, c: r / (h * w * c),
+    "the radius stands outside of the root: only the number of values is inside": (
+        lambda r, h, w, c: math.sqrt(r / (h * w * c))
+    ),
+    "this is in grey levels; values lie between 0 and 1 here": (
+        lambda r, h, w, c: 255 * r / math.sqrt(h * w * c)
+    ),
     "every channel changes as well": lambda r, h, w, c: r / math.sqrt(h * w),
     "this is the length of a shift of `radius`; the shift of that length was asked for": (
         lambda r, h, w, c: r * math.sqrt(h * w * c)
@@ -85,7 +117,7 @@ _LIGHT_SLIPS: Slips = {
 
 RATES = FunctionTask(
     "q5", "What is certified, in a clinic's words", 2, _rates(), _rates_cases,
-    or_explain(close(parts=("accuracy", "sensitivity", "specificity")), _RATES_SLIPS),
+    _as_list(or_explain(close(parts=("accuracy", "sensitivity", "specificity")), _RATES_SLIPS)),
     "First an array that says which answers are right and certified far enough; then its mean over "
     "all, over the lesions of class 1, and over those of class 0.",
 )  # fmt: skip

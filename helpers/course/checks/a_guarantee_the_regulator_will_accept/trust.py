@@ -60,7 +60,7 @@ _STEP_SLIPS: Slips = {
 CATCHERS = {
     "v": "the verifier, which reads the certificate alone",
     "a": "the verifier, if it is also given the file on the device",
-    "d": "only somebody who has file and images, and draws votes anew",
+    "d": "only somebody who votes anew with the file, on the certificate's own images",
     "n": "none of them",
 }
 TAMPERINGS = {

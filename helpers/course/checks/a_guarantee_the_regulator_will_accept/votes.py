@@ -31,11 +31,23 @@ def _copies_cases(rng: np.random.Generator) -> list[Case]:
         image = rng.random(shape, dtype=np.float32)
         return Case((image, sigma, count, int(rng.integers(10_000))), label)
 
+    first = case((12, 12, 3), 0.25, 40, "40 copies of a small image")
+    image, sigma, count, seed = first.args
     return [
-        case((12, 12, 3), 0.25, 40, "40 copies of a small image"),
+        first,
+        Case((image, sigma, count, seed), "the same again, with the same seed"),
+        Case((image, sigma, count, seed + 1), "the same image, with another seed"),
         case((8, 16, 3), 0.5, 30, "more noise; the image is not square"),
         case((10, 10, 1), 2.0, 50, "one channel, and noise far beyond [0, 1]"),
     ]
+
+
+_SHARED = (
+    "every copy got the same noise: draw count times as many numbers",
+    "all rows of a copy got the same noise: draw a number for each",
+    "all columns of a copy got the same noise: draw a number for each",
+    "the channels of a pixel got one and the same number: draw one for each channel",
+)  # by the axis along which the noise does not change
 
 
 def _copies_problem(args: tuple[Any, ...], got: Any) -> str | None:
@@ -43,21 +55,38 @@ def _copies_problem(args: tuple[Any, ...], got: Any) -> str | None:
     shape = (count, *np.shape(image))
     if not isinstance(got, np.ndarray) or got.shape != shape:
         return f"an array of shape {shape} was expected: {count} copies, each like the image"
-    if got.dtype.kind != "f" or not np.isfinite(got).all():
-        return "the copies must be floating-point numbers, all of them finite"
+    if got.dtype != np.float32:
+        return f"float32 was expected, got {got.dtype}"
+    if not np.isfinite(got).all():
+        return "the copies must be finite numbers"
+    noise = np.asarray(got, float) - image
+    return _content_problem(image, got, noise) or _law_problem(noise, sigma)
+
+
+def _content_problem(image: Any, got: np.ndarray, noise: np.ndarray) -> str | None:
+    """Say what is wrong before any law can be looked at."""
+    if not noise.any():
+        return "these are copies without noise"
+    centre = got.mean(axis=0)
+    if np.abs(centre).mean() < np.abs(centre - image).mean():
+        return "this is the noise alone; add it to the image"
     if got.min() >= 0 and got.max() <= 1:
         return (
             "every number lies in [0, 1]: clipping spoils the noise, which the proof needs to be "
             "Gaussian. The file clips for itself, and that is part of the file"
         )
-    noise = np.asarray(got, float) - image
     spread = noise.std()
-    if noise.std(axis=0).mean() < spread / 4:
-        return "every copy got the same noise: draw count times as many numbers"
     if np.mean([copy.std() for copy in noise]) < spread / 4:
         return "all pixels of a copy got one and the same number: draw one for each pixel"
-    if noise.ndim == 4 and noise.shape[3] > 1 and noise.std(axis=3).mean() < spread / 4:
-        return "the channels of a pixel got one and the same number: draw one for each channel"
+    for axis, explanation in enumerate(_SHARED):
+        if noise.shape[axis] > 1 and noise.std(axis=axis).mean() < spread / 4:
+            return explanation
+    return None
+
+
+def _law_problem(noise: np.ndarray, sigma: float) -> str | None:
+    """Say where the noise is not what the generator draws from a normal law."""
+    spread = noise.std()
     if abs(spread / sigma - 1) > 0.06:
         return (
             f"the deviation of the noise is {spread:.3f}, and {sigma:g} was asked for; "
@@ -65,9 +94,22 @@ def _copies_problem(args: tuple[Any, ...], got: Any) -> str | None:
         )
     if abs(noise.mean()) > 0.06 * sigma:
         return f"the noise has the mean {noise.mean():.3f}; it must be 0"
-    tails = float(np.mean(np.abs(noise) > 2 * sigma))
-    if not 0.02 < tails < 0.08:
-        return f"{tails:.1%} of the noise is beyond two deviations; a normal law has 4.6 %"
+    fourth = float(np.mean((noise / spread) ** 4))
+    if abs(fourth - 3) > 0.5:
+        return (
+            f"this is not a normal law: the mean fourth power of the noise is {fourth:.1f} "
+            "deviations, and a normal law has 3"
+        )
+    return None
+
+
+def _copies_across(results: list[tuple[tuple[Any, ...], Any]]) -> str | None:
+    """Compare the first image's copies, drawn again with its seed, and with another one."""
+    (_, first), (_, again), (_, other), *_ = results
+    if not np.array_equal(first, again):
+        return "the same seed must give the same noise: draw it from `rng`, and from nothing else"
+    if np.array_equal(first, other):
+        return "another seed must give other noise: draw it from `rng`, which was made with `seed`"
     return None
 
 
@@ -97,6 +139,18 @@ def _normal(count: int, trials: int, alpha: float) -> float:
     return float(share + norm.ppf(alpha) * np.sqrt(share * (1 - share) / trials))
 
 
+def _other_tail(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(1 - alpha, count, trials - count + 1)) if count else 0.0
+
+
+def _without_one(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(alpha, count, trials - count)) if 0 < count < trials else float("nan")
+
+
 _BOUND_SLIPS: Slips = {
     "this is the observed share; the true one may well be lower": lambda k, n, alpha: k / n,
     "this is the upper end; the certificate needs the lower one": _upper,
@@ -106,6 +160,8 @@ _BOUND_SLIPS: Slips = {
     "the tail must include `count` itself: beta.ppf(alpha, count, trials - count + 1)": (
         _without_itself
     ),
+    "the quantile is taken at 1 - alpha; the bound must be too high with alpha only": _other_tail,
+    "the second number of the beta law is one more than the votes for other classes": _without_one,
     "the normal approximation is not exact, and fails where all votes agree": _normal,
 }
 
@@ -116,7 +172,7 @@ def _bound_cases(rng: np.random.Generator) -> list[Case]:
         Case((near, 1000, 0.001), "most votes agree"),
         Case((1000, 1000, 0.001), "all votes agree"),
         Case((int(rng.integers(30, 45)), 60, 0.05), "few votes"),
-        Case((0, 100, 0.01), "no vote: the bound is 0"),
+        Case((0, 100, 0.01), "no vote for the class: the bound is 0"),
     ]
 
 
@@ -149,6 +205,9 @@ def _certify_with(
     pool: bool = False,
     bound: bool = True,
     abstain: bool = True,
+    name_anyway: bool = False,
+    largest: bool = False,
+    bound_of: Callable[[Any, Any], Any] = lambda selection, counts: counts,
 ) -> Callable[[Any, Any, float, float], tuple[int, float]]:
     """A certificate with one thing wrong."""
 
@@ -156,11 +215,11 @@ def _certify_with(
         from scipy.stats import norm
 
         label = int(np.argmax(choose(selection, counts)))
-        used = np.asarray(counts) + (np.asarray(selection) if pool else 0)
-        count, trials = int(used[label]), int(used.sum())
+        used = np.asarray(bound_of(selection, counts)) + (np.asarray(selection) if pool else 0)
+        count, trials = int(used.max() if largest else used[label]), int(used.sum())
         share = lower_bound(count, trials, alpha) if bound else count / trials
         if share <= 0.5 and abstain:
-            return -1, 0.0
+            return (label if name_anyway else -1), 0.0
         return label, float(sigma * norm.ppf(share))
 
     return certify
@@ -175,6 +234,15 @@ _CERTIFY_SLIPS: Slips = {
     "this takes the observed share; take its lower bound": _certify_with(bound=False),
     "where the bound is at most one half nothing is certified: abstain, with (-1, 0.0)": (
         _certify_with(abstain=False)
+    ),
+    "a radius of 0 is not an abstention: where nothing is proved the class is -1 as well": (
+        _certify_with(name_anyway=True)
+    ),
+    "`selection` only chooses; the bound is for the share in `counts`": (
+        _certify_with(bound_of=lambda selection, counts: selection)
+    ),
+    "the bound is for the class that `selection` chose, and not for the largest of `counts`": (
+        _certify_with(largest=True)
     ),
 }
 
@@ -215,12 +283,12 @@ COPIES = FunctionTask(
     satisfies(_copies_problem),
     "rng.standard_normal(size) draws numbers of deviation 1. What is the shape of all noise "
     "together, and what do you multiply it with?",
-    show_expected=False,
+    show_expected=False, across=_copies_across,
 )  # fmt: skip
 BOUND = FunctionTask(
     "q2", "How sure, at least", 1, lower_bound, _bound_cases,
     or_explain(_TOLERANCE, _BOUND_SLIPS),
-    "The formula above the exercise, with one exception: what does it give for no vote at all?",
+    "The formula above the exercise, with one exception: what if no vote is for the class?",
 )  # fmt: skip
 CERTIFY = FunctionTask(
     "q3", "A certificate, or none", 2, _certify_reference, _certify_cases,
