@@ -480,8 +480,9 @@ as_table(results["plain", "none"]).sort_values("mAP50")
 #
 # The supplier's weights are not yours to change before the next flight. The frame is. Fog adds
 # light to every pixel and leaves a narrow range of brightness. So stretch it; glare keeps its dark
-# places and dusk is mostly grain, so see what it does there. Let $l$ and $h$ be the 1st and the 99th percentile of all numbers in the picture, the
-# three channels together, so that colours stay as they are. Then
+# places and dusk is mostly grain, so see what it does there. Let $l$ and $h$ be the 1st and the
+# 99th percentile of all numbers in the picture, the three channels together, so that colours stay
+# as they are. Then
 #
 # $$x \mapsto \min\left(1, \max\left(0, \frac{x - l}{h - l}\right)\right).$$
 #
@@ -507,9 +508,10 @@ lab.check("q6")
 
 # %% [markdown]
 # Two more beside it. A **median** over 3 by 3 pixels takes out what is thinner than two pixels: the
-# grain of dusk. Will it take the streaks of rain too, and what of a car is that thin? And your own filter behind a **condition**: only a picture that spans less than any clear
-# training street does, with a tenth of room, is stretched. Positive numbers are points of mAP that
-# a filter wins back, negative ones what it costs.
+# grain of dusk. Will it take the streaks of rain too, and what of a car is that thin? And your own
+# filter behind a **condition**: only a picture that spans less than any clear training street does,
+# with a tenth of room, is stretched. Positive numbers are points of mAP that a filter wins back,
+# negative ones what it costs.
 
 
 # %%
@@ -618,8 +620,8 @@ as_table(results["physical", "none"]).sort_values("mAP50")
 #
 # Weather does not aim. Change sides: you want a truck unseen, and you own a printer. Your patch is
 # square, takes 12 % of the vehicle's box, and will lie at some angle in some light. You have the
-# detector's weights; suppose that they have leaked. `train_hiding_patch` sticks the patch on every vehicle at
-# random places and angles, and lowers the surest answer on each, again and again: the
+# detector's weights; suppose that they have leaked. `train_hiding_patch` sticks the patch on every
+# vehicle at random places and angles, and lowers the surest answer on each, again and again: the
 # **expectation over transformation**.
 
 # %%

@@ -32,7 +32,19 @@ def _filter_cases(rng: np.random.Generator) -> list[Case]:
         Case((0.4 * picture + 0.5, 5, 0.05), "the same behind a veil"),
         Case((rng.uniform(0, 1, (1, 10, 14, 3)), 7, 0.02), "not square"),
         Case((np.full((1, 8, 8, 3), 0.7), 3, 0.05), "an even grey stays in the middle"),
+        Case((_spark(), 3, 0.01), "one bright pixel on black: clip"),
+        Case((_bright(rng), 5, 0.05), "a saturated patch in float32, where rounding bites"),
     ]
+
+
+def _spark() -> np.ndarray:
+    picture = np.zeros((1, 9, 9, 3))
+    picture[0, 4, 4] = 1.0
+    return picture
+
+
+def _bright(rng: np.random.Generator) -> np.ndarray:
+    return (0.9971 + 2e-5 * rng.standard_normal((1, 16, 16, 3))).astype(np.float32)
 
 
 def _variance_for_deviation(images: Any, size: int, floor: float) -> np.ndarray:
@@ -64,7 +76,19 @@ def _each_from_its_own_mean(images: Any, size: int, floor: float) -> np.ndarray:
     return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
 
 
+def _unguarded(images: Any, size: int, floor: float) -> np.ndarray:
+    box = (1, size, size, 1)
+    mean = uniform_filter(images, box)
+    deviation = np.sqrt(uniform_filter(images**2, box) - mean**2)
+    return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
+
+
 _FILTER_SLIPS: Slips = {
+    "in a flat patch rounding makes the variance a hair below 0, and its root is not a number: "
+    "take np.maximum(variance, 0) before the root": _unguarded,
+    "the result is clipped to [0, 1]": lambda images, size, floor: (
+        0.5 + 0.2 * (images - _parts(images, size)[0]) / (_parts(images, size)[1] + floor)
+    ),
     "each neighbour's distance is taken from the mean of ITS OWN box here; in one box there is one "
     "mean: the mean of the squares minus the square of the mean": _each_from_its_own_mean,
     "divide by the deviation, the root of the variance": _variance_for_deviation,
