@@ -11,8 +11,8 @@ For each shipped detector (``plain``, ``generic``, ``physical``, ``adversarial``
 first, with test-time filters before ``plain`` and ``physical`` and with their int8 files; then the
 other severities, for the mean performance under corruption; and the work of one frame with its
 estimated latency on a Jetson Nano. On real aerial photographs too, where EDGESEC_DATA has them:
-there the detectors meet pictures unlike any that they learnt from. Then ``plain`` and ``physical``
-learn from photographs of the training places for a while, and are scored again.
+there the detectors meet pictures unlike any that they learnt from. Then ``plain`` learns from
+photographs of the training places for a while, and is scored again.
 
 Every finished run is written at once and is not done again, so the command can be stopped and
 repeated.
@@ -166,14 +166,13 @@ def latency(name: detection.PretrainedName) -> Row:
 
 def units(count: int) -> list[Unit]:
     """Return everything there is to do, the most wanted first."""
-    todo = [street for kind in ("clean", *PERTURBATIONS) for street in asked(count, kind)]
-    for name in DETECTORS[:1]:  # one network, so one latency
-        todo.append(Unit("latency", {"detector": name}, partial(latency, name)))
+    todo = [Unit("latency", {"detector": DETECTORS[0]}, partial(latency, DETECTORS[0]))]
     if os.environ.get("EDGESEC_DATA"):
-        for tuned, names in ((False, DETECTORS), (True, FILTERED)):
+        for tuned, names in ((False, DETECTORS), (True, FILTERED[1:])):
             for name in names:
                 settings = {"detector": name, "epochs": TUNED_EPOCHS if tuned else 0}
                 todo.append(Unit("photographs", settings, partial(photographs, name, tuned)))
+    todo += [street for kind in ("clean", *PERTURBATIONS) for street in asked(count, kind)]
     for kind in PERTURBATIONS:
         todo += [street(count, name, "float", "none", kind, OTHERS) for name in DETECTORS]
     return todo

@@ -70,7 +70,7 @@ def main(
         model = detection.build_ssd(len(scenes.class_names), seed=seed)
     else:
         model = detection.pretrained(start).model
-    recipe = RECIPES.get(name, detection.Augmentation)()
+    recipe = RECIPES[name]() if name in RECIPES else detection.Augmentation()
     records = detection.train_detector(
         model,
         scenes.train,

@@ -329,7 +329,9 @@ print(f"cars in {len(whole)} pictures: by hand {by_hand:.6f}, pycocotools {offic
 # %% [markdown]
 # That is average precision at an IoU of 0.5. **mAP** is the mean over the classes. From here on
 # `detection.map50_interval` computes it, in the same way, with an interval: it draws the pictures
-# anew, with replacement, 500 times, and gives the range that holds 95 % of the scores.
+# anew, with replacement, 500 times, and the scatter of those scores says how far another set of
+# pictures would have moved yours. It is called a 95 % interval and is a little too narrow in small
+# samples: the note of the function says by how much.
 
 # %%
 pictures = np.arange(1, len(car_verdicts) + 1)
@@ -981,8 +983,8 @@ lab.memo(
     Weather does not aim. A printed patch on an eighth of the roof, made for this detector, hid
     about one vehicle in five of those seen; more than one in ten was not accepted.
 
-    Every street was drawn. On real photographs the detectors are close to blind, so nothing here
-    is a promise about real streets until we have our own pictures.
+    Every street was drawn. On real photographs the same detector has 0.41, less than half, so
+    nothing here is a promise about real streets until we have our own pictures.
     """,
     # END SOLUTION
 )

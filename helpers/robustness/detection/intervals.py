@@ -40,8 +40,13 @@ def map50_interval(
     """Return COCO's mAP at an IoU of 0.5 with a bootstrap interval over the pictures.
 
     Boxes of one picture share its light and its weather, so whole pictures are drawn anew and not
-    boxes. What the interval holds is the scatter of the test pictures. It knows nothing of another
-    training run or of streets of another kind.
+    boxes. Average precision is too high in small samples, and in draws from them once more, so the
+    interval is the *basic* one: what the draws lie above the score is taken off below it. On
+    made-up detections, 40 pictures at a time, 95 % intervals of this kind held the score of 2,400
+    pictures in about 80 % of 60 cases; percentiles of the draws did so in 43 % and 77 %. So leave
+    some room.
+
+    The interval knows nothing of another training run or of streets of another kind.
 
     Parameters
     ----------
@@ -59,7 +64,7 @@ def map50_interval(
     Returns
     -------
     Interval
-        The score of all pictures, and percentiles of the draws.
+        The score of all pictures, and the ends, within [0, 1].
 
     Raises
     ------
@@ -68,7 +73,8 @@ def map50_interval(
 
     References
     ----------
-    Efron and Tibshirani, *An introduction to the bootstrap*, Chapman and Hall, 1993, chapter 13.
+    Efron and Tibshirani, *An introduction to the bootstrap*, Chapman and Hall, 1993. Davison and
+    Hinkley, *Bootstrap methods and their application*, Cambridge University Press, 1997.
     """
     if resamples < 20 or not 0 < confidence < 1:
         raise RobustnessError(
@@ -86,8 +92,8 @@ def map50_interval(
     drawn_means = means[1:][known[1:]]
     if not len(drawn_means):
         return Interval(float("nan"), float("nan"), float("nan"))
-    low, high = np.quantile(drawn_means, [tail, 1 - tail])
-    return Interval(float(means[0]), float(low), float(high))
+    high, low = 2 * means[0] - np.quantile(drawn_means, [tail, 1 - tail])
+    return Interval(float(means[0]), max(float(low), 0.0), min(float(high), 1.0))
 
 
 def _precision(
