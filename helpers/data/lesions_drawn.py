@@ -53,7 +53,8 @@ class _Grid:
 def best_accuracy() -> float:
     """Return how often somebody is right who sees the four signs themselves.
 
-    Four independent normal laws with means d₁ to d₄ apart, both classes equally often: Φ(|d|/2).
+    Four independent normal laws, the means of the classes a vector d apart, both classes equally
+    often: Φ of half the length of d.
     A picture shows the signs only in part, so a model that looks at pictures stays below it.
     """
     from scipy.stats import norm

@@ -3,9 +3,9 @@
 A robust accuracy means nothing alone. RobustBench (Croce, Andriushchenko, Sehwag, Debenedetti,
 Flammarion, Chiang, Mittal and Hein, *RobustBench: a standardized adversarial robustness benchmark*,
 NeurIPS Datasets and Benchmarks 2021) therefore states it with the model, the threat model, the
-radius, the clean accuracy and the attack. So does the :class:`Assessment` here, for one artefact:
-the deployed interpreter is the only judge, an image counts only as it can be saved in 8 bits, and
-on each image the best of several attacks counts.
+radius, the clean accuracy and the attack. So does the :class:`FileAssessment` here, for one
+artefact: the deployed interpreter is the only judge, an image counts only as it can be saved in 8
+bits, and on each image the best of several attacks counts.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
-class Assessment:
+class FileAssessment:
     """A file, a threat model, and what is left of its accuracy. Made by :func:`assess`.
 
     Attributes
@@ -221,7 +221,7 @@ def assess(
     original: Callable[..., object] | None = None,
     without_gradients: str = "",
     progress: bool = False,
-) -> Assessment:
+) -> FileAssessment:
     """Attack one artefact in several ways and rate what was found.
 
     Parameters
@@ -245,7 +245,7 @@ def assess(
 
     Returns
     -------
-    Assessment
+    FileAssessment
         Results, checklist, comparison and findings.
 
     Raises
@@ -274,7 +274,7 @@ def assess(
         compared = None
         if has_model and original is not None:
             compared = trial.against(original, results[0], bar)
-    return Assessment(
+    return FileAssessment(
         subject, plan, correct, results, masking, compared,
         "" if has_model else without_gradients or "There is no model with gradients.",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from helpers.robustness.assessment import Assessment, Result
+from helpers.robustness.assessment import FileAssessment, Result
 from helpers.robustness.findings import RULE
 
 SCHEMA = "edgesec-assessment/1"
@@ -32,7 +32,7 @@ _CSS = (
 )
 
 
-def to_dict(found: Assessment) -> dict[str, Any]:
+def to_dict(found: FileAssessment) -> dict[str, Any]:
     """Return an assessment as plain values.
 
     Parameters
@@ -86,12 +86,12 @@ def to_dict(found: Assessment) -> dict[str, Any]:
     }
 
 
-def to_json(found: Assessment) -> str:
+def to_json(found: FileAssessment) -> str:
     """Return an assessment as JSON text; see :func:`to_dict`."""
     return json.dumps(to_dict(found), indent=2, allow_nan=False) + "\n"
 
 
-def to_markdown(found: Assessment) -> str:
+def to_markdown(found: FileAssessment) -> str:
     """Return the report of an assessment as Markdown.
 
     Parameters
@@ -107,7 +107,7 @@ def to_markdown(found: Assessment) -> str:
     return "\n\n".join(_blocks(found)) + "\n"
 
 
-def to_html(found: Assessment) -> str:
+def to_html(found: FileAssessment) -> str:
     """Return the report of an assessment as one HTML page that needs nothing else."""
     from markdown_it import MarkdownIt
 
@@ -120,7 +120,7 @@ def to_html(found: Assessment) -> str:
     )
 
 
-def _attack(found: Assessment, result: Result) -> dict[str, Any]:
+def _attack(found: FileAssessment, result: Result) -> dict[str, Any]:
     return {
         "attack": result.attack,
         "needs": result.needs,
@@ -130,7 +130,7 @@ def _attack(found: Assessment, result: Result) -> dict[str, Any]:
     }
 
 
-def _blocks(found: Assessment) -> Iterator[str]:
+def _blocks(found: FileAssessment) -> Iterator[str]:
     subject, plan = found.subject, found.plan
     yield f"# Robustness of {_plain(subject.name)}"
     yield _table(
@@ -170,7 +170,7 @@ def _blocks(found: Assessment) -> Iterator[str]:
     )
 
 
-def _checklist(found: Assessment) -> Iterator[str]:
+def _checklist(found: FileAssessment) -> Iterator[str]:
     if found.masking is None:
         yield "The checklist for masked gradients did not run."
         return
@@ -186,7 +186,7 @@ def _checklist(found: Assessment) -> Iterator[str]:
     )
 
 
-def _share(found: Assessment, mask: Any) -> str:
+def _share(found: FileAssessment, mask: Any) -> str:
     low, high = found.interval(mask)
     return f"{mask.mean():.3f} ({low:.3f} to {high:.3f})"
 

@@ -11,7 +11,7 @@ import numpy as np
 from helpers.robustness.target import proportion_interval
 
 if TYPE_CHECKING:
-    from helpers.robustness.assessment import Assessment
+    from helpers.robustness.assessment import FileAssessment
 
 Needs = Literal["the file", "its answers"]
 Severity = Literal["note", "low", "medium", "high", "critical"]
@@ -73,7 +73,7 @@ def severity_of(fell: int, right: int, needs: Needs) -> Severity:
     return SEVERITIES[1 + step + (needs == "its answers")]
 
 
-def find(found: Assessment) -> tuple[Finding, ...]:
+def find(found: FileAssessment) -> tuple[Finding, ...]:
     """Return the findings of an assessment, worst first.
 
     Parameters
@@ -110,7 +110,7 @@ _WEAKNESSES: Sequence[tuple[Needs, str, str]] = (
 )  # fmt: skip
 
 
-def _doubts(found: Assessment) -> list[Finding]:
+def _doubts(found: FileAssessment) -> list[Finding]:
     doubts = []
     if found.without_gradients:
         doubts.append(
@@ -143,7 +143,7 @@ def _doubts(found: Assessment) -> list[Finding]:
     return doubts
 
 
-def _notes(found: Assessment) -> list[Finding]:
+def _notes(found: FileAssessment) -> list[Finding]:
     pair = found.comparison
     if pair is None:
         return []

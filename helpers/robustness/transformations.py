@@ -28,7 +28,7 @@ from helpers.robustness.target import Outcome, Target, judge
 Knowledge = Literal["unaware", "naive", "adaptive"]
 KNOWLEDGE: tuple[Knowledge, ...] = get_args(Knowledge)
 # Images (n, height, width, channels) in [0, 1], random numbers -> images of the same shape.
-Operation = Callable[[Any, tf.random.Generator | None], Any]
+Operation = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)

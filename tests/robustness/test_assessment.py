@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import RobustnessError
-from helpers.robustness.assessment import Assessment, Plan, Result, Subject, assess
+from helpers.robustness.assessment import FileAssessment, Plan, Result, Subject, assess
 from helpers.robustness.assessment_report import SCHEMA, to_dict, to_html, to_json, to_markdown
 from helpers.robustness.findings import SEVERITIES, severity_of
 from helpers.robustness.losses import logits_of
@@ -27,11 +27,11 @@ PLAN = Plan(40 / 255, steps=8, restarts=1, queries=60, examined=30)
 
 
 @pytest.fixture(scope="module")
-def found(target: Target, network: tf.keras.Model, examples: Examples) -> Assessment:
+def found(target: Target, network: tf.keras.Model, examples: Examples) -> FileAssessment:
     return assess(target, *examples, SUBJECT, PLAN, original=logits_of(network))
 
 
-def test_on_each_image_the_best_attack_counts(found: Assessment, target: Target) -> None:
+def test_on_each_image_the_best_attack_counts(found: FileAssessment, target: Target) -> None:
     each = [result.accuracy for result in found.results]
     assert found.robust_accuracy <= min(each) <= max(each) <= found.clean_accuracy
     assert found.robust_accuracy == np.mean(np.all([r.robust for r in found.results], axis=0))
@@ -39,7 +39,7 @@ def test_on_each_image_the_best_attack_counts(found: Assessment, target: Target)
     assert found.results[1].accuracy <= found.results[0].accuracy
 
 
-def test_the_file_and_its_original_are_compared_under_one_attack(found: Assessment) -> None:
+def test_the_file_and_its_original_are_compared_under_one_attack(found: FileAssessment) -> None:
     pair = found.comparison
     assert pair is not None
     assert pair.file_clean == found.clean_accuracy
@@ -75,7 +75,7 @@ def test_without_gradients_the_report_says_so(target: Target, examples: Examples
 
 
 def test_a_weak_attacks_number_is_named_where_a_stronger_one_leaves_less(
-    found: Assessment,
+    found: FileAssessment,
 ) -> None:
     right = found.correct
     weak = Result("Weak, 10 questions", "its answers", right)
@@ -104,13 +104,13 @@ def test_the_rule_of_severity_uses_the_lower_end_of_the_interval() -> None:
     assert severity_of(1, 100, "the file") == "low"
 
 
-def test_findings_come_worst_first(found: Assessment) -> None:
+def test_findings_come_worst_first(found: FileAssessment) -> None:
     order = [SEVERITIES.index(finding.severity) for finding in found.findings]
     assert order == sorted(order, reverse=True)
     assert found.findings[-1].severity == "note"
 
 
-def test_the_json_has_a_schema_and_robustbenchs_words(found: Assessment) -> None:
+def test_the_json_has_a_schema_and_robustbenchs_words(found: FileAssessment) -> None:
     read = json.loads(to_json(found))
     assert read == json.loads(json.dumps(to_dict(found)))
     assert read["schema"] == SCHEMA
@@ -124,7 +124,7 @@ def test_the_json_has_a_schema_and_robustbenchs_words(found: Assessment) -> None
     assert {sign["name"] for sign in read["masking"]["signs"]} >= {"Black-box beats white-box"}
 
 
-def test_names_are_escaped_wherever_they_stand(found: Assessment) -> None:
+def test_names_are_escaped_wherever_they_stand(found: FileAssessment) -> None:
     assert "camera\\|\\<b\\>\\*.tflite" in to_markdown(found)
     page = to_html(found)
     assert "camera|&lt;b&gt;*.tflite" in page

@@ -137,7 +137,7 @@ class Judged(NamedTuple):
     """
 
     scores: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    right: np.ndarray
     objects: int
 
 
