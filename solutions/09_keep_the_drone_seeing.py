@@ -355,7 +355,7 @@ spoilt = {
 }
 plots.image_grid(
     np.concatenate([test.images[[example]], *(one.images for one in spoilt.values())]),
-    ["clear", *(PERTURBATIONS[name].title for name in PERTURBATIONS)],
+    ["clear", *(name.replace("_", " ") for name in PERTURBATIONS)],
     columns=6,
 )
 plt.show()
