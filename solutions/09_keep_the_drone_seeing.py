@@ -820,8 +820,9 @@ for i, (option, x, low, high, kept) in enumerate(
     colour = plots.COLOURS[0] if kept else "0.6"
     ax.plot([x, x], [low, high], color=colour, linewidth=1)
     ax.plot(x, high, "o", color=colour)
-    ax.annotate(" + ".join(p for p in option if p != "none"), (x, high), xytext=(6, -9 if i % 2 else 3),
-                textcoords="offset points", fontsize=9, color=colour)  # fmt: skip
+    ax.annotate(" + ".join(p for p in option if p != "none"), (x, high),
+                xytext=(6, -9 if i % 2 else 3), textcoords="offset points", fontsize=9,
+                color=colour)  # fmt: skip
 ax.axhline(TARGET, linestyle=":", color="0.4")
 ax.set(xlabel="time of a picture here (ms): filter and network", ylabel="mAP at IoU 0.5",
        title="mean over the eleven days (dot), down to the worst day (line)")  # fmt: skip
@@ -829,8 +830,8 @@ ax.margins(x=0.25)
 plt.show()
 
 # %% [markdown]
-# Training costs nothing in flight: the network that flies is the same. A filter is paid for in every
-# frame, and here it takes longer than this small network itself.
+# Training costs nothing in flight: the network that flies is the same. A filter is paid for in
+# every frame, and here it takes longer than this small network itself.
 #
 # ## Real streets
 #
@@ -941,14 +942,13 @@ lab.memo(
     # BEGIN SOLUTION
     """
     Decision: the *physical* detector flies, without a filter, in clear weather only, on frames of
-    96 pixels, until the criteria below are met. No flights in fog, rain, at dusk, against a low sun or
-    with a dirty lens.
+    96 pixels, until the criteria below are met. No flights in fog, rain, at dusk, against a low sun
+    or with a dirty lens.
 
     Criterion 1 is not met. At severity 3 only vibration is surely above 0.85. JPEG, defocus and
     motion blur are open: their intervals hold 0.85, and more pictures settle them. Fog (0.69),
     dusk, glare, dirt and rain are below. Occlusion is worst, 0.49 (0.44 to 0.55): with 30 % of a
-    car under leaves less is left to box. A wider network and longer training may
-    close part of the gap. Filters do not: the stretch helped the supplier's detector in
+    car under leaves less is left to box. A wider network may close part of it. Filters do not: the stretch helped the supplier's detector in
     fog, cost eight points on clear days without its condition, and took fog away from the detector
     that had learnt it.
 
