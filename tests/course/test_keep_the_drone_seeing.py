@@ -48,7 +48,7 @@ def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
     assert found.explanation == slip
 
 
-def by_loops(first: Any, second: Any) -> list[list[float]]:
+def by_loops(first: Any, second: Any) -> Any:
     table = np.zeros((len(first), len(second)))
     for i, a in enumerate(first):
         for j, b in enumerate(second):
@@ -60,12 +60,12 @@ def by_loops(first: Any, second: Any) -> list[list[float]]:
     return table
 
 
-def greedy(boxes: Any, found: Any, objects: Any) -> list[bool]:
+def greedy(boxes: Any, found: Any, objects: Any) -> Any:
     free, verdicts = list(range(len(objects))), []
     for i in sorted(range(len(boxes)), key=lambda i: -found[i]):
         row = by_loops(boxes[[i]], objects)[0]
-        best = max(free, key=lambda j: row[j], default=None)
-        verdicts.append(best is not None and bool(row[best] >= 0.5))
+        best = max(free, key=lambda j: row[j], default=-1)
+        verdicts.append(best >= 0 and bool(row[best] >= 0.5))
         if verdicts[-1]:
             free.remove(best)
     return np.array(verdicts)

@@ -91,7 +91,7 @@ def test_filters_leave_alone_what_they_should() -> None:
     np.testing.assert_array_equal(detection.median(speck), grey)
     for wrong in (grey[0], grey.astype(np.float64)):
         with pytest.raises(RobustnessError, match="images are"):
-            detection.stretch_contrast(wrong)
+            detection.stretch_contrast(wrong)  # type: ignore[arg-type]
     with pytest.raises(RobustnessError, match="size=4"):
         detection.median(grey, 4)
     with pytest.raises(RobustnessError, match="low=60"):
