@@ -14,6 +14,7 @@ others begin from weights that are there. A run can be killed: it goes on from i
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
@@ -28,7 +29,7 @@ WEIGHTS = Path(models.__file__).parent / "weights"
 NAMES = get_args(detection.PretrainedName)
 NUM_TRAIN = 1200
 EPSILON = 4 / 255
-RECIPES = {
+RECIPES: dict[str, Callable[[], detection.Augmentation]] = {
     "generic": detection.Augmentation.generic,
     "physical": detection.Augmentation.physical,
 }
@@ -70,7 +71,7 @@ def main(
         model = detection.build_ssd(len(scenes.class_names), seed=seed)
     else:
         model = detection.pretrained(start).model
-    recipe = RECIPES[name]() if name in RECIPES else detection.Augmentation()
+    recipe = RECIPES.get(name, detection.Augmentation)()
     records = detection.train_detector(
         model,
         scenes.train,

@@ -64,10 +64,10 @@ def greedy(boxes: Any, found: Any, objects: Any) -> Any:
     free, verdicts = list(range(len(objects))), []
     for i in sorted(range(len(boxes)), key=lambda i: -found[i]):
         row = by_loops(boxes[[i]], objects)[0]
-        best = max(free, key=lambda j: row[j], default=None)
-        hit = best is not None and bool(row[best] >= 0.5)
-        verdicts.append(hit)
-        free = [j for j in free if not (hit and j == best)]
+        best = max(free, key=lambda j: row[j], default=-1)
+        verdicts.append(best >= 0 and bool(row[best] >= 0.5))
+        if verdicts[-1]:
+            free.remove(best)
     return np.array(verdicts)
 
 
