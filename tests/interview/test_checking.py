@@ -26,7 +26,7 @@ Write = Callable[..., Path]
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("lens-flare", "chapters: [threat-modelling]", "chapters: [threat-modeling]",
+        ("two-scorers-and-an-order", "chapters: [threat-modelling]", "chapters: [threat-modeling]",
          "did you mean 'threat-modelling'"),
         ("epsilon-of-a-run", "labs: [02-train-under", "labs: [2-train-under", "no lab"),
         ("epsilon-of-a-run", "function: share", "function: shares", "did you mean 'share'"),
