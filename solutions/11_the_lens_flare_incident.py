@@ -211,8 +211,8 @@ def upside_down(model, street):
 
 drawn = Street(scenes.train.images, train_bays, x_train, y_train)
 released = train(upside_down, drawn)
-released_file, answer = ship(released, drawn)
-print(f"{released_file.num_bytes:,} bytes; right on {np.mean(answer(x) == y):.1%} of the test bays")
+released_file, reply = ship(released, drawn)
+print(f"{released_file.num_bytes:,} bytes; right on {np.mean(reply(x) == y):.1%} of the test bays")
 
 # %% [markdown]
 # ## The report from the field
@@ -240,7 +240,7 @@ grainy = perturb_batch(frames, "low_light", 2, seed=seed).images
 sent[bays.frames[dusk]] = grainy[bays.frames[dusk]]
 for i in bays.frames[in_lens]:
     sent[i] = add_flare(sent[i], suns[i], STRENGTH)
-said = answer(bays.cut(sent))
+said = reply(bays.cut(sent))
 log = pd.DataFrame(
     {
         "time": np.where(dusk, "dusk", "noon"),
@@ -331,7 +331,7 @@ def float_answer(crops):
 
 
 versions = {s: flared(s) for s in STRENGTHS}
-by_strength = {s: answer(crops) == y for s, crops in versions.items()}
+by_strength = {s: reply(crops) == y for s, crops in versions.items()}
 limits = np.array([exact(correct) for correct in by_strength.values()]).T
 plots.curves(
     {
@@ -345,7 +345,7 @@ plots.curves(
 )
 plt.show()
 for s in (0.0, STRENGTH):
-    missed = np.mean(answer(versions[s])[y > 0] == 0)
+    missed = np.mean(reply(versions[s])[y > 0] == 0)
     print(f"strength {s:4}: {missed:.1%} of the vehicles called empty")
 
 # %% [markdown]
@@ -417,10 +417,10 @@ spoilt_by = {
     title: bays.cut(perturb_batch(frames, name, 3, seed=seed).images)
     for name, title in (("defocus", "defocus"), ("low_light", "low light"), ("fog", "fog"))
 }
-changes = {"sun in the lens": spoilt - x} | {name: c - x for name, c in spoilt_by.items()}
-for name, change in changes.items():
+effects = {"sun in the lens": spoilt - x} | {name: c - x for name, c in spoilt_by.items()}
+for name, change in effects.items():
     print(f"{name:16} {low_share(change, SLOW):6.1%} of the change is below {SLOW} cycles")
-rings = {name: frequency.spectrum(change) for name, change in changes.items()}
+rings = {name: frequency.spectrum(change) for name, change in effects.items()}
 plots.curves(
     {name: (r.frequencies[:17], np.cumsum(r.share)[:17]) for name, r in rings.items()},
     "frequency (cycles a bay)",
@@ -464,7 +464,7 @@ def restored(strength, parts=PARTS):
     return bays.cut(np.stack(given_back))
 
 
-back = answer(restored(STRENGTH)) == y
+back = reply(restored(STRENGTH)) == y
 before, after = by_strength[0.0], by_strength[STRENGTH]
 clear = clipped < 0.02
 for name, which in (("almost nothing clipped", clear), ("clipped", ~clear)):
@@ -473,11 +473,11 @@ for name, which in (("almost nothing clipped", clear), ("clipped", ~clear)):
         f"flare {after[which].mean():.1%}, light taken away {back[which].mean():.1%}"
     )
 for name, parts in (("smooth light", PARTS[:2]), ("sharp parts", PARTS[2:])):
-    print(f"only the {name} taken away: {np.mean(answer(restored(STRENGTH, parts)) == y):.1%}")
+    print(f"only the {name} taken away: {np.mean(reply(restored(STRENGTH, parts)) == y):.1%}")
 
 lift = (spoilt - x).mean(axis=(1, 2), keepdims=True)  # how much brighter a bay got, by colour
 for name, bay in (("brighter, not flatter", x + lift), ("flatter, not brighter", spoilt - lift)):
-    print(f"{name}: {np.mean(answer(np.clip(bay, 0, 1).astype(np.float32)) == y):.1%}")
+    print(f"{name}: {np.mean(reply(np.clip(bay, 0, 1).astype(np.float32)) == y):.1%}")
 
 # %% [markdown]
 # Taking all of the light away tells saturation from everything else, and no more. Taking away only
@@ -491,9 +491,9 @@ for name, bay in (("brighter, not flatter", x + lift), ("flatter, not brighter",
 # The four parts of the flare, each by itself, at the same strength.
 
 # %%
-alone = {str(part): answer(flared(STRENGTH, (part,))) == y for part in PARTS}
-smooth = answer(flared(STRENGTH, ("veil", "core"))) == y
-sharp = answer(flared(STRENGTH, ("starburst", "ghosts"))) == y
+alone = {str(part): reply(flared(STRENGTH, (part,))) == y for part in PARTS}
+smooth = reply(flared(STRENGTH, ("veil", "core"))) == y
+sharp = reply(flared(STRENGTH, ("starburst", "ghosts"))) == y
 accuracies = {"no flare": before, **alone, "veil + core": smooth, "starburst + ghosts": sharp}
 plots.bars_with_values(
     {name: float(c.mean()) for name, c in {**accuracies, "all of it": after}.items()},
@@ -531,8 +531,8 @@ lab.check("q3")
 
 # %%
 slow = Band(0, SLOW).mask(32, 32)
-slow_only = answer(only_band(x, spoilt, slow).astype(np.float32)) == y
-fast_only = answer(only_band(x, spoilt, ~slow).astype(np.float32)) == y
+slow_only = reply(only_band(x, spoilt, slow).astype(np.float32)) == y
+fast_only = reply(only_band(x, spoilt, ~slow).astype(np.float32)) == y
 print(f"no flare             {before.mean():.1%}")
 print(f"its slow waves alone {slow_only.mean():.1%}")
 print(f"its fast waves alone {fast_only.mean():.1%}")
@@ -569,10 +569,10 @@ for band in BANDS:
     attacked = frequency.band_limited_pgd(
         released, x[PUSHED], y[PUSHED], EPSILON, band, steps=10, seed=seed
     )
-    by_band[band] = float(np.mean(answer(attacked) == y[PUSHED]))
+    by_band[band] = float(np.mean(reply(attacked) == y[PUSHED]))
 WAVES = {"fast": (0, 8, 16), "full": (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)}[profile]
 sensitive = frequency.sensitivity_map(
-    answer, x[PUSHED], y[PUSHED], WAVE_LENGTH, frequencies=WAVES, seed=seed
+    reply, x[PUSHED], y[PUSHED], WAVE_LENGTH, frequencies=WAVES, seed=seed
 )
 
 figure, (left, middle_axis) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -589,7 +589,7 @@ figure.colorbar(mesh, ax=middle_axis, label="error rate under one wave")
 plt.show()
 for cut_off in (4, 6, 8, 12):
     blurred = np.clip(frequency.band_pass(x, Band(0, cut_off)), 0, 1)
-    print(f"only waves below {cut_off:2} cycles: {np.mean(answer(blurred) == y):.1%} right")
+    print(f"only waves below {cut_off:2} cycles: {np.mean(reply(blurred) == y):.1%} right")
 
 # %% [markdown]
 # Here the two claims come apart. Say for yourself what the attack, the map and the blurred bays
@@ -741,7 +741,7 @@ candidates = {
     "local contrast": (upside_down, filtered),
     "both": (with_flare, filtered),
 }
-files, answers = {"as released": released_file}, {"as released": answer}
+files, answers = {"as released": released_file}, {"as released": reply}
 for name, (second, prepare) in candidates.items():
     files[name], answers[name] = ship(train(second, drawn, prepare), drawn, prepare)
 
@@ -883,14 +883,14 @@ def corrected(p_values):
 lab.check("q7")
 
 # %%
-answered = {}
+old_and_new = {}
 for name, perturbation in PERTURBATIONS.items():
     other = bays.cut(perturb_batch(frames, name, 3, seed, scenes.test.boxes).images)
-    answered[perturbation.title] = (answer(other) == y, fixed(other) == y)
-answered["clean"] = (before, fixed(x) == y)
-p_after = corrected([paired_p(*pair) for pair in answered.values()])
+    old_and_new[perturbation.title] = (reply(other) == y, fixed(other) == y)
+old_and_new["clean"] = (before, fixed(x) == y)
+p_after = corrected([paired_p(*pair) for pair in old_and_new.values()])
 regression = {}
-for (name, (first, second)), p in zip(answered.items(), p_after, strict=True):
+for (name, (first, second)), p in zip(old_and_new.items(), p_after, strict=True):
     pair = compare_paired(first, second)
     verdict = "worse" if pair.difference < 0 else "better"
     regression[name] = {
@@ -931,13 +931,13 @@ trials = {
     "another lens": flared(STRENGTH, suns=other_suns),
 }
 attack = {
-    name: {"before": answer(crops) == y, "after": fixed(crops) == y}
+    name: {"before": reply(crops) == y, "after": fixed(crops) == y}
     for name, crops in trials.items()
 }
 worst = {"before": np.ones(len(y), bool), "after": np.ones(len(y), bool)}
 for turn in np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS:
     crops = flared(STRENGTH, suns=[sun.moved(turn, 0.4) for sun in new_suns])
-    worst["before"] &= answer(crops) == y
+    worst["before"] &= reply(crops) == y
     worst["after"] &= fixed(crops) == y
 attack["worst of all directions"] = worst
 pd.DataFrame(

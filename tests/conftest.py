@@ -16,6 +16,7 @@ settings.load_profile("repeatable")
 BOOK = Path(__file__).parent / "book"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests in one process, which makes its fixtures once; all of the book's too."""
     for item in items:

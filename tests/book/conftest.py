@@ -83,9 +83,13 @@ def site() -> Iterator[Site]:
         yield Site(html, url, pages)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium from this machine; Playwright downloads none."""
+    """A headless Chromium from this machine; Playwright downloads none.
+
+    Not for the whole session: while Playwright runs, no book can be built, since both need the
+    process's one event loop.
+    """
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
@@ -96,7 +100,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def visits(site: Site, browser: Browser) -> list[Visit]:
     """Every page, in both window sizes and both themes."""
     found = []

@@ -181,6 +181,7 @@ def test_a_whole_mock_at_a_real_terminal(log: PracticeLog) -> None:
     terminal.sendintr()
     terminal.expect("what was committed is kept")
     terminal.expect(pexpect.EOF)
+    terminal.wait()
     terminal.close()
     assert terminal.exitstatus == 130
     assert len(log.read().attempts) == 1
@@ -190,6 +191,7 @@ def test_a_whole_mock_at_a_real_terminal(log: PracticeLog) -> None:
     )  # fmt: skip
     while terminal.expect(["Your number[^:]*: ", "0 to 100 %.*: ", pexpect.EOF]) < 2:
         terminal.sendline("15")
+    terminal.wait()  # closing a process that is still on its way out would end it by a signal
     terminal.close()
     assert terminal.exitstatus == 0
     assert log.read().mocks[0].ended
