@@ -4,21 +4,26 @@ Property-based tests draw the same examples on every run, so that a red run can 
 ``pytest --hypothesis-profile=explore`` draws new ones.
 """
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile("repeatable")
 
-BOOK = Path(__file__).parent / "book"
+
+class ByFile(LoadScopeScheduling):
+    """A file's tests in one process, which makes its fixtures once; all of the book's in one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "tests/book" if file.startswith("tests/book/") else file
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, which makes its fixtures once; all of the book's too."""
-    for item in items:
-        group = BOOK if item.path.is_relative_to(BOOK) else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Deal out the tests when they run beside one another (``pytest -n auto``)."""
+    return ByFile(config, log)
