@@ -219,6 +219,11 @@ def _retry_invoker() -> RetryInvoker:
         code = error.code()  # type: ignore[attr-defined]
         if code is grpc.StatusCode.PERMISSION_DENIED:  # Flower's way to say that a run is over
             raise supernode.RunNotRunningException
+        if code is grpc.StatusCode.UNAUTHENTICATED:
+            # The heartbeat may be the one to hear it, while the main thread waits for an answer
+            # of the ClientApp that never comes; an exception would then end the heartbeat alone.
+            log(ERROR, "The server refuses this node: %s", error.details())  # type: ignore[attr-defined]
+            os._exit(1)
         if code in _PASSING:
             stumbles[0] += 1
             return stumbles[0] > _PATIENCE
