@@ -60,6 +60,29 @@ def list_labs() -> None:
 
 
 @command.command()
+@click.argument("title")
+@click.option("--number", type=click.IntRange(1, 99), help="Its number.  [default: the next]")
+@click.option(
+    "--part",
+    metavar="CAPTION",
+    help="Part of the book at whose end it comes.  [default: that of the last lab]",
+)
+def new(title: str, number: int | None, part: str | None) -> None:  # fmt: skip
+    """Begin a lab called TITLE: a small one that passes every gate, to be rewritten.
+
+    Writes its source, its checks and its notebook, and lists it in the book.
+    """
+    from helpers.course import derived, scaffold
+    from helpers.course.generate import generate as generate_all
+
+    root = _root()
+    written = scaffold.new_lab(root, title, number, part)
+    for path in written + generate_all(root) + derived.write(root):
+        click.echo(f"wrote {path.relative_to(root)}")
+    click.echo(f"now: edgesec labs check {scaffold.name_of(title)}")
+
+
+@command.command()
 @click.option("--check", is_flag=True, help="Write nothing; fail if a notebook would change.")
 def generate(check: bool) -> None:
     """Write labs/*.ipynb from solutions/*.py, and what README.md and CITATION.cff repeat."""
