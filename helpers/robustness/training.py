@@ -2,7 +2,7 @@
 
 A network trained on one-step examples can, from one epoch to the next, learn to fool that one step:
 it withstands FGSM as well as ever and PGD not at all. So after each epoch both attack held-out
-inputs; where they part, training stops, and the best epoch's weights come back.
+inputs; where they part, training stops. The weights of the best epoch come back.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class Training:
     Attributes
     ----------
     model
-        With the weights of the epoch that withstood PGD best.
+        With the weights of the epoch that withstood PGD best; of ``"plain"``, that was right most
+        often.
     history
         One entry an epoch.
     collapsed
@@ -198,8 +199,10 @@ def fit_robust(
     for _ in tqdm(range(passes), desc=f"{how.method} training", unit="epoch", disable=not progress):
         _one_pass(update, clean, truth, epsilon, how, rng)
         history.append(_watched(trained, attack, *watch, epsilon))
-        if history[-1].many_steps > best:
-            best, weights = history[-1].many_steps, trained.get_weights()
+        # Plain training withstands most before it has learnt much: it is judged by what it is for.
+        score = history[-1].clean if how.method == "plain" else history[-1].many_steps
+        if score > best:
+            best, weights = score, trained.get_weights()
         if stop_on_collapse and collapse(history) is not None:
             break
     trained.set_weights(weights)

@@ -49,10 +49,13 @@ def test_each_way_buys_robustness_that_plain_training_does_not(
     assert best > max(epoch.many_steps for epoch in plain.history) + 0.1
 
 
-def test_plain_training_is_accurate_and_nothing_else(plain: Training) -> None:
+def test_plain_training_is_accurate_and_nothing_else(plain: Training, examples: Examples) -> None:
     last = plain.history[-1]
     assert last.clean > 0.9
     assert last.many_steps < last.one_step <= last.clean
+    inputs, labels = examples
+    right = np.mean(np.argmax(plain.model(inputs), axis=1) == labels)
+    assert right == max(epoch.clean for epoch in plain.history)
 
 
 def test_a_gap_that_opens_by_a_fall_is_caught_and_an_old_gap_is_not() -> None:
