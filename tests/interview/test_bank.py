@@ -23,7 +23,9 @@ from helpers.interview.coverage import by_chapter
 Bank = dict[str, Question]
 ROOT = Path(__file__).resolve().parents[2]
 # Of the book's chapters these teach no skill of their own.
-NO_SUBJECT = {"glossary", "references", "interview-preparation", "for-instructors"}
+NO_SUBJECT = {
+    "benchmarks", "for-instructors", "glossary", "interview-preparation", "references",
+}  # fmt: skip
 FEWEST_A_CHAPTER = 1
 # Whoever ticks by length alone may be right as often as a guesser, and by this many standard
 # deviations of the guesser's luck more often.
