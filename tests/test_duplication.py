@@ -1,0 +1,29 @@
+"""No passage stands in two files: pylint's symilar looks for the same lines in a row."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# The header of a lab's source is the same in all of them, and 12 lines long.
+CODE, TESTS = 13, 20
+
+
+@pytest.mark.parametrize(
+    ("folders", "lines"),
+    [(("helpers", "solutions", "benchmarks", "scripts", "_ext"), CODE), (("tests",), TESTS)],
+    ids=["code", "tests"],
+)
+def test_no_passage_stands_in_two_files(folders: tuple[str, ...], lines: int) -> None:
+    files = [str(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    command = [
+        sys.executable, "-c", "from pylint import run_symilar; run_symilar()",
+        f"--duplicates={lines}", "--ignore-docstrings", "--ignore-imports", *files,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "duplicates=0 " in done.stdout, done.stdout[:4000]
