@@ -1,4 +1,7 @@
-"""The interview questions as pages: ``{interview-questions}`` and ``{interview-index}``.
+"""The interview questions as pages, and at the end of each chapter those that it prepares for.
+
+``{interview-questions} TOPIC`` and ``{interview-index}`` make the pages, ``{interview-about}`` the
+list of a chapter.
 
 A page asks and hides its answers in ``<details>``, which open on request and need no script. What
 filters the questions is ``_static/questions.js``; without it all of them are shown.
@@ -95,14 +98,33 @@ class InterviewIndex(_FromBank):
     def run(self) -> list[nodes.Node]:
         """Return the filters and the list."""
         questions = self.questions()
-        rows = "".join(
-            f'<li class="question {" ".join(_tag(*pair) for pair in _facts(q))}">'
-            f'<a href="{q.topic}.html#{q.id}">{html.escape(q.title)}</a> '
-            f'<span class="question-kind">{html.escape(_described(q))}</span></li>'
-            for q in questions
-        )
-        list_ = _raw(f'<ul class="question-list">{rows}</ul>')
-        return [_filters(questions, ("topic", "level", "format")), list_]
+        filters = _filters(questions, ("topic", "level", "format"))
+        return [filters, _raw(_list(questions))]
+
+
+class InterviewAbout(_FromBank):
+    """The questions that the chapter in which it stands prepares for, from easy to hard."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the list."""
+        chapter = self.env.docname.rpartition("/")[2]
+        chosen = [question for question in self.questions() if chapter in question.chapters]
+        if not chosen:
+            where = (self.env.docname, self.lineno)
+            LOGGER.warning("no question names the chapter %r", chapter, location=where)
+            return []
+        chosen.sort(key=lambda question: LEVELS.index(question.level))
+        return [_raw(_list(chosen, "questions/"))]
+
+
+def _list(questions: Iterable[Question], folder: str = "") -> str:
+    rows = "".join(
+        f'<li class="question {" ".join(_tag(*pair) for pair in _facts(q))}">'
+        f'<a href="{folder}{q.topic}.html#{q.id}">{html.escape(q.title)}</a> '
+        f'<span class="question-kind">{html.escape(_described(q))}</span></li>'
+        for q in questions
+    )
+    return f'<ul class="question-list">{rows}</ul>'
 
 
 def _filters(questions: Iterable[Question], names: tuple[str, ...]) -> nodes.raw:
@@ -167,4 +189,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives."""
     app.add_directive("interview-questions", InterviewQuestions)
     app.add_directive("interview-index", InterviewIndex)
+    app.add_directive("interview-about", InterviewAbout)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
