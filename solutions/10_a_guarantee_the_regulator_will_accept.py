@@ -851,8 +851,8 @@ print(
 # ### Exercise 8: who catches what
 #
 # Then attack the *paper*. Six ways to get a certificate that promises more than is true. Who is the
-# first to catch each? Give a dict of a letter for each: `{"larger radius": "v", ...}` or whatever
-# is right.
+# first to catch each? Give a dict with a letter for each name:
+# `{"larger radius": "?", "smaller alpha": "?", ...}`.
 
 # %%
 for letter, meaning in CATCHERS.items():

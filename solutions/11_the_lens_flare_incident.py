@@ -286,7 +286,7 @@ log.groupby(["time", "sun in lens"])["right"].agg(["mean", "size"])
 # %%
 @lab.task("q1")
 def within_strata(right, flared, stratum):
-    """Accuracy with flare minus without. right, flared: bool arrays (n,); stratum: n names."""
+    """Accuracy with flare minus without. right, flared: bool (n,); stratum: list of n names."""
     # BEGIN SOLUTION
     gaps, weights = [], []
     for name in set(stratum):
