@@ -892,11 +892,11 @@ if coco.is_here():
     contenders = {"COCO": coco.coco_ssd(side=96), "physical": chosen}
     borrowed = {name: {} for name in contenders}
     for day in ("clear", *PERTURBATIONS):
-        images, boxes = part.images, part.boxes
+        bad = PerturbedBatch(part.images, part.boxes)
         if day != "clear":
-            images, boxes = perturb_batch(images, day, SEVERITY, seed, boxes)
+            bad = perturb_batch(part.images, day, SEVERITY, seed, part.boxes)
         for name, detector in contenders.items():
-            borrowed[name][day] = score(part, detector.detect(images), boxes)
+            borrowed[name][day] = score(part, detector.detect(bad.images), bad.boxes)
     print(f"{len(part)} {'photographs' if real else 'drawn streets'}")
     print(
         pd.DataFrame(
