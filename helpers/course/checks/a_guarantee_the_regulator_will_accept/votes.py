@@ -91,7 +91,7 @@ def _independence_problem(rows: np.ndarray) -> str | None:
         return f"copy {int(sizes.argmin())} has hardly any noise: each gets its own"
     alike = rows @ rows.T / np.outer(sizes, sizes) - np.eye(len(rows))
     first, second = np.unravel_index(int(np.abs(alike).argmax()), alike.shape)
-    if abs(alike[first, second]) > 0.5:
+    if abs(alike[first, second]) > 0.8:
         return (
             f"the noise of the copies {first} and {second} is "
             f"{'the same' if alike[first, second] > 0 else 'the same, with the sign turned'}: "
