@@ -911,10 +911,10 @@ else:
 
 # %% [markdown]
 # If it ran, read the first line before the others. Most photographs of COCO were taken by somebody
-# who stood on the ground, and a roof from above is another picture of a car. (An enlarged picture is
-# also a blurred one.) Where the clear score is low there is little for the weather to take, and a
-# small loss on a bad day is no robustness. So ask for the **view** before the weather: a detector is
-# first tried on clear pictures of the kind that it will get, whatever it scored on others.
+# who stood on the ground, and a roof from above is another picture of a car. (An enlarged picture
+# is also a blurred one.) Where the clear score is low there is little for the weather to take, and
+# a small loss on a bad day is no robustness. So ask for the **view** before the weather: a detector
+# is first tried on clear pictures of the kind that it will get, whatever it scored on others.
 
 # %% [markdown]
 # ## Decide
@@ -1019,8 +1019,8 @@ lab.memo(
 
     Criterion 1 is not met. At severity 3 only vibration is surely above 0.85. JPEG, defocus and
     motion blur are open: their intervals hold 0.85, and more pictures settle them. Fog (0.69),
-    dusk, glare, dirt, rain and stickers are below. Occlusion is worst, 0.49 (0.44 to 0.55): with 30 % of a
-    car under leaves less is left to box. A wider network may close part of it.
+    dusk, glare, dirt, rain and stickers are below. Occlusion is worst, 0.49 (0.44 to 0.55): with
+    30 % of a car under leaves less is left to box. A wider network may close part of it.
     Filters do not: the stretch helped the supplier's detector in fog, cost eight points on clear
     days without its condition, and took fog away from the detector that had learnt it.
 
