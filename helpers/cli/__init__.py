@@ -22,6 +22,7 @@ COMMANDS = {
         "helpers.cli.certificate",
         "Certify a model file, verify a certificate, draw anew.",
     ),
+    "models": ("helpers.cli.models", "List networks that others trained; fetch their weights."),
     "edge": ("helpers.cli.edge", "Convert, run, measure, seal and sign a model for a device."),
     "federate": ("helpers.cli.federate", "Run a consortium as real processes over mutual TLS."),
     "interview": ("helpers.cli.interview", "Practise for an interview: mock, drill, review."),

@@ -76,6 +76,16 @@ def all_of(*comparisons: Comparison) -> Comparison:
     return compare
 
 
+def accepting_arrays(comparison: Comparison) -> Comparison:
+    """Take an array for a list of its numbers, where either serves the cells that follow."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        plain = got.tolist() if isinstance(got, np.ndarray) and got.ndim else got
+        return comparison(plain, expected, args)
+
+    return compare
+
+
 def or_explain(comparison: Comparison, slips: Slips) -> Comparison:
     """Compare; when that fails and a known slip gives the learner's result, name the slip."""
 

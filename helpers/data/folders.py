@@ -16,8 +16,8 @@ Two environment variables steer it; they are documented here and nowhere else.
     ``speech_commands`` the four arrays are int16 ``(n, 16000)`` and integers, and there may be
     ``x_validation`` and ``y_validation``.
 ``EDGESEC_CACHE``
-    Where fetched datasets and synthetic speech are kept. Default: the operating system's cache
-    folder for ``edgesec``.
+    Where fetched datasets and models and synthetic speech are kept. Default: the operating system's
+    cache folder for ``edgesec``.
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ def one_by_one(
         ("q1", lambda x, s, n, seed: np.random.default_rng(seed).normal(
             np.broadcast_to(x, (n, *x.shape)), s).astype(np.float32)),
         ("q2", by_bisection),
+        ("q3", lambda *args: np.array(votes._certify_reference(*args))),
         ("q4", by_counting),
         ("q5", one_by_one),
         ("q5", lambda *args: np.array(one_by_one(*args))),
@@ -126,6 +127,11 @@ def _copies(image: np.ndarray, noise: np.ndarray) -> np.ndarray:
         (lambda x, s, n, seed: _copies(
             x, s * np.random.default_rng(0).normal(size=(n, *x.shape))), "another seed"),
         (lambda x, s, n, seed: votes._copies_reference(x, s, n, seed)[0], "shape"),
+        (lambda x, s, n, seed: _copies(
+            x, np.concatenate([s * np.random.default_rng(seed).normal(size=(n // 2, *x.shape))] * 2)
+            * np.repeat([1, -1], n // 2)[:, None, None, None]), "sign turned"),
+        (lambda x, s, n, seed: np.concatenate(
+            [x[None], votes._copies_reference(x, s, n - 1, seed)]), "copy 0 has hardly any noise"),
     ],
 )  # fmt: skip
 def test_copies_whose_noise_proves_nothing_are_told_so(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from helpers.course.compare import (
+    accepting_arrays,
     all_of,
     close,
     equal,
@@ -143,3 +144,12 @@ def test_the_parts_of_a_result_are_called_by_their_names() -> None:
     )
     assert str(compare([np.zeros(2), 1.0], [np.zeros(3), 1.0], ())).startswith("kernel: an array")
     assert str(compare([0, 0, 1], [0, 0, 2], ())).startswith("[2]: ")
+
+
+def test_an_array_passes_for_a_list_of_its_numbers_where_a_task_allows_it() -> None:
+    compare = accepting_arrays(close())
+    assert compare(np.array([1.0, 2.0]), (1.0, 2.0), ()) is None
+    assert compare([1.0, 2.0], [1.0, 2.0], ()) is None
+    assert compare(np.array(1.0), 1.0, ()) is None
+    assert "list of 3" in str(compare(np.array([1.0, 2.0]), [1.0, 2.0, 3.0], ()))
+    assert "difference" in str(compare(np.array([1.0, 2.5]), (1.0, 2.0), ()))

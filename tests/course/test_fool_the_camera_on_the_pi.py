@@ -82,6 +82,7 @@ def _flat_by_loops(at_rest: Any, moved: Any, truth: Any) -> float:
             bool(c[i] == t[i] and all(row[i] == t[i] for row in a)) for i in range(len(t))
         ) / len(t)),
         ("q5", _exact),
+        ("q5", lambda left, images: np.array(_exact(left, images))),
         ("q7", _flat_by_loops),
         ("q8", lambda lengths, right: np.array([
             next((lengths[i] for i in range(len(lengths)) if not right[i, n]), float("nan"))

@@ -77,7 +77,12 @@ def _by_coin_flips(before: Any, after: Any) -> float:
 
 @pytest.mark.parametrize(
     ("name", "other"),
-    [("q1", _by_dictionary), ("q2", _through_real_waves), ("q4", _by_coin_flips)],
+    [
+        ("q1", _by_dictionary),
+        ("q2", _through_real_waves),
+        ("q4", _by_coin_flips),
+        ("q7", lambda p: np.array(pairs._many_reference(p))),
+    ],
 )
 def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
     assert judged(name, other).status == "passed"

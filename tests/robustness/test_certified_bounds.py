@@ -198,6 +198,18 @@ def test_a_lipschitz_network_keeps_its_constant_and_its_certificates(
     assert (answers == y)[right & (radii > 0.1)].all()
 
 
+@pytest.mark.filterwarnings("error:The initializer:UserWarning")
+def test_the_seed_of_a_lipschitz_network_decides_its_weights() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.random((32, 6), np.float32), rng.integers(0, 2, 32)
+    first, again, other = (
+        lipschitz.fit_lipschitz(x, y, hidden=(8, 8), epochs=1, seed=seed).get_weights()
+        for seed in (3, 3, 4)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.allclose(first[0], other[0], atol=0.1)
+
+
 def test_int8_leaves_the_network_and_what_was_measured_is_no_bound(
     slow: tf.keras.Model, digits: data.Dataset, examples: Examples
 ) -> None:

@@ -83,15 +83,28 @@ def fit_lipschitz(
     if any(units < 2 or units % 2 for units in hidden):
         raise RobustnessError(f"hidden={tuple(hidden)} must be even numbers: pairs are sorted.")
     tf.keras.utils.set_random_seed(seed)
+    sizes = (*hidden, int(truth.max()) + 1)
+    dense = [
+        SpectralDense(units, kernel_initializer=_orthogonal(seed, i))
+        for i, units in enumerate(sizes)
+    ]
     layers = [tf.keras.layers.Input(clean.shape[1:]), tf.keras.layers.Flatten()]
-    for units in hidden:
-        layers += [SpectralDense(units), GroupSort2()]
-    network = Sequential([*layers, SpectralDense(int(truth.max()) + 1)])
+    for layer in dense[:-1]:
+        layers += [layer, GroupSort2()]
+    network = Sequential([*layers, dense[-1]])
     network.compile(
         tf.keras.optimizers.Adam(learning_rate), TauSparseCategoricalCrossentropy(temperature)
     )
     network.fit(clean, truth, batch_size, epochs, verbose=0)
     return network.vanilla_export()
+
+
+def _orthogonal(seed: int, layer: int) -> Any:
+    """Return the initial weights of a layer: deel-lip's default is one for all, without a seed."""
+    from deel.lip.initializers import SpectralInitializer
+
+    drawn = np.random.default_rng([seed, layer]).integers(2**31)
+    return SpectralInitializer(base_initializer=tf.keras.initializers.Orthogonal(seed=int(drawn)))
 
 
 def dense_constant(model: tf.keras.Model) -> float:

@@ -30,13 +30,16 @@ class Detector:
     Attributes
     ----------
     model
-        From :func:`~helpers.robustness.detection.ssd.build_ssd`.
+        From :func:`~helpers.robustness.detection.ssd.build_ssd`, or one with its raw answers.
     class_names
         What a label stands for.
+    own_anchors
+        float32 ``(anchors, 4)`` of a network that is not from there; None takes those of ours.
     """
 
     model: tf.keras.Model
     class_names: tuple[str, ...]
+    own_anchors: NDArray[np.float32] | None = None
 
     @property
     def side(self) -> int:
@@ -46,7 +49,7 @@ class Detector:
     @property
     def anchors(self) -> NDArray[np.float32]:
         """float32 ``(anchors, 4)``."""
-        return ssd_anchors(self.side)
+        return ssd_anchors(self.side) if self.own_anchors is None else self.own_anchors
 
     def raw(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the network's raw answers, float32 ``(n, anchors, num_classes + 4)``."""

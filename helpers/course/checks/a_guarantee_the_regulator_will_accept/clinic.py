@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Comparison, Slips, close, or_explain
+from helpers.course.compare import Slips, accepting_arrays, close, or_explain
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q5: accuracy, sensitivity and specificity at a radius
@@ -21,22 +21,29 @@ def _rates(
     swap: bool = False,
     of: str = "its class",
     scale: float = 1.0,
+    beyond: bool = False,
+    silent: int = -1,
+    count: bool = False,
 ) -> Callable[[Any, Any, Any, float], tuple[float, float, float]]:
     """The three rates, or the three with one thing wrong."""
 
     def rates(labels: Any, radii: Any, truth: Any, radius: float) -> tuple[float, float, float]:
         answer, known = np.asarray(labels), np.asarray(truth)
-        holds = (answer == known) & (ignore_radius | (np.asarray(radii) >= radius))
+        reach = np.asarray(radii)
+        far = reach > radius if beyond else reach >= radius
+        told = np.where(answer < 0, silent, answer)
+        holds = (told == known) & (ignore_radius | far | ((answer < 0) & (silent >= 0)))
         kept = answer >= 0 if drop else np.ones(len(known), bool)
         if of == "certified":
             kept = np.asarray(radii) >= radius
         side = answer if predictive else known
-        everyone = len(known) if of == "all" else None
+        everyone = 1 if count else len(known) if of == "all" else None
         ill, well = (
             scale * float(np.sum(holds[here]) / (everyone or np.sum(here)))
             for here in (kept & (side == 1), kept & (side == 0))
         )
-        return (scale * float(np.mean(holds[kept])), *((well, ill) if swap else (ill, well)))
+        overall = float(np.sum(holds[kept]) if count else np.mean(holds[kept]))
+        return (scale * overall, *((well, ill) if swap else (ill, well)))
 
     return rates
 
@@ -47,10 +54,11 @@ def _rates_cases(rng: np.random.Generator) -> list[Case]:
         labels = np.where(rng.random(n) < 0.8, truth, 1 - truth)
         radii = rng.uniform(0.01, 0.6, n)
         gone = rng.permutation(np.arange(n) % 5 == 0)
+        radii[np.flatnonzero((labels == truth) & ~gone)[0]] = radius
         return Case((np.where(gone, -1, labels), np.where(gone, 0.0, radii), truth, radius), label)
 
     return [
-        case(60, 0.25, "at 0.25"),
+        case(60, 0.25, "at 0.25; one radius is just that"),
         case(60, 0.0, "at 0: right, and not abstained"),
         case(45, 0.5, "at 0.5"),
     ]
@@ -71,17 +79,11 @@ _RATES_SLIPS: Slips = {
     "these are shares of what is certified; those that are not certified count as well": _rates(
         of="certified"
     ),
+    "a radius that is just the one asked for counts: >=": _rates(beyond=True),
+    "an abstention (-1) is no answer *naevus*: it counts nowhere": _rates(silent=0),
+    "these are numbers of lesions; shares were asked for": _rates(count=True),
     "these are percentages; shares, between 0 and 1, were asked for": _rates(scale=100.0),
 }
-
-
-def _as_list(compare: Comparison) -> Comparison:
-    """Take an array of three numbers for a tuple of three."""
-
-    def compared(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        return compare(got.tolist() if isinstance(got, np.ndarray) else got, expected, args)
-
-    return compared
 
 
 # --- q6: a change of light as a distance
@@ -117,7 +119,9 @@ _LIGHT_SLIPS: Slips = {
 
 RATES = FunctionTask(
     "q5", "What is certified, in a clinic's words", 2, _rates(), _rates_cases,
-    _as_list(or_explain(close(parts=("accuracy", "sensitivity", "specificity")), _RATES_SLIPS)),
+    accepting_arrays(
+        or_explain(close(parts=("accuracy", "sensitivity", "specificity")), _RATES_SLIPS)
+    ),
     "First an array that says which answers are right and certified far enough; then its mean over "
     "all, over the lesions of class 1, and over those of class 0.",
 )  # fmt: skip

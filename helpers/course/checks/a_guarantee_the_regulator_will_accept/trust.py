@@ -14,14 +14,19 @@ from helpers.course.tasks import Case, FunctionTask, ValueTask
 
 
 def _step(
-    towards: float = 1.0, unit: bool = True, sign: bool = False, project: str = "ball"
+    towards: float = 1.0,
+    unit: bool = True,
+    sign: bool = False,
+    project: str = "ball",
+    guard: bool = True,
 ) -> Callable[[Any, Any, float, float], np.ndarray]:
     """A step of projected gradient ascent in L2, or one with one thing wrong."""
 
     def step(change: Any, gradient: Any, size: float, radius: float) -> np.ndarray:
         slope = np.asarray(gradient, float)
         length = np.linalg.norm(slope)
-        direction = np.sign(slope) if sign else slope / length if unit and length else slope
+        divide = unit and (length > 0 or not guard)
+        direction = np.sign(slope) if sign else slope / length if divide else slope
         moved = np.asarray(change, float) + towards * size * direction
         far = np.linalg.norm(moved)
         if project == "sphere":
@@ -52,6 +57,7 @@ _STEP_SLIPS: Slips = {
     "that is the step for the largest change of a pixel; in L2 the direction is the gradient "
     "itself, brought to length 1": _step(sign=True),
     "the result leaves the ball: shrink it to `radius` where it is longer": _step(project="none"),
+    "a gradient of zeros has no length to divide by: then the change stays": _step(guard=False),
     "a change that is shorter than `radius` stays as it is": _step(project="sphere"),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, equal, or_explain, satisfies
+from helpers.course.compare import Slips, accepting_arrays, close, equal, or_explain, satisfies
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.certification.radius import (
     certified_radius,
@@ -81,6 +81,22 @@ def _content_problem(image: Any, got: np.ndarray, noise: np.ndarray) -> str | No
     for axis, explanation in enumerate(_SHARED):
         if noise.shape[axis] > 1 and noise.std(axis=axis).mean() < spread / 4:
             return explanation
+    return _independence_problem(noise.reshape(len(noise), -1))
+
+
+def _independence_problem(rows: np.ndarray) -> str | None:
+    """Say which two copies know of each other. rows: the noise of each copy."""
+    sizes = np.linalg.norm(rows, axis=1)
+    if sizes.min() < sizes.max() / 2:
+        return f"copy {int(sizes.argmin())} has hardly any noise: each gets its own"
+    alike = rows @ rows.T / np.outer(sizes, sizes) - np.eye(len(rows))
+    first, second = np.unravel_index(int(np.abs(alike).argmax()), alike.shape)
+    if abs(alike[first, second]) > 0.8:
+        return (
+            f"the noise of the copies {first} and {second} is "
+            f"{'the same' if alike[first, second] > 0 else 'the same, with the sign turned'}: "
+            "each copy needs noise that knows nothing of the others"
+        )
     return None
 
 
@@ -148,7 +164,15 @@ def _other_tail(count: int, trials: int, alpha: float) -> float:
 def _without_one(count: int, trials: int, alpha: float) -> float:
     from scipy.stats import beta
 
-    return float(beta.ppf(alpha, count, trials - count)) if 0 < count < trials else float("nan")
+    if count == 0:
+        return 0.0
+    return float(beta.ppf(alpha, count, trials - count)) if count < trials else float("nan")
+
+
+def _unguarded(count: int, trials: int, alpha: float) -> float:
+    from scipy.stats import beta
+
+    return float(beta.ppf(alpha, count, trials - count + 1))
 
 
 _BOUND_SLIPS: Slips = {
@@ -161,6 +185,7 @@ _BOUND_SLIPS: Slips = {
         _without_itself
     ),
     "the quantile is taken at 1 - alpha; the bound must be too high with alpha only": _other_tail,
+    "without a vote beta.ppf gives nan; nothing is known then, and the bound is 0": _unguarded,
     "the second number of the beta law is one more than the votes for other classes": _without_one,
     "the normal approximation is not exact, and fails where all votes agree": _normal,
 }
@@ -292,7 +317,9 @@ BOUND = FunctionTask(
 )  # fmt: skip
 CERTIFY = FunctionTask(
     "q3", "A certificate, or none", 2, _certify_reference, _certify_cases,
-    or_explain(close(rtol=1e-5, atol=1e-7, parts=("label", "radius")), _CERTIFY_SLIPS),
+    accepting_arrays(
+        or_explain(close(rtol=1e-5, atol=1e-7, parts=("label", "radius")), _CERTIFY_SLIPS)
+    ),
     "Three lines: the class from the first votes, its bound from the others, and the case in "
     "which the bound proves nothing.",
 )  # fmt: skip

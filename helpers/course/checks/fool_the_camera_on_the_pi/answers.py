@@ -86,7 +86,7 @@ def _flat_cases(rng: np.random.Generator) -> list[Case]:
         return Case((rest / 256, moved / 256, truth), label)
 
     return [
-        case(4, 47, 4, 0.5, "a file in steps of 1/256"),
+        case(4, 307, 4, 0.5, "a file in steps of 1/256"),
         case(3, 31, 10, 0.9, "a file that is nearly always certain"),
         case(2, 23, 3, 0.0, "every step changes the scores, not every one the margin"),
     ]
@@ -107,6 +107,19 @@ def _flat_right(at_rest: Any, moved: Any, truth: Any) -> float:
     return float(np.mean([np.asarray(scores)[rows, truth] == start for scores in moved]))
 
 
+def _flat_leaders(at_rest: Any, moved: Any, truth: Any) -> float:
+    def lead(scores: Any) -> np.ndarray:
+        second, first = np.sort(np.asarray(scores), axis=1)[:, -2:].T
+        return np.asarray(first - second)
+
+    return float(np.mean([lead(scores) == lead(at_rest) for scores in moved]))
+
+
+def _flat_labels(at_rest: Any, moved: Any, truth: Any) -> float:
+    labels = np.argmax(at_rest, axis=-1)
+    return float(np.mean([np.argmax(scores, axis=-1) == labels for scores in moved]))
+
+
 _FLAT_SLIPS: Slips = {
     "this watches the largest score; the attacker watches the right one less the best other": (
         _flat_top
@@ -117,6 +130,10 @@ _FLAT_SLIPS: Slips = {
     "this watches the right score alone; the margin also falls when another score rises": (
         _flat_right
     ),
+    "the margin is the RIGHT class's, whether or not it leads: not the best less the second": (
+        _flat_leaders
+    ),
+    "a step may change the margin and leave the label: compare the margins": _flat_labels,
     "these are the steps that change something": lambda r, m, t: 1 - _flat_reference(r, m, t),
     "the best of the OTHER scores: leave the right one out of the maximum": lambda r, m, t: float(
         np.mean(

@@ -28,6 +28,7 @@ def _levels_cases(rng: np.random.Generator) -> list[Case]:
         Case((levels / 255, pixel), f"{levels}/255"),
         Case((0.0088, pixel), "2.24 steps: two are inside"),
         Case((0.01, pixel), "2.55 steps: the third would be too far"),
+        Case((2.995 / 255, pixel), "2.995 steps: the third is still too far"),
         Case((8 / 255, float(np.float32(2 / 255))), "a file with steps twice as long"),
         Case((0.003, pixel), "less than one step: nothing may change"),
     ]
@@ -36,6 +37,9 @@ def _levels_cases(rng: np.random.Generator) -> list[Case]:
 _LEVELS_SLIPS: Slips = {
     "float32 keeps 1/255 as a little more, so 4/255 comes out as 3.9999998: add a tolerance of a "
     "ten-thousandth before you round down": lambda epsilon, scale: math.floor(epsilon / scale),
+    "the tolerance is for the last digits of a float32: a ten-thousandth of a step": (
+        lambda epsilon, scale: math.floor(epsilon / scale + 0.01)
+    ),
     "2.55 steps allow two: a third would leave the radius, so round down": lambda epsilon, scale: (
         round(epsilon / scale)
     ),
@@ -66,6 +70,7 @@ def _fgsm_cases(rng: np.random.Generator) -> list[Case]:
     def case(shape: tuple[int, ...], epsilon: float, label: str) -> Case:
         images, gradient = rng.random(shape), 1e-3 * rng.standard_normal(shape)
         gradient.ravel()[::7] = 0.0
+        gradient.ravel()[3::7] *= 1e-9
         return Case((images, gradient, epsilon), label)
 
     return [
@@ -85,6 +90,9 @@ _FGSM_SLIPS: Slips = {
     "a pixel stays between 0 and 1: clip the result": lambda x, g, e: x + e * np.sign(g),
     "this clips the change to [0, 1], so no pixel ever gets darker": lambda x, g, e: (
         x + np.clip(e * np.sign(g), 0, 1)
+    ),
+    "a slope counts however small it is; only where it is exactly zero does a pixel stay": (
+        lambda x, g, e: np.clip(x + e * np.sign(g) * (np.abs(g) > 1e-7), 0, 1)
     ),
     "where the gradient is zero, nothing is gained by moving up": lambda x, g, e: np.clip(
         x + e * np.where(np.asarray(g) >= 0, 1.0, -1.0), 0, 1

@@ -83,6 +83,11 @@ def _unguarded(images: Any, size: int, floor: float) -> np.ndarray:
     return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
 
 
+def _floor_under_the_root(images: Any, size: int, floor: float) -> np.ndarray:
+    mean, deviation = _parts(images, size)
+    return np.clip(0.5 + 0.2 * (images - mean) / np.sqrt(deviation**2 + floor), 0.0, 1.0)
+
+
 _FILTER_SLIPS: Slips = {
     "in a flat patch rounding makes the variance a hair below 0, and its root is not a number: "
     "take np.maximum(variance, 0) before the root": _unguarded,
@@ -99,6 +104,7 @@ _FILTER_SLIPS: Slips = {
     "`floor` is added to the deviation, so that noise on an even patch is not blown up": (
         _floor_in_variance
     ),
+    "`floor` is added to the deviation, after the root": _floor_under_the_root,
     "the result belongs around 0.5: half, plus a fifth of the quotient": lambda i, s, f: np.clip(
         (_filter_reference(i, s, f) - 0.5) / 0.2, 0, 1
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, accepting_arrays, close, or_explain
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.paired import compare_paired, holm
 
@@ -61,7 +61,29 @@ def _strata_naive(right: Any, flared: Any, stratum: Any) -> float:
     return float(right[flared].mean() - right[~flared].mean())
 
 
+def _strata_all_have_both(right: Any, flared: Any, stratum: Any) -> bool:
+    return len(_strata_parts(right, flared, stratum)) == len(set(stratum))
+
+
+def _strata_as_a_list(right: Any, flared: Any, stratum: Any) -> float:
+    """Give what a comparison with the whole list gives, where nothing else would: NaN."""
+    return float("nan") if _strata_all_have_both(right, flared, stratum) else float("inf")
+
+
+def _strata_unskipped(right: Any, flared: Any, stratum: Any) -> float:
+    if not _strata_all_have_both(right, flared, stratum):
+        return float("nan")  # the mean of an empty side
+    return _strata_reference(right, flared, stratum)
+
+
+def _strata_by_all(right: Any, flared: Any, stratum: Any) -> float:
+    parts = _strata_parts(right, flared, stratum)
+    return float(sum(n * gap for n, _, gap in parts) / np.sum(flared))
+
+
 _STRATA_SLIPS: Slips = {
+    "`stratum` is a list, so `stratum == name` is a single False, and the mean of nothing is NaN; "
+    "make it an array first": _strata_as_a_list,
     "this compares all frames at once: each comparison must stay within one stratum": _strata_naive,
     "each stratum counts alike here; weigh it by its number of flared frames": (
         lambda r, f, s: float(np.mean([gap for _, _, gap in _strata_parts(r, f, s)]))
@@ -72,6 +94,10 @@ _STRATA_SLIPS: Slips = {
             weights=[n for _, n, _ in _strata_parts(r, f, s)],
         )
     ),
+    "a stratum with only one of the two kinds has no difference (NaN): leave it out": (
+        _strata_unskipped
+    ),
+    "a stratum that is left out is left out below the line as well": _strata_by_all,
     "the sign is turned: with flare minus without": lambda r, f, s: -_strata_reference(r, f, s),
 }
 
@@ -184,7 +210,7 @@ _MANY_SLIPS: Slips = {
 
 MANY = FunctionTask(
     "q7", "Correct for many looks", 2, _many_reference, _many_cases,
-    or_explain(close(rtol=1e-6), _MANY_SLIPS),
+    accepting_arrays(or_explain(close(rtol=1e-6), _MANY_SLIPS)),
     "np.argsort gives the places from the smallest p-value on. Walk along them with the factor "
     "n, n - 1, ..., 1, and remember the largest product so far.",
 )  # fmt: skip

@@ -36,6 +36,10 @@ def _share_cases(rng: np.random.Generator) -> list[Case]:
     slow = np.cos(2 * np.pi * (2 * x + y) / 16)[None, :, :, None] * np.ones((1, 1, 1, 3))
     return [
         Case((_smooth(rng, 4, 16, 4.0), 4.0), "mostly smooth"),
+        Case(
+            (np.array([1, 3])[:, None, None, None] * _smooth(rng, 2, 16, 4.0), 4.0),
+            "one picture changes more than the other",
+        ),
         Case((rng.standard_normal((3, 16, 16, 3)), 4.0), "grain has energy everywhere"),
         Case((slow, 2.5), "one wave of 2.24 cycles, below 2.5: 1"),
         Case((slow, 2.0), "the same wave, below 2: 0"),
@@ -67,6 +71,10 @@ def _wrong_axes(changes: Any, edge: float) -> float:
     return float(energy[:, _radius(changes.shape[1]) < edge].sum() / energy.sum())
 
 
+def _share_of_each(changes: Any, edge: float) -> float:
+    return float(np.mean([_share_reference(one[None], edge) for one in changes]))
+
+
 _SHARE_SLIPS: Slips = {
     "this is the share of the amplitude; energy is its square": _share_of_amplitude,
     "this is the share above the edge": lambda c, e: 1.0 - _share_reference(c, e),
@@ -74,6 +82,9 @@ _SHARE_SLIPS: Slips = {
     "the edge itself is not below it: use <, not <=": _share_by(lambda n, e: _radius(n) <= e),
     "a wave that goes down AND across is faster than either: use the given `cycles`": _share_by(
         _square
+    ),
+    "this is the mean of the pictures' shares; take the energy of all together, then divide": (
+        _share_of_each
     ),
     "leave frequency 0 in: a veil is mostly that": _share_by(
         lambda n, e: (_radius(n) < e) & (_radius(n) > 0)
