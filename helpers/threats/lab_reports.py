@@ -145,8 +145,11 @@ def _from_assessment(
     content: Mapping[str, Any], target: str, date: datetime.date, file: str
 ) -> Measurement:
     images, radius = int(content["dataset"]["images"]), float(content["threat_model"]["eps_levels"])
-    right = round(float(content["clean_acc"]) * images)
-    fooled = right - round(float(content["robust_acc"]) * images)
+    clean, robust = float(content["clean_acc"]), float(content["robust_acc"])
+    if not 0 <= robust <= clean <= 1:
+        raise ValueError(f"clean accuracy {clean:g}, robust accuracy {robust:g}")
+    right = round(clean * images)
+    fooled = right - round(robust * images)
     value, low, high = rate(fooled, right)
     doubt = "" if (content["masking"] or {}).get("trustworthy") else "; gradients may be masked"
     return Measurement(

@@ -165,6 +165,9 @@ def test_doubt_about_an_assessment_is_said_with_it(tmp_path: Path) -> None:
     path = tmp_path / "assessment.json"
     path.write_text(json.dumps(content))
     assert threats.read_report(path)[0].setting.endswith("gradients may be masked")
+    path.write_text(json.dumps(content | {"robust_acc": 0.95}))
+    with pytest.raises(ThreatModelError, match=r"clean accuracy 0\.90625, robust accuracy 0\.95"):
+        threats.read_report(path)
     del content["dataset"]
     path.write_text(json.dumps(content))
     with pytest.raises(ThreatModelError, match="it lacks 'dataset'"):
