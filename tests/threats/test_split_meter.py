@@ -58,5 +58,5 @@ def test_what_cannot_be_here_is_not_claimed(found: set[str], absent: str) -> Non
 
 
 def test_a_store_cannot_send_what_it_does_not_have() -> None:
-    with pytest.raises(ThreatModelError, match=r"line 22: archive sends input and neither holds"):
+    with pytest.raises(ThreatModelError, match=r"line 21: archive sends input and neither holds"):
         threats.loads(METER.replace(", holds: [input]", ""))
