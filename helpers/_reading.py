@@ -166,7 +166,8 @@ def parse(text: str, source: str, error: type[EdgesecError]) -> Node:
         refuse(source, [Problem(f"not YAML: {what}", mark.line + 1 if mark else 0)], error)
     except yaml.YAMLError as wrong:  # characters that YAML does not allow
         first = str(wrong).splitlines()[0]
-        refuse(source, [Problem(f"not YAML: {first}")], error)
+        line = text.count("\n", 0, getattr(wrong, "position", 0)) + 1
+        refuse(source, [Problem(f"not YAML: {first}", line)], error)
     except _RefusedError as wrong:
         refuse(source, [wrong.problem], error)
     raise AssertionError  # refuse() raised

@@ -15,6 +15,7 @@ import click
 from helpers.errors import InterviewError
 
 if TYPE_CHECKING:
+    from helpers.interview.log import Attempt
     from helpers.interview.question import Question
     from helpers.interview.scoring import Score
     from helpers.interview.sitting import Sitting
@@ -40,21 +41,45 @@ def sit(sitting: Sitting, heading: str, follow_ups: bool = True) -> Score:
         If the candidate asks for it.
     """
     question = sitting.question
+    _show_question(question, heading)
+    with _reminder(question.minutes):
+        score = _commit(sitting)
+    score = _settle(sitting, score)
+    if follow_ups:
+        _dig(sitting)
+    return score
+
+
+def settle(sitting: Sitting, attempt: Attempt, heading: str) -> Score:
+    """Score an answer that was committed before a break.
+
+    Raises
+    ------
+    Skipped, Stopped
+        If the candidate asks for it.
+    """
+    _show_question(sitting.question, heading)
+    click.secho("Your answer, committed before the break:", bold=True)
+    click.echo(textwrap.indent(attempt.answer, "  "))
+    return _settle(sitting, sitting.reopen(attempt))
+
+
+def _show_question(question: Question, heading: str) -> None:
     click.secho(f"\n{heading}", bold=True)
     kind = f"{question.level} · {question.topic} · {question.format} · {question.minutes} min"
     click.secho(_wrapped(f"{question.title}  [{kind}]", _width()), fg="cyan")
     say(question.prompt)
     _show_material(question)
-    with _reminder(question.minutes):
-        score = _commit(sitting)
+
+
+def _settle(sitting: Sitting, score: Score | None) -> Score:
+    """Show the score, or ask for it where no machine gives one, and what was right."""
     if score is None:
         score = _self_assessed(sitting)
     else:
         _show_score(score)
     say(sitting.model_answer)
-    _point_on(question)
-    if follow_ups:
-        _dig(sitting)
+    _point_on(sitting.question)
     return score
 
 
@@ -68,7 +93,7 @@ def say(markdown: str) -> None:
             click.echo()
             continue
         for paragraph in filter(str.strip, re.split(r"\n\s*\n", block)):
-            click.echo(_bold(_wrapped(paragraph, width)))
+            click.echo(_styled(_wrapped(paragraph, width)))
             click.echo()
 
 
@@ -85,10 +110,12 @@ def _wrapped(paragraph: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _bold(text: str) -> str:
-    return re.sub(
+def _styled(text: str) -> str:
+    text = re.sub(
         r"\*\*(.+?)\*\*", lambda found: click.style(found[1], bold=True), text, flags=re.S
     )
+    emphasised = r"(?<![\w*])\*(\w[^*]*?)\*(?![\w*])"
+    return re.sub(emphasised, lambda found: click.style(found[1], italic=True), text)
 
 
 def _show_material(question: Question) -> None:
@@ -119,14 +146,15 @@ def _reminder(minutes: int) -> Iterator[None]:
 
 
 def _commit(sitting: Sitting) -> Score | None:
-    """Take an answer and a confidence until both can be read."""
+    """Take an answer until it can be read, and then a confidence."""
     while True:
         answer = _ask(sitting.question)
-        confidence = _confidence()
         try:
-            return sitting.commit(answer, confidence)
+            sitting.require_readable(answer)
         except InterviewError as error:
             click.secho(f"{error}", fg="yellow")
+            continue
+        return sitting.commit(answer, _confidence())
 
 
 def _ask(question: Question) -> str:

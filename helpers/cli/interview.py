@@ -83,11 +83,13 @@ def mock(levels: tuple[str, ...], topics: tuple[str, ...], formats: tuple[str, .
         chosen = choosing.choose_mock(questions, minutes, record.attempts, random.Random(seed))
         begun = Mock(new_id(), _now(), tuple(q.id for q in chosen), minutes)
         log.begin(begun)
-    done = {a.question for a in record.attempts if a.sitting == begun.id}
+    mine = [a for a in record.attempts if a.sitting == begun.id]
+    _settle(mine, log, bank)
+    done = {a.question for a in mine}
     left = [bank[name] for name in begun.questions if name in bank and name not in done]
     click.echo(f"{len(left)} questions, {sum(q.minutes for q in left)} minutes. Ctrl-C breaks off; "
                "what is committed is kept.")  # fmt: skip
-    spent = sum(a.seconds for a in record.attempts if a.sitting == begun.id)
+    spent = sum(a.seconds for a in mine)
     _put(left, log, begun.id, begun.minutes * 60 - spent, follow_ups=False)
     log.end(begun.id)
     _show_mock(log, begun.id, bank)
@@ -124,6 +126,7 @@ def review(count: int, log_path: Path | None) -> None:
     from helpers.interview.schedule import due, memories
 
     bank, log = _bank(), _open(log_path)
+    _settle(log.read().attempts, log, bank)
     attempts, now = log.read().attempts, _now()
     waiting = [bank[name] for name in due(attempts, now) if name in bank]
     if not waiting:
@@ -170,6 +173,26 @@ def _put(
             raise click.exceptions.Exit(130) from None
         if seconds is not None:
             seconds -= sat.seconds  # reading what was right is not on the clock
+
+
+def _settle(attempts: Iterable[Attempt], log: PracticeLog, bank: dict[str, Question]) -> None:
+    """Have those answers scored that were committed when the process ended."""
+    from helpers.cli import _interview_desk as desk
+    from helpers.interview import prepare
+    from helpers.interview.sitting import Sitting
+
+    outside = _outside()
+    for attempt in attempts:
+        if attempt.points is None and attempt.question in bank:
+            prepared = prepare(bank[attempt.question], outside.calculate)
+            sat = Sitting(prepared, log, outside, _now, attempt.sitting)
+            try:
+                desk.settle(sat, attempt, "Not scored yet")
+            except desk.Skipped:
+                click.echo("skipped")
+            except (desk.Stopped, KeyboardInterrupt):
+                click.echo("\nstopped; what was committed is kept")
+                raise click.exceptions.Exit(130) from None
 
 
 def _show_mock(log: PracticeLog, sitting: str, bank: dict[str, Question]) -> None:
@@ -232,11 +255,17 @@ def _show_calibration(attempts: Iterable[Attempt]) -> None:
     found = calibrate(attempts)
     word = "overconfident" if found.gap > 0 else "underconfident"
     click.echo(
-        f"\n{found.count} answers: expected {found.confidence:.0%}, earned {found.points:.0%}"
+        f"\n{_answers(found.count)}: expected {found.confidence:.0%}, earned {found.points:.0%}"
         f" ({abs(found.gap):.0%} {word}); mean squared gap {found.squared_gap:.3f}"
     )
     for count, confidence, points in found.bins:
-        click.echo(f"  when you said {confidence:4.0%} you earned {points:4.0%}  ({count} answers)")
+        click.echo(
+            f"  when you said {confidence:4.0%} you earned {points:4.0%}  ({_answers(count)})"
+        )
+
+
+def _answers(count: int) -> str:
+    return f"{count} answer{'' if count == 1 else 's'}"
 
 
 @command.command(context_settings=_HELP)

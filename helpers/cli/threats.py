@@ -75,7 +75,7 @@ def list_models() -> None:
 @command.command()
 @click.argument("word")
 def explain(word: str) -> None:
-    """Explain WORD: a rule, control, kind, metric, attribute, or an id such as ML05:2023."""
+    """Explain WORD: a field of a model file, a rule, a control, an id such as ML05:2023."""
     from helpers.threats.explaining import explain as explained
 
     click.echo(explained(word))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from helpers.interview.question import Question
 
 # Two bars, since they see different things: words in another order, and words with small changes.
-# Where they stand is measured in tests/interview/test_duplicates.py, on planted paraphrases and on
+# Where they stand is measured in tests/interview/test_checking.py, on planted paraphrases and on
 # the pairs of the bank.
 MOST_COSINE = 0.5
 MOST_OVERLAP = 80.0

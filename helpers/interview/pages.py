@@ -24,7 +24,7 @@ def answered(question: Question) -> str:
     parts = []
     if question.numeric and question.numeric.value is not None:
         unit = "" if question.numeric.unit == "1" else f" {question.numeric.unit}"
-        within = f"within {question.numeric.tolerance:.0%}"
+        within = f"within {100 * question.numeric.tolerance:g}%"
         parts.append(f"**{question.numeric.value:.4g}{unit}** ({within} counts as right)")
     if question.options:
         pairs = zip(LETTERS, question.options, strict=False)

@@ -57,7 +57,7 @@ def score_number(given: float, numeric: Numeric) -> Score:
     right = numeric.value
     assert right is not None, "prepare() the question first"
     unit = "" if numeric.unit == "1" else f" {numeric.unit}"
-    truth = f"It is {right:.4g}{unit} (any answer within {numeric.tolerance:.0%} counts)."
+    truth = f"It is {right:.4g}{unit} (any answer within {100 * numeric.tolerance:g}% counts)."
     if _near(given, right, numeric.tolerance):
         return Score(1.0, f"Right. {truth}")
     for slip in numeric.slips:

@@ -81,7 +81,7 @@ class Sitting:
             raise InterviewError("this answer is committed: take the next question.")
         if not 0 <= confidence <= 1:
             raise InterviewError(f"confidence={confidence!r} must lie between 0 and 1.")
-        score = self._read(answer)
+        self.require_readable(answer)
         moment = self._clock()
         attempt = Attempt(
             id=new_id(),
@@ -94,11 +94,36 @@ class Sitting:
         )
         self.seconds = attempt.seconds
         self._log.commit(attempt)
-        self._attempt = attempt.id
-        if self.question.code is not None:
-            score = self._run(answer, self.question.code)
+        return self._score(attempt.id, answer)
+
+    def reopen(self, attempt: Attempt) -> Score | None:
+        """Take up an answer that was committed, and not scored because the process ended between.
+
+        Parameters
+        ----------
+        attempt
+            Of this question, as the log has it.
+
+        Returns
+        -------
+        Score or None
+            As from :meth:`commit`.
+        """
+        if self._attempt or attempt.points is not None or attempt.question != self.question.id:
+            raise InterviewError("this is no answer to this question that waits for its score.")
+        return self._score(attempt.id, attempt.answer)
+
+    def require_readable(self, answer: str) -> None:
+        """Raise InterviewError unless an answer can be read as its format asks."""
+        self._read(answer)
+
+    def _score(self, attempt: str, answer: str) -> Score | None:
+        """Score what is committed where a machine can."""
+        self._attempt = attempt
+        code = self.question.code
+        score = self._read(answer) if code is None else self._run(answer, code)
         if score is not None:
-            self._log.score(attempt.id, score.points)
+            self._log.score(attempt, score.points)
             self._scored = True
         return score
 
@@ -151,7 +176,8 @@ class Sitting:
         if not answer.strip():
             raise InterviewError("the answer is empty: write one, or skip the question.")
         if question.numeric is not None:
-            return score_number(read_number(answer), question.numeric)
+            unit = "" if question.numeric.unit == "1" else question.numeric.unit
+            return score_number(read_number(answer.strip().removesuffix(unit)), question.numeric)
         if question.format == "choice":
             chosen = _options(answer, question)
             if len(chosen) != 1:

@@ -71,13 +71,21 @@ class Attribute:
         return found
 
 
-def upstream(model: SystemModel, element: str, carrying: Collection[str]) -> list[Flow]:
-    """Return the flows by which some data reach an element, directly or through others."""
+def upstream(
+    model: SystemModel, element: str, carrying: Collection[str], under: Collection[str] = ()
+) -> list[Flow]:
+    """Return the flows by which some data reach an element, directly or through others.
+
+    Further up they may travel `under` other names too: what is uploaded as an example is asked
+    about later.
+    """
     found: dict[str, Flow] = {}
     waiting = [element]
     while waiting:
-        for flow in model.into(waiting.pop()):
-            if flow.name not in found and set(flow.data) & set(carrying):
+        at = waiting.pop()
+        names = {*carrying} if at == element else {*carrying, *under}
+        for flow in model.into(at):
+            if flow.name not in found and names & set(flow.data):
                 found[flow.name] = flow
                 waiting.append(flow.source)
     return list(found.values())
@@ -86,7 +94,8 @@ def upstream(model: SystemModel, element: str, carrying: Collection[str]) -> lis
 def _origins(model: SystemModel, element: Element, carrying: Collection[str]) -> set[str]:
     """Return the trust of everybody from whom some data come, however far away."""
     origins = set()
-    for flow in upstream(model, element.name, carrying):
+    under = ("training-data",) if "input" in carrying else ()
+    for flow in upstream(model, element.name, carrying, under):
         source = model.element(flow.source)
         origins.add(model.zone_of(source.name).trust)
         if source.kind == "external-party" or "supplies" in source.roles:
@@ -146,6 +155,12 @@ def _about_people(model: SystemModel, words: Iterable[str]) -> set[str]:
     )
 
 
+def _programmed(_: SystemModel, element: Element, received: set[str]) -> str:
+    """Whether there is something in it to replace; a bare sensor has nothing."""
+    replaceable = {"firmware", "model", "credentials"} & ({*element.holds} | received)
+    return "yes" if element.kind != "sensor" or replaceable else "no"
+
+
 def _learned_from(model: SystemModel, _: Element) -> set[str]:
     about_people = set(model.personal) & {*LEARNING, "input"}
     return {"personal"} if about_people else {"impersonal"}
@@ -181,6 +196,10 @@ OF_ELEMENTS = {
     "role": _of_element("what does it do for the model", _ROLES, lambda _, e: e.roles or ["none"]),
     "holds": _of_element("what is at rest in it", DATA_CLASSES, lambda _, e: e.holds),
     "answers": _of_element("what do those who ask see", ANSWERS, lambda _, e: [e.answers]),
+    "programmed": _of_element(
+        "does it run or keep what can be replaced: software, a model, keys", ("yes", "no"),
+        lambda model, e: [_programmed(model, e, _received(model, e))],
+    ),
     "zone-trust": _of_element(
         "who can touch it", TRUST, lambda model, e: [model.zone_of(e.name).trust]
     ),
@@ -230,6 +249,10 @@ OF_FLOWS = {
     "target-sends": _of_flow(
         "what does the receiver send on or back", DATA_CLASSES,
         lambda model, f: {word for sent in model.out_of(f.target) for word in sent.data},
+    ),
+    "target-role": _of_flow(
+        "what does the receiver do for the model", _ROLES,
+        lambda model, f: model.element(f.target).roles or ["none"],
     ),
     "target-trust": _of_flow(
         "who can touch the receiver", TRUST, lambda m, f: [m.zone_of(f.target).trust]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from helpers._reading import nearest, shown
+from helpers._reading import Problem, nearest, refuse, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Attribute, Target, upstream
@@ -187,14 +187,21 @@ def analyse(
                 found[threat.id] = threat
     for measurement in measurements:
         _measure(found, measurement)
+    refuse(f"model {shown(model.name)}", _without_threat(model, found), ThreatModelError)
     for acceptance in model.acceptances:
-        known = f"model {model.name}: an acceptance names {shown(acceptance.threat)}"
-        if acceptance.threat not in found:
-            near = nearest(acceptance.threat, found)
-            raise ThreatModelError(f"{known}, which is no threat to it; {near}")
         found[acceptance.threat] = replace(found[acceptance.threat], acceptance=acceptance)
     ranked = sorted(found.values(), key=lambda threat: (-threat.risk, threat.id))
     return Analysis(model, tuple(ranked))
+
+
+def _without_threat(model: SystemModel, found: Mapping[str, Threat]) -> Iterator[Problem]:
+    """Yield the acceptances of what is no threat: stale ones may cover something new later."""
+    for acceptance in model.acceptances:
+        name = acceptance.threat
+        if name not in found:
+            text = f"an acceptance names {shown(name)}, which is no threat to it"
+            line = model.line_of(("acceptances", name))
+            yield Problem(f"{text}; {nearest(name, found)}", line)
 
 
 def _threat(model: SystemModel, rule: Rule, target: Target) -> Threat:

@@ -1,6 +1,11 @@
-"""What a word of this room means: a rule, a control, a kind, a metric, an attribute, an id."""
+"""What a word of this room means: a rule, a control, a kind, a metric, an attribute, an id.
+
+The name of a field of a model file is such a word too, and means the words that it takes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from helpers._reading import nearest, shown
 from helpers.errors import ThreatModelError
@@ -9,6 +14,8 @@ from helpers.threats.attributes import ATTRIBUTES
 from helpers.threats.dread import RELIEF
 from helpers.threats.measurement import METRICS
 from helpers.threats.rules import ACCESS, STRIDE, Guess, Rule, all_rules
+
+_TRUST = {name: who for name, (who, _) in vocabulary.TRUST.items()}
 
 
 def explain(word: str) -> str:
@@ -31,6 +38,9 @@ def _known() -> dict[str, list[str]]:
     def add(word: str, text: str) -> None:
         found.setdefault(word, []).append(text)
 
+    for name, words in _fields().items():
+        listed = [f"  {word}: {meaning}" for word, meaning in words.items()]
+        add(name, "\n".join(["field of a model file; it takes", *listed]))
     for rule in all_rules():
         add(rule.id, _rule(rule))
     for control in vocabulary.controls().values():
@@ -47,12 +57,12 @@ def _known() -> dict[str, list[str]]:
     for on, attributes in ATTRIBUTES.items():
         for name, attribute in attributes.items():
             words = ", ".join(attribute.words)
-            add(name, f"attribute of a {on}: {attribute.meaning}?\nwords: {words}")
+            add(name, f"attribute of {_a(on)}: {attribute.meaning}?\nwords: {words}")
     plain = {
         "role": vocabulary.ROLES, "data class": vocabulary.DATA_CLASSES,
         "hardware": vocabulary.HARDWARE, "kind of answer": vocabulary.ANSWERS,
         "consequence of a wrong answer": vocabulary.WRONG_ANSWER,
-        "trust": {name: who for name, (who, _) in vocabulary.TRUST.items()},
+        "trust": _TRUST,
     }  # fmt: skip
     for what, meanings in plain.items():
         for name, meaning in meanings.items():
@@ -61,6 +71,23 @@ def _known() -> dict[str, list[str]]:
         for identity, name in taxonomy["ids"].items():
             add(identity, f"{taxonomy['title']} {taxonomy['version']}: {name}{_used_by(identity)}")
     return found
+
+
+def _fields() -> dict[str, Mapping[str, str]]:
+    """Return the fields of a model file that take words of a list, with that list."""
+    data = vocabulary.DATA_CLASSES
+    return {
+        "personal": data, "sensitive": data, "wrong_answer": vocabulary.WRONG_ANSWER,
+        "trust": _TRUST, "hardware": vocabulary.HARDWARE,
+        "kind": {name: kind.meaning for name, kind in vocabulary.KINDS.items()},
+        "roles": vocabulary.ROLES, "holds": data, "answers": vocabulary.ANSWERS, "data": data,
+        "protocol": {name: p.meaning for name, p in vocabulary.PROTOCOLS.items()},
+        "controls": {name: c.meaning for name, c in vocabulary.controls().items()},
+    }  # fmt: skip
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
 def _rule(rule: Rule) -> str:
@@ -82,7 +109,7 @@ def _rule(rule: Rule) -> str:
     stride = ", ".join(STRIDE[letter] for letter in rule.stride)
     lines = [
         f"rule: {rule.title} ({stride})", rule.what.replace("{target}", "it"), rule.why,
-        f"applies to a {rule.on} with", *conditions, f"access: {ACCESS[rule.access]}",
+        f"applies to {_a(rule.on)} with", *conditions, f"access: {ACCESS[rule.access]}",
         "first guess", *scores, f"  affected: {rule.affected}", "helps", *helps,
         "measured by", *(f"  {measure}" for measure in rule.measures),
         "ids: " + (", ".join(i for ids in rule.ids.values() for i in ids)),

@@ -1,6 +1,6 @@
 """Read what a lab wrote, and say as a measurement what it found.
 
-The labs leave JSON files with their learners. Two of them are understood as they are, so that a
+The labs leave JSON files with their learners. Three of them are understood as they are, so that a
 result need not be typed in again; anything else comes in the form of
 :mod:`helpers.threats.measurement`.
 
@@ -13,6 +13,9 @@ file                                threat                  what is read off
 ``privacy_statement.json`` of lab   membership-inference    what ε and δ allow any attack to win; it
 *train-under-a-privacy-budget*                              is a bound, and counts only if the audit
                                                             of the implementation passed
+``assessment.json`` of lab          evasion                 share of the images that were right
+*fool-the-camera-on-the-pi*, and                            before and that any of the attacks made
+of ``edgesec assess``                                       wrong, with its exact interval
 ==================================  ======================  =======================================
 """
 
@@ -28,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from helpers.errors import ThreatModelError
-from helpers.threats.measurement import Measurement, from_json, read_json
+from helpers.threats.measurement import Measurement, from_json, rate, read_json
 
 _RESAMPLED = 2000
 _BY_DEVICE = "SSIM of the best-read photograph, by device"
@@ -56,17 +59,17 @@ def read_report(
     """
     path = Path(path)
     content = read_json(path)
-    if isinstance(content, dict) and "schema" in content:
-        return from_json(content, path.name)
     for key, read in _READERS.items():
         if isinstance(content, dict) and key in content:
             date = date or datetime.date.fromtimestamp(path.stat().st_mtime)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
             return (_checked(read, content, target, date, f"{path.name}, SHA-256 {digest}..."),)
+    if isinstance(content, dict) and "schema" in content:
+        return from_json(content, path.name)
     raise ThreatModelError(
         f"{path.name} is no report that is known here: it is neither a card of the lab "
         "train-across-devices, nor a privacy statement of the lab train-under-a-privacy-budget, "
-        "nor measurements with a `schema`."
+        "nor an assessment by `edgesec assess`, nor measurements with a `schema`."
     )
 
 
@@ -138,7 +141,36 @@ def _from_statement(
     )
 
 
-_READERS: dict[str, Reader] = {_BY_DEVICE: _from_card, "members named at most": _from_statement}
+def _from_assessment(
+    content: Mapping[str, Any], target: str, date: datetime.date, file: str
+) -> Measurement:
+    images, radius = int(content["dataset"]["images"]), float(content["threat_model"]["eps_levels"])
+    clean, robust = float(content["clean_acc"]), float(content["robust_acc"])
+    if not 0 <= robust <= clean <= 1:
+        raise ValueError(f"clean accuracy {clean:g}, robust accuracy {robust:g}")
+    right = round(clean * images)
+    fooled = right - round(robust * images)
+    value, low, high = rate(fooled, right)
+    doubt = "" if (content["masking"] or {}).get("trustworthy") else "; gradients may be masked"
+    return Measurement(
+        threat="evasion",
+        metric="attack-success-rate",
+        value=value,
+        low=low,
+        high=high,
+        source=f"edgesec assess, {file}",
+        date=datetime.date.fromisoformat(str(content["made"])[:10]),
+        target=target,
+        setting=f"{fooled} of {right} images, L-infinity {radius:g}/255, "
+        f"model {str(content['model']['sha256'])[:12]}...{doubt}",
+    )
+
+
+_READERS: dict[str, Reader] = {
+    _BY_DEVICE: _from_card,
+    "members named at most": _from_statement,
+    "robust_acc": _from_assessment,
+}
 
 
 def _checked(
@@ -146,5 +178,7 @@ def _checked(
 ) -> Measurement:
     try:
         return read(content, target, date, file)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise ThreatModelError(f"{file}: it lacks {error}, which its lab writes.") from error
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ThreatModelError(f"{file}: it is not as its lab writes it: {error}.") from error

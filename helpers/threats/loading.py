@@ -31,9 +31,13 @@ A whole model, small::
         on: 2026-06-01
         until: 2026-12-31
 
-``edgesec threats explain WORD`` says what each word means. Fields of an element and a flow are
-those of :class:`~helpers.threats.model.Element` and :class:`~helpers.threats.model.Flow`, with
-``from`` and ``to`` for the ends of a flow.
+``edgesec threats explain protocol`` lists the words that this field takes, and so for ``kind``,
+``roles``, ``controls`` and the others; with one of these words it says what that means. A question
+to a model is ``input``, its answer ``prediction``. A receiver of satellite signals is a ``sensor``
+that senses the ``world``. What a store sends it must hold or receive.
+
+Fields of an element and a flow are those of :class:`~helpers.threats.model.Element` and
+:class:`~helpers.threats.model.Flow`, with ``from`` and ``to`` for the ends of a flow.
 """
 
 from __future__ import annotations

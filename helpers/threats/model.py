@@ -191,14 +191,18 @@ class SystemModel:
     proprietary: bool = False
     acceptances: tuple[Acceptance, ...] = ()
     locate: InitVar[Callable[[Place], int] | None] = None
+    _locate: Callable[[Place], int] | None = field(init=False, repr=False, compare=False)
     _index: _Index = field(init=False, repr=False, compare=False)
 
     def __post_init__(self, locate: Callable[[Place], int] | None) -> None:
-        found = [
-            reading.Problem(text, locate(place) if locate else 0) for place, text in problems(self)
-        ]
+        object.__setattr__(self, "_locate", locate)
+        found = [reading.Problem(text, self.line_of(place)) for place, text in problems(self)]
         reading.refuse(f"model {shown(self.name)}", found, ThreatModelError)
         object.__setattr__(self, "_index", _Index(self))
+
+    def line_of(self, place: Place) -> int:
+        """Return the line of a place in the file it was read from, 0 if there is none."""
+        return self._locate(place) if self._locate else 0
 
     def element(self, name: str) -> Element:
         """Return the element with this name."""
@@ -252,6 +256,9 @@ def problems(model: SystemModel) -> Iterator[tuple[Place, str]]:
     for key in ("personal", "sensitive"):
         words = getattr(model, key)
         yield from _words((key,), words, vocabulary.DATA_CLASSES, "data class")
+    for element in model.elements:
+        if element.kind in vocabulary.KINDS and element.shape == "store":
+            yield from _from_nowhere(model, element)
     for word in model.sensitive:
         if word not in model.personal:
             yield ("sensitive",), f"{shown(word)} is sensitive but not under personal: add it there"
@@ -318,6 +325,19 @@ def _element_problems(model: SystemModel, element: Element) -> Iterator[tuple[Pl
             fits = ", ".join(known_controls[control].on)
             text = f"{control} cannot stand on a {element.kind} ({kind.shape}); it fits: {fits}"
             yield (*place, "controls"), text
+
+
+def _from_nowhere(model: SystemModel, store: Element) -> Iterator[tuple[Place, str]]:
+    """Yield what a store gives away without having it: a threat upstream would go missing."""
+    had = {*store.holds}.union(*(flow.data for flow in model.flows if flow.target == store.name))
+    for flow in model.flows:
+        for word in flow.data:
+            if flow.source == store.name and word in vocabulary.DATA_CLASSES and word not in had:
+                text = f"{store.name} sends {word} and neither holds nor receives it"
+                yield (
+                    ("flows", flow.name, "data"),
+                    f"{text}: add it to holds, or draw what brings it",
+                )
 
 
 def _flow_problems(model: SystemModel, flow: Flow) -> Iterator[tuple[Place, str]]:

@@ -78,7 +78,7 @@ DATA_CLASSES = {
     "input": "what a model is asked about",
     "training-data": "examples that a model is fitted to",
     "labels": "what the examples are said to be",
-    "update": "a change to a model, computed on somebody's data",
+    "update": "what training sends: weights, gradients, or activations of a split network",
     "model": "a model's weights, as a file or in a message",
     "prediction": "a model's answer",
     "firmware": "software for a device",
@@ -137,7 +137,7 @@ _TLS = ("encryption", "server-authentication", "message-authentication")
 _MUTUAL = (*_TLS, "peer-authentication")
 PROTOCOLS = {
     "memory": Protocol("inside one machine: memory, files, pipes", "memory"),
-    "wiring": Protocol("on a circuit board or a cable inside the case: I2C, SPI, UART", "wiring"),
+    "wiring": Protocol("a board or a cable inside the case: I2C, SPI, UART, CAN", "wiring"),
     "http": Protocol("HTTP without TLS", "network"),
     "https": Protocol("HTTP over TLS; the server shows a certificate", "network", _TLS),
     "mqtt": Protocol("MQTT without TLS", "network"),
@@ -150,6 +150,10 @@ PROTOCOLS = {
     "ble-bonded": Protocol(
         "Bluetooth Low Energy, bonded with authenticated pairing", "radio",
         ("encryption", "peer-authentication", "message-authentication"),
+    ),
+    "lorawan": Protocol(
+        "LoRaWAN, joined over the air with a key of the device's own", "radio",
+        ("encryption", "peer-authentication", "message-authentication", "replay-protection"),
     ),
     "media": Protocol("a memory card or stick that somebody carries", "media"),
     "person": Protocol("a person at a screen, a keyboard or in speech", "person"),

@@ -49,6 +49,11 @@ def test_no_two_questions_ask_nearly_the_same(bank: Bank) -> None:
     assert near_duplicates(bank.values()) == []
 
 
+def test_no_two_questions_ask_for_the_threats_to_one_element(bank: Bank) -> None:
+    asked = Counter((q.system, q.target) for q in bank.values() if q.target)
+    assert set(asked.values()) == {1}
+
+
 @pytest.mark.parametrize("chapter", chapters_of_the_book())
 def test_every_chapter_has_questions(bank: Bank, chapter: str) -> None:
     (row,) = by_chapter(

@@ -141,10 +141,35 @@ def test_looking_back(edgesec: Edgesec, log: PracticeLog, tmp_path: Path) -> Non
     assert re.search(r"data-access +\d+ +1 +100%", edgesec("coverage").output)
     plot = tmp_path / "calibration.svg"
     shown = edgesec("calibration", "--plot", str(plot)).output
-    assert "1 answers: expected 80%, earned 100% (20% underconfident)" in shown
+    assert "1 answer: expected 80%, earned 100% (20% underconfident)" in shown
     assert plot.read_text().startswith("<?xml")
     rows = json.loads(edgesec("export", "--format", "json").output)
     assert [row["question"] for row in rows] == ["noise-on-a-count"]
+
+
+def test_an_answer_that_waits_for_its_score_is_scored_before_the_mock_goes_on(
+    edgesec: Edgesec, log: PracticeLog
+) -> None:
+    """What a process leaves that was killed between the commitment and the ticks."""
+    options = ["--minutes", "15", "--format", "explain", "--level", "junior", "--seed", "4"]
+    begun = edgesec("mock", *options, typed="It is known.\n.\n50\n")
+    assert begun.exit_code == 130
+    (waiting,) = log.read().attempts
+    assert waiting.points is None
+    assert edgesec("mock", "--resume", typed="1\n/quit\n").exit_code == 130
+    (scored,) = log.read().attempts
+    assert (scored.id, scored.answer) == (waiting.id, waiting.answer)
+    assert scored.points
+
+
+def test_an_answer_that_cannot_be_read_is_refused_before_confidence_is_asked(
+    edgesec: Edgesec, log: PracticeLog
+) -> None:
+    typed = "three\n420 GB\n50\n/skip\n"
+    shown = edgesec("drill", "--id", "bytes-of-a-training", typed=typed).output
+    assert shown.count("How many of the points") == 1
+    assert "'three' is not one number" in shown
+    assert log.read().attempts[0].points == 1
 
 
 def test_a_damaged_log_is_named(edgesec: Edgesec, log: PracticeLog) -> None:

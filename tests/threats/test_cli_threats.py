@@ -110,6 +110,15 @@ def test_explain_knows_the_words_of_the_room(word: str) -> None:
     assert call("explain", word).exit_code == 0
 
 
+@pytest.mark.parametrize("field", ["protocol", "controls", "kind", "roles", "trust", "personal"])
+def test_explain_lists_the_words_of_a_field_with_their_meanings(field: str) -> None:
+    listed = call("explain", field).output.split("\n\n")[0].splitlines()[1:]
+    assert len(listed) >= 5
+    for line in listed:
+        word, meaning = line.strip().split(": ", 1)
+        assert meaning in call("explain", word).output
+
+
 def test_explain_says_what_the_word_might_have_been() -> None:
     assert "did you mean 'sponge'" in str(call("explain", "spong").exception)
 

@@ -19,9 +19,10 @@ from helpers.threats import measurement as measuring
 from helpers.threats.lab_reports import most_members_named
 from helpers.threats.measurement import ATTACK_FLOOR, METRICS, Measurement, from_json, to_json
 
-# What the two labs wrote when their solutions were run in the fast profile, seed 0.
+# What three labs wrote when their solutions were run in the fast profile, seed 0.
 REPORTS = Path(__file__).parent / "reports"
 CARD, STATEMENT = REPORTS / "train-across-devices-card.json", REPORTS / "privacy_statement.json"
+ASSESSMENT = REPORTS / "assessment.json"
 DAY = datetime.date(2026, 6, 1)
 
 
@@ -143,6 +144,34 @@ def test_lab_2_bounds_membership_inference_and_lowers_its_risk() -> None:
     for target in ("hospital-node", "clinic-workstation"):
         identity = f"membership-inference@{target}"
         assert after.threat(identity).risk < before.threat(identity).risk
+
+
+def test_lab_8_measures_evasion_on_the_images_that_were_right() -> None:
+    (result,) = threats.read_report(ASSESSMENT, "detector")
+    content = json.loads(ASSESSMENT.read_text())
+    right = round(content["clean_acc"] * content["dataset"]["images"])
+    fooled = right - round(content["robust_acc"] * content["dataset"]["images"])
+    oracle = stats.binomtest(fooled, right).proportion_ci(0.95, "exact")
+    assert (result.value, result.low, result.high) == pytest.approx((fooled / right, *oracle))
+    assert result.date.isoformat() == content["made"][:10]
+    now = threats.analyse(threats.load("drone"), [result]).threat("evasion@detector")
+    assert now.risk > threats.analyse(threats.load("drone")).threat("evasion@detector").risk
+    assert "masked" not in result.setting
+
+
+def test_doubt_about_an_assessment_is_said_with_it(tmp_path: Path) -> None:
+    content = json.loads(ASSESSMENT.read_text())
+    content["masking"]["trustworthy"] = False
+    path = tmp_path / "assessment.json"
+    path.write_text(json.dumps(content))
+    assert threats.read_report(path)[0].setting.endswith("gradients may be masked")
+    path.write_text(json.dumps(content | {"robust_acc": 0.95}))
+    with pytest.raises(ThreatModelError, match=r"clean accuracy 0\.90625, robust accuracy 0\.95"):
+        threats.read_report(path)
+    del content["dataset"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ThreatModelError, match="it lacks 'dataset'"):
+        threats.read_report(path)
 
 
 def test_a_statement_whose_audit_failed_proves_nothing(tmp_path: Path) -> None:

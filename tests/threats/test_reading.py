@@ -89,6 +89,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
         ("? [a]\n: b", "a key must be plain text"),
         ("name: x\n---\nname: y", "a second document"),
         ("name: 'x", "line 1: not YAML"),
+        ("name: x\ntitle: a\x07b", "line 2: not YAML"),
         ("x" * (256 * 1024 + 1), "larger than 256 KiB"),
         ("- a\n- b", "must be a list of `field: value` lines"),
         ("", "the model lacks `name:`"),
@@ -152,3 +153,21 @@ def test_a_name_that_no_file_can_have_is_an_error(name: str) -> None:
 def test_many_known_words_are_not_all_told() -> None:
     said = reading.nearest("?", [f"word{index}" for index in range(300)])
     assert said.endswith("and 260 more")
+
+
+def test_an_acceptance_of_no_threat_is_refused_with_its_line() -> None:
+    text = """name: small
+zones:
+  home: {trust: customer}
+elements:
+  app: {kind: service, zone: home}
+acceptances:
+  - threat: process-tamperd@app
+    level: high
+    by: A. Person
+    reason: none
+    on: 2026-01-01
+    until: 2026-12-31
+"""
+    with pytest.raises(ThreatModelError, match=r"line 7: .*did you mean 'process-tampered@app'"):
+        threats.analyse(threats.loads(text))

@@ -40,7 +40,7 @@ ASKED_FOR = {
         ("when: {kind: [sensor]}", "when: {kind: [sensro]}", "did you mean 'sensor'?"),
         ("when: {kind: [sensor]}", "when: {kind: []}", "could never be met"),
         ("when: {kind: [sensor]}", "when: {}", "when is empty"),
-        ("unless: {kind: [sensor]}", "unless: {kinds: [sensor]}", "did you mean 'kind'?"),
+        ("unless: {kind: [sensor, model]}", "unless: {kinds: [model]}", "did you mean 'kind'?"),
         ("access: network", "access: netwrok", "did you mean 'network'?"),
         ("sandboxing: partial", "sandbxing: partial", "did you mean 'sandboxing'?"),
         ("sandboxing: partial", "sandboxing: prtial", "did you mean 'partial'?"),
