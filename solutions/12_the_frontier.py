@@ -338,8 +338,8 @@ def on_front(table, higher):
 lab.check("q2")
 
 # %%
-everything = on_front(table.to_numpy(), [True, True, False, False, False])
-accuracy_only = on_front(table[["clean", "robust"]].to_numpy(), [True, True])
+everything = np.array(on_front(table.to_numpy(), [True, True, False, False, False]))
+accuracy_only = np.array(on_front(table[["clean", "robust"]].to_numpy(), [True, True]))
 print(f"{len(table)} designs; on the front of all five measures: {everything.sum()}")
 print(f"on the front of the two accuracies: {accuracy_only.sum()}")
 table[accuracy_only].round(3)
@@ -376,7 +376,7 @@ lab.check("q3")
 
 # %%
 accuracies = table[["clean", "robust"]].to_numpy()
-kept = best_within(accuracies, costs.to_numpy(), list(LIMITS.values()))
+kept = list(best_within(accuracies, costs.to_numpy(), list(LIMITS.values())))
 table.iloc[kept].round(3)
 
 # %% [markdown]
@@ -628,7 +628,7 @@ lab.check("q6")
 fits = np.flatnonzero((costs.to_numpy() <= np.array(list(LIMITS.values()))).all(axis=1))
 picks = np.random.default_rng([seed, 6]).integers(0, CONTEST, (400, CONTEST))
 free_of_cost = np.zeros(len(fits))  # within the budget only the accuracies count
-often = how_often(clean_right[fits], robust_right[fits], free_of_cost, picks)
+often = np.array(how_often(clean_right[fits], robust_right[fits], free_of_cost, picks))
 membership = pd.Series(often, index=[NAMES[i] for i in fits]).sort_values(ascending=False)
 sure = int((membership > 0.95).sum())
 plots.bars_with_values(
