@@ -456,7 +456,8 @@ for ax, bits, title in zip(axes, (clean_right, robust_right), ("clean", "robust"
         bands={name: (gap[:, 1], gap[:, 2]) for name, gap in gaps.items()},
         xscale="log",
     )
-    ax.set_xticks(WIDTHS, [str(w) for w in WIDTHS], minor=False)
+    ax.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
+    ax.minorticks_off()
     ax.axhline(0, color="black", linewidth=1)
 plt.show()
 
@@ -534,7 +535,7 @@ def withstands(network, pictures, truth, epsilon=EPSILON):
 
 seen = {w: withstands(networks[w, "pgd"], x[:CONTEST], y[:CONTEST]) for w in WIDTHS}
 fresh = {w: withstands(networks[w, "pgd"], x_contest, y_contest) for w in WIDTHS}
-plots.curves(
+ax = plots.curves(
     {
         "training images": (WIDTHS, [1 - seen[w].mean() for w in WIDTHS]),
         "new images": (WIDTHS, [1 - fresh[w].mean() for w in WIDTHS]),
@@ -543,7 +544,9 @@ plots.curves(
     "robust error of pgd",
     xscale="log",
     ylim=(0, 1),
-).set_xticks(WIDTHS, [str(w) for w in WIDTHS], minor=False)
+)
+ax.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
+ax.minorticks_off()
 plt.show()
 for w in WIDTHS:
     share = share_at_home(float(seen[w].mean()), float(fresh[w].mean()))
