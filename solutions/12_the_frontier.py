@@ -644,10 +644,10 @@ print(f"of {len(fits)} designs within the budget {np.sum(often > 0)} are on some
       f"{sure} on more than 95 % of them")  # fmt: skip
 
 # %% [markdown]
-# A share of one half is what an exact copy of another design gets that is better by a hair. So read
-# the figure as three groups: those that are hardly ever on the front can go; those that nearly
-# always are have earned their place; between them, **these images do not tell**, and another reason
-# may decide.
+# The share is no probability that a design is truly on the front. Of two that are truly alike, each
+# beats the other in about half of the draws. So read the figure as three groups: those that are
+# hardly ever on the front can go; those that nearly always are have earned their place; between
+# them, **these images do not tell**, and another reason may decide.
 #
 # ## Choose
 #
