@@ -161,7 +161,8 @@ def fit_robust(
     inputs, labels
         ``(n, ...)`` and classes ``(n,)``.
     epsilon
-        Radius.
+        Radius of the attacks, and of the watch that keeps the best epoch: give ``"plain"`` 0, which
+        keeps its most accurate one, or it keeps an early one that has not learnt much.
     held_out
         Inputs and labels to watch the training by.
     settings
