@@ -38,6 +38,17 @@ def equal() -> Comparison:
     return close(rtol=0.0, atol=0.0)
 
 
+def row_of(comparison: Comparison) -> Comparison:
+    """Compare a row of numbers, or of true and false, in any form: list, tuple or array."""
+
+    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+        if isinstance(got, list | tuple) and all(np.ndim(item) == 0 for item in got):
+            got = np.asarray(got)
+        return comparison(got, np.asarray(expected), args)
+
+    return compare
+
+
 def same_partition() -> Comparison:
     """Accept the expected groups of indices in any order, with any order inside a group."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from helpers.course.compare import (
     close,
     equal,
     kind_problem,
+    row_of,
     same_partition,
     satisfies,
 )
@@ -113,6 +115,14 @@ def test_the_order_of_a_partition_does_not_matter(indices: list[int], order: lis
 )
 def test_another_partition_is_refused(got: Any) -> None:
     assert same_partition()(got, [[0, 1], [2, 3]], ()) is not None
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array])
+def test_a_row_may_come_in_any_form(form: Callable[[list[Any]], Any]) -> None:
+    assert row_of(equal())(form([3, 1, 2]), [3, 1, 2], ()) is None
+    assert row_of(equal())(form([True, False]), np.array([True, False]), ()) is None
+    assert row_of(equal())(form([3, 1]), [3, 1, 2], ()) is not None
+    assert row_of(equal())(form([1, 0]), np.array([True, False]), ()) is not None
 
 
 def test_a_property_sees_arguments_and_result() -> None:
