@@ -635,7 +635,7 @@ often = np.array(how_often(clean_right[fits], robust_right[fits], free_of_cost, 
 membership = pd.Series(often, index=[NAMES[i] for i in fits]).sort_values(ascending=False)
 sure = int((membership > 0.95).sum())
 plots.bars_with_values(
-    membership[membership > 0].to_dict(),
+    {str(name): share for name, share in membership.items() if share > 0},
     "share of the draws in which it is on the front",
     value_format="{:.0%}".format,
 )

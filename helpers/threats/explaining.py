@@ -58,7 +58,7 @@ def _known() -> dict[str, list[str]]:
         for name, attribute in attributes.items():
             words = ", ".join(attribute.words)
             add(name, f"attribute of {_a(on)}: {attribute.meaning}?\nwords: {words}")
-    plain = {
+    plain: dict[str, Mapping[str, str]] = {
         "role": vocabulary.ROLES, "data class": vocabulary.DATA_CLASSES,
         "hardware": vocabulary.HARDWARE, "kind of answer": vocabulary.ANSWERS,
         "consequence of a wrong answer": vocabulary.WRONG_ANSWER,
