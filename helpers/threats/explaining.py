@@ -38,8 +38,8 @@ def _known() -> dict[str, list[str]]:
     def add(word: str, text: str) -> None:
         found.setdefault(word, []).append(text)
 
-    for name, words in _fields().items():
-        listed = [f"  {word}: {meaning}" for word, meaning in words.items()]
+    for name, words_of in _fields().items():
+        listed = [f"  {word}: {meaning}" for word, meaning in words_of.items()]
         add(name, "\n".join(["field of a model file; it takes", *listed]))
     for rule in all_rules():
         add(rule.id, _rule(rule))
