@@ -47,3 +47,11 @@ class InterviewError(EdgesecError):
 
 class SandboxError(EdgesecError):
     """A sandbox cannot be put up here, or the program in it has ended or does not answer."""
+
+
+class AuditError(EdgesecError):
+    """A model, its data or a report of an audit is not as it must be."""
+
+
+class OutOfTimeError(AuditError):
+    """A part of an audit has used up the time it was given."""

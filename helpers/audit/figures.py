@@ -1,0 +1,49 @@
+"""Charts and bars of an audit as pictures that lie inside the page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+
+
+def chart_address(chart: dict[str, Any]) -> str:
+    """Draw a chart of a report and return it as a data address of an SVG picture."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    from helpers.plots import use_style
+    from helpers.plots.lines import curves
+
+    series, bands = {}, {}
+    for line in chart["series"]:
+        label = line["name"].replace("$", r"\$")
+        series[label] = (line["x"], line["y"])
+        if line["low"] and line["high"]:
+            bands[label] = (line["low"], line["high"])
+    stream = io.BytesIO()
+    with mpl.rc_context():
+        use_style()
+        mpl.rcParams["svg.hashsalt"] = "edgesec"
+        figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = curves(
+            series, chart["x_label"], chart["y_label"], figure.subplots(), bands=bands,
+            xscale="log" if chart["x_log"] else "linear", ylim=(-0.02, 1.02),
+        )  # fmt: skip
+        if len(series) > 1:
+            axes.legend(fontsize="small")
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def chart_words(chart: dict[str, Any]) -> str:
+    """Return a chart in words, for whoever does not see it."""
+    lines = []
+    for line in chart["series"]:
+        x, y = np.array(line["x"], float), np.array(line["y"], float)
+        lines.append(f"{line['name']}: {y[0]:.1%} at {x[0]:g}, {y[-1]:.1%} at {x[-1]:g}")
+    return f"{chart['title']}. {chart['y_label']} over {chart['x_label']}. {'; '.join(lines)}."
