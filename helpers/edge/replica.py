@@ -25,7 +25,7 @@ TIE_MARGIN = 1e-4  # codes
 
 
 def build_replica(
-    source: Artefact | str | os.PathLike[str] | bytes,
+    source: Artefact | str | os.PathLike[str] | bytes | Graph,
     rounding: bool = True,
     *,
     logits: bool = False,
@@ -39,7 +39,7 @@ def build_replica(
     Parameters
     ----------
     source
-        The file, its bytes or an artefact.
+        The file, its bytes, an artefact, or a graph read before.
     rounding
         Whether activations that the file keeps as integers are rounded and clipped to them. The
         gradient passes a rounding unchanged and a clipping only inside its range (a
@@ -62,7 +62,10 @@ def build_replica(
     """
     import tensorflow as tf
 
-    graph = source.graph() if isinstance(source, Artefact) else read_graph(source)
+    if isinstance(source, Graph):
+        graph = source
+    else:
+        graph = source.graph() if isinstance(source, Artefact) else read_graph(source)
     _require_supported(graph)
     layer = _make_layer(graph, rounding, _before_softmax(graph) if logits else graph.outputs)
     shape = graph.tensors[graph.inputs[0]].shape
