@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from helpers.audit.schema import clean
+
 
 def chart_address(chart: dict[str, Any]) -> str:
     """Draw a chart of a report and return it as a data address of an SVG picture."""
@@ -20,7 +22,7 @@ def chart_address(chart: dict[str, Any]) -> str:
 
     series, bands = {}, {}
     for line in chart["series"]:
-        label = line["name"].replace("$", r"\$")
+        label = _drawn(line["name"])
         series[label] = (line["x"], line["y"])
         if line["low"] and line["high"]:
             bands[label] = (line["low"], line["high"])
@@ -31,13 +33,19 @@ def chart_address(chart: dict[str, Any]) -> str:
         figure = Figure(figsize=(6.0, 3.6), layout="constrained")
         FigureCanvasSVG(figure)
         axes = curves(
-            series, chart["x_label"], chart["y_label"], figure.subplots(), bands=bands,
+            series, _drawn(chart["x_label"]), _drawn(chart["y_label"]), figure.subplots(),
+            bands=bands,
             xscale="log" if chart["x_log"] else "linear", ylim=(-0.02, 1.02),
         )  # fmt: skip
         if len(series) > 1:
             axes.legend(fontsize="small")
         figure.savefig(stream, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _drawn(text: str) -> str:
+    """Return text that matplotlib draws as it stands: no formula, nothing that acts."""
+    return clean(text).replace("$", r"\$")
 
 
 def chart_words(chart: dict[str, Any]) -> str:

@@ -88,6 +88,7 @@ def _by_class(
     if worse:
         notes.findings.append(Rated(
             "Some classes are recognised less often than the rest",
-            "medium", f"{len(worse)} of {len(present)}; over all {overall:.1%}; " + "; ".join(worse[:5]),
+            "medium",
+            f"{len(worse)} of {len(present)}, over all {overall:.1%}: {'; '.join(worse[:5])}",
             "Look at what they are taken for, and collect more of them before you ship.", RULE,
         ))  # fmt: skip

@@ -117,8 +117,9 @@ def _worst(notes: Notes, trial: _Trial, after: dict[str, np.ndarray]) -> None:
     fell, right = int((trial.right & ~after[name]).sum()), int(trial.right.sum())
     notes.findings.append(Rated(
         "Weather, optics or motion make it wrong", severity_of(fell, right, "the file"),
-        f"worst is {title}: at severity {SEVERITIES[0]} of 5, {fell} of {right} right pictures become wrong; accuracy "
-        f"falls by {loss:.1%} ({interval_text(low, high)}, corrected for {len(after)} tries)",
+        f"worst is {title}: at severity {SEVERITIES[0]} of 5, {fell} of {right} right pictures "
+        f"become wrong; accuracy falls by {loss:.1%} ({interval_text(low, high)}, corrected for "
+        f"{len(after)} tries)",
         "Train with it, warn the user where it occurs, or let the model decline to answer.",
         f"{RULE} Nobody attacks here, so no step is added.",
     ))  # fmt: skip

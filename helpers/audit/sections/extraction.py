@@ -159,7 +159,10 @@ def _report(notes: Notes, curve: _Curve, without: int | None) -> None:
         tuple(map(float, ends[:, 0])), tuple(map(float, ends[:, 1])),
     )  # fmt: skip
     lines = [line]
-    said = f"after {curve.queries[-1]} questions {curve.agreed[-1]} of {count} answers agree ({interval_text(found.low, found.high)})"
+    said = (
+        f"after {curve.queries[-1]} questions {curve.agreed[-1]} of {count} answers agree "
+        f"({interval_text(found.low, found.high)})"
+    )
     assert found.low is not None
     severity: Severity = next((name for least, name in _FROM if found.low >= least), "low")  # type: ignore[misc]
     if without is not None:
@@ -174,6 +177,6 @@ def _report(notes: Notes, curve: _Curve, without: int | None) -> None:
     )
     notes.findings.append(Rated(
         "A copy can be made from answers alone", severity, said,
-        "Limit questions for each user and day, answer with labels instead of scores, and watch for "
-        "whoever asks evenly over all classes.", RULE,
+        "Limit questions for each user and day, answer with labels instead of scores, and watch "
+        "for whoever asks evenly over all classes.", RULE,
     ))  # fmt: skip

@@ -15,8 +15,8 @@ from helpers.watermark.verdict import ALPHA
 
 RULE = (
     f"A mark is shown if an innocent model gives as many of the answers with a probability of at "
-    f"most {ALPHA:.0e}, on a null measured on at least {MIN_INNOCENTS} models made without yours: a "
-    "note. Points of a fingerprint are not drawn by a key, so only the rank among those models "
+    f"most {ALPHA:.0e}, on a null measured on at least {MIN_INNOCENTS} models made without yours: "
+    "a note. Points of a fingerprint are not drawn by a key, so only the rank among those models "
     "counts, which supports a case and cannot make one. A mark that is not shown in your own file "
     "is a doubt: medium."
 )
@@ -70,5 +70,6 @@ def _judge(notes: Notes, name: str, found: Reading, null: Null, evidence: str) -
         said, advice = "not shown", "Mark anew with more triggers, and after the conversion."
     notes.findings.append(Rated(
         f"Ownership by {name}", "note" if shown or null.kind == "ranked" else "medium",
-        f"{said}: {evidence}; an innocent model shows as much with probability {p_value:.2g}", advice, RULE,
+        f"{said}: {evidence}; an innocent model shows as much with probability {p_value:.2g}",
+        advice, RULE,
     ))  # fmt: skip

@@ -71,8 +71,9 @@ def _report(bench: Bench, notes: Notes, truth: np.ndarray, said: list[np.ndarray
         severity = "medium" if change <= -_LOST else "low"
     notes.findings.append(Rated(
         "What the conversion cost", severity,
-        f"{'a loss is shown' if shown else 'no loss is shown'}: accuracy changes by {change:+.1%} ({interval_text(low, high)}; p = {pair.p_value:.2g}); "
-        f"the same answer on {same.value:.1%}",
+        f"{'a' if shown else 'no'} loss is shown: accuracy changes by {change:+.1%} "
+        f"({interval_text(low, high)}; p = {pair.p_value:.2g}); the same answer on "
+        f"{same.value:.1%}",
         "Calibrate with more of your own data, or train with quantization in the loop."
         if shown else "Nothing. Rounding is no defence either: attack the file, not the original.",
         RULE,
