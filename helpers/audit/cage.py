@@ -34,7 +34,7 @@ from helpers.sandbox.limits import GB, MB
 from helpers.sandbox.process import MEMORY_ENDING
 
 MAX_HEADER = 8 * MB  # of one answer
-MAX_ANSWER = 512 * MB
+MAX_ANSWER = 256 * MB
 # What TensorFlow and ONNX Runtime reserve of addresses and never use.
 _RESERVED = 5 * GB
 _THREADS = (

@@ -109,9 +109,11 @@ class _Tensors:
         dtype = item.get("dtype")
         if not isinstance(dtype, str) or dtype not in BITS:
             raise ClaimError("An element type of TensorFlow Lite was expected.")
+        counts = claims.row(item.get("scales"), 2)
+        if len(counts) != 2:
+            raise ClaimError("The counts of scales and of zero points were expected.")
         scales, zeros = (
-            self._take(place, claims.whole(count, 0, 2**24))
-            for place, count in enumerate(claims.row(item.get("scales"), 2))
+            self._take(place, claims.whole(count, 0, 2**24)) for place, count in enumerate(counts)
         )
         return Tensor(
             index, claims.text(item.get("name")), shape, dtype, scales, zeros,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -39,7 +40,6 @@ from helpers.errors import (
     ModelRefusedError,
     ModelTimeoutError,
 )
-from helpers.sandbox import Layers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 Format = Literal["tflite", "onnx", "keras"]
 
 MAX_THREADS = 64
+MAX_RUNS = 1_000_000
+MAX_ROW_BYTES = 2**28  # of activations of one row in a replica
 BATCH_BYTES = 2**24  # of inputs that travel at a time, so that each answer comes in time
 _RESTARTS = 1
 _FAILURES = (ModelCrashError, ModelTimeoutError, ModelMemoryError)
@@ -131,10 +133,11 @@ def open_untrusted(
     """
     if isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
         raise AuditError(f"threads={threads!r} must be a whole number from 1 to {MAX_THREADS}.")
-    budget = budget or Budget()
+    budget, layers = budget or Budget(), find_layers(unsafe)
     data = read_whole(path, budget.file_bytes)
-    layers = find_layers(unsafe)
-    model = UntrustedModel(data, detect_format(data, path), threads, budget, layers)
+    model = UntrustedModel(
+        data, detect_format(data, path), threads, partial(Cage, budget=budget, layers=layers)
+    )
     if float_model is not None:
         try:
             model.float_model = open_untrusted(float_model, budget=budget, unsafe=unsafe)
@@ -216,13 +219,13 @@ class UntrustedModel:
     """
 
     def __init__(
-        self, data: bytes, format: Format, threads: int, budget: Budget, layers: Layers
+        self, data: bytes, format: Format, threads: int, start: Callable[[str], Cage]
     ) -> None:
         self.sha256, self.size_bytes = hashlib.sha256(data).hexdigest(), len(data)
         self.format, self.threads = format, threads
         self.queries, self.incidents = 0, list[Incident]()
         self.float_model: UntrustedModel | None = None
-        self._budget, self._layers = budget, layers
+        self._start = start
         self._restarts, self._graph = _RESTARTS, cast("Graph | None", None)
         notes: list[str] = []
         if format == "keras":
@@ -242,30 +245,27 @@ class UntrustedModel:
 
     def _convert(self, data: bytes) -> tuple[bytes, list[str]]:
         suffix = ".h5" if data[:4] == b"\x89HDF" else ".keras"
-        cage = Cage("tflite", self._budget, self._layers)
+        cage = self._start("tflite")
         try:
             header, _, converted = cage.ask("convert", blob=data, suffix=suffix)
         finally:
             cage.close()
         if converted[4:8] != b"TFL3":
             raise ModelRefusedError("Converting the Keras file gave no .tflite file.")
-        said = header.get("notes")
-        return converted, [*said, "Converted to a float .tflite."] if isinstance(said, list) else []
+        notes = [claims.text(note, 500) for note in claims.row(header.get("notes"), 20)]
+        return converted, [*notes, "Converted to a float .tflite for this audit."]
 
     def _open(self, notes: Sequence[str] = ()) -> tuple[ModelContract, Description]:
-        cage = Cage(self._runtime, self._budget, self._layers)
+        cage = self._start(self._runtime)
         try:
             header, _, _ = cage.ask("open", blob=self._data, threads=self.threads)
-            said = header.get("description")
-            if isinstance(said, dict):
-                said["notes"] = [*notes, *said.get("notes", [])]
             contract = read_contract(header.get("contract"))
-            description = read_description(said, self._runtime)
+            description = read_description(header.get("description"), self._runtime)
         except BaseException:
             cage.close()
             raise
         self._cage = cage
-        return contract, description
+        return contract, replace(description, notes=(*notes, *description.notes))
 
     # ------------------------------------------------------------------ asking
 
@@ -296,6 +296,8 @@ class UntrustedModel:
             )
         codes = self.contract.inputs[0].encode(np.asarray(x))
         answers = self.raw_predict([codes])[0]
+        if len(answers) != len(codes):
+            raise ModelContractError(f"The model gave {len(answers)} rows for {len(codes)}.")
         scores = self.contract.outputs[0].stated.decode(answers)
         return np.asarray(scores, np.float32).reshape(len(codes), self.task.classes)
 
@@ -324,7 +326,7 @@ class UntrustedModel:
         arrays = [
             _fit(port, array) for port, array in zip(self._ports(inputs), inputs, strict=True)
         ]
-        counts = {len(array) for array in arrays if array.ndim}
+        counts = {len(array) for array in arrays}
         if len(counts) != 1 or not max(counts):
             raise ModelContractError(
                 f"Inputs of {sorted(counts)} rows must agree, with at least 1."
@@ -337,7 +339,9 @@ class UntrustedModel:
             for start in range(0, total, step)
         ]
         self.queries += total
-        return [np.concatenate(answers) for answers in zip(*parts, strict=True)]
+        if any(len({answer.shape[1:] for answer in side}) > 1 for side in zip(*parts, strict=True)):
+            raise ModelContractError("Answers to some rows have another shape than to others.")
+        return [np.concatenate(side) for side in zip(*parts, strict=True)]
 
     def _ports(self, inputs: Sequence[Any]) -> tuple[Port, ...]:
         wanted = self.contract.inputs
@@ -368,7 +372,7 @@ class UntrustedModel:
             )
         for port, answer in zip(self.contract.outputs, answers, strict=True):
             sizes = zip(port.shape[1:], answer.shape[1:], strict=False)
-            fits = answer.ndim == len(port.shape) and all(s in (None, got) for s, got in sizes)
+            fits = answer.ndim == len(port.shape) > 0 and all(s in (None, n) for s, n in sizes)
             if answer.dtype.name != port.dtype or not fits:
                 raise ModelContractError(
                     f"Output {port} came as {answer.dtype} of shape {answer.shape}."
@@ -397,6 +401,9 @@ class UntrustedModel:
         numpy.ndarray
             Seconds of each run, float64 ``(runs,)``.
         """
+        for name, value, least in (("runs", runs, 1), ("warm_up", warm_up, 0)):
+            if isinstance(value, bool) or not least <= value <= MAX_RUNS:
+                raise AuditError(f"{name}={value!r} must lie between {least} and {MAX_RUNS:,}.")
         _, answers, _ = self._ask(
             "time", self._zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
         )
@@ -414,7 +421,7 @@ class UntrustedModel:
         PeakMemory
             What Linux counts as resident, so shared libraries are in it.
         """
-        cage = Cage(self._runtime, self._budget, self._layers)
+        cage = self._start(self._runtime)
         try:
             header, _, _ = cage.ask(
                 "peak-memory", self._zeros(), blob=self._data, threads=self.threads
@@ -465,10 +472,12 @@ class UntrustedModel:
         ModelContractError
             If they cannot be read; says why.
         """
+        graph = self.graph()
         try:
-            return read_weights(self.graph())
-        except EdgeError as error:
-            raise ModelContractError(str(error)) from error
+            return read_weights(graph)
+        # The parts fit together, but a stranger has chosen them.
+        except Exception as error:
+            raise ModelContractError(f"The weights cannot be read: {error}") from error
 
     def replica(self, rounding: bool = True, *, logits: bool = False) -> tf.keras.Model:
         """Return a differentiable model with the file's weights, or with ``float_model``'s.
@@ -494,8 +503,14 @@ class UntrustedModel:
         if self.float_model is not None:
             return self.float_model.replica(rounding, logits=logits)
         graph = self.graph()
+        computed = sum(4 * t.size // max(1, *t.shape[:1]) for t in graph.tensors if t.data is None)
+        if computed > MAX_ROW_BYTES:
+            raise ModelContractError(
+                f"A replica would take {computed:,} bytes a row; at most {MAX_ROW_BYTES:,} are "
+                "allowed."
+            )
         header, arrays = graphs.encode(graph)
-        cage = Cage("tflite", self._budget, self._layers)
+        cage = self._start("tflite")
         try:
             cage.ask("rehearse", arrays, graph=header, rounding=rounding, logits=logits)
         except ModelRefusedError as error:
@@ -507,7 +522,10 @@ class UntrustedModel:
             cage.close()
         from helpers.edge.replica import build_replica
 
-        return build_replica(graph, rounding, logits=logits)
+        try:
+            return build_replica(graph, rounding, logits=logits)
+        except (EdgeError, ValueError, TypeError) as error:  # as in the rehearsal, if ever
+            raise ModelContractError(f"No replica: {error}") from error
 
     # ------------------------------------------------------------------ the process
 
@@ -562,6 +580,8 @@ class UntrustedModel:
 
 def _fit(port: Port, array: NDArray[Any]) -> NDArray[Any]:
     given = np.ascontiguousarray(array)
+    if not port.shape:
+        raise ModelContractError(f"Input {port} has no batch: the audit asks models row by row.")
     sizes = zip(port.shape[1:], given.shape[1:], strict=False)
     fits = given.ndim == len(port.shape) and all(size in (None, got) for size, got in sizes)
     if given.dtype.name != port.dtype or not fits:

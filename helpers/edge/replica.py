@@ -140,6 +140,7 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
             ]
             results = OPERATIONS[operation.kind](Call(operation, given, graph))
             for index, result in zip(operation.outputs, results, strict=True):
+                _require_stated_sizes(operation, result.shape, graph.tensors[index])
                 values[index] = self._round(result, graph.tensors[index])
 
         def _input(
@@ -169,6 +170,16 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
             return clipped + tf.stop_gradient((rounded - zero) * scale - clipped)
 
     return GraphLayer()
+
+
+def _require_stated_sizes(operation: Operation, shape: tf.TensorShape, tensor: Tensor) -> None:
+    """Refuse a file that computes other sizes than it states: nobody has bounded those."""
+    stated = tensor.shape[1:]
+    if not shape.is_compatible_with([None, *stated] if tensor.shape else []):
+        raise EdgeError(
+            f"Operation {operation.index} ({operation.kind}) gives {shape}; the file states "
+            f"{tensor.shape}."
+        )
 
 
 def _in_keras_layout(graph: Graph) -> list[LayerWeights]:
