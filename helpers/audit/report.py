@@ -29,7 +29,7 @@ def to_html(audit: dict[str, Any]) -> str:
     return _render(
         "report.html", title=f"Audit of {audit['model']['name']}", audit=audit, findings=findings,
         undone=undone, summary=summary, shown=shown, picture=chart_address, words=chart_words,
-        kinds=_KINDS,
+        kinds=_KINDS, sentence=_sentence,
     )  # fmt: skip
 
 
@@ -44,6 +44,10 @@ def findings_of(audit: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, A
     """Return ``(section, finding)`` of an audit, worst first."""
     found = [(section, f) for section in audit["sections"] for f in section["findings"]]
     return sorted(found, key=lambda pair: -SEVERITIES.index(pair[1]["severity"]))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _render(template: str, **values: object) -> str:

@@ -130,14 +130,18 @@ class _Trial:
 
     def by_gradients(self, model: tf.keras.Model) -> Attack:
         """Return an attack by the gradients of some model."""
+        from helpers.robustness.gradients import Pgd  # loads TensorFlow
+
+        climb = Pgd(model, self._budget.norm, bounds=self.target.bounds)
+        seed = self._bench.settings.seed
 
         def attack(clean: NDArray[np.float32], truth: NDArray[np.int64]) -> Outcome:
-            from helpers.robustness.transfer import surrogates  # loads TensorFlow
-
-            return surrogates(
-                self.target, [model], clean, truth, self._budget, steps=STEPS,
-                seed=self._bench.settings.seed,
-            )[0]  # fmt: skip
+            found = climb(
+                clean, truth, self._budget.epsilon, steps=STEPS, judge=self.target.labels, seed=seed
+            )
+            return judge(
+                self.target, clean, truth, found, attack=f"PGD-{STEPS}", budget=self._budget
+            )
 
         return attack
 

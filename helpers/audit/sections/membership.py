@@ -19,11 +19,10 @@ LIMIT = 0.01  # of outsiders accused
 _CURVE_POINTS = 60
 _FOLDS = 5
 RULE = (
-    "An area of which the 95% interval ends at or below one half plus nothing tells nothing: low. "
-    "Where it lies above one half, medium; high if at least 5% of members are named while at most "
-    "1% of outsiders are accused, at the lower end of the interval. If members and outsiders can "
-    "be told apart without the model, the number says nothing about the model, and the finding is "
-    "a doubt: medium."
+    "Low if the 95% interval of the area reaches down to one half, which is guessing. Where it "
+    "lies above, medium; high if at least 5% of members are named while at most 1% of outsiders "
+    "are accused, at the lower end of the interval. If members and outsiders can be told apart "
+    "without the model, the number says nothing about the model: a doubt, medium."
 )
 
 
