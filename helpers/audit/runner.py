@@ -167,7 +167,8 @@ def _entry(section: Section, notes: Notes, allowance: Allowance, queries: int) -
 
 def _task(bench: Bench) -> str:
     classes = classes_of(bench.model)
-    return f"classifier of {classes} classes" if classes else f"other: {bench.model.task.reason}"
+    said = f"classifier of {classes} classes" if classes else f"other: {bench.model.task.reason}"
+    return said[:400]
 
 
 def _incident(incident: Incident) -> str:

@@ -111,7 +111,7 @@ def run(ctx: click.Context, /, model: Path, **options: Any) -> None:
     budget = parse_duration(options["budget"])
     settings = _settings(options)
     folder = options["out"] or Path(f"audit-{model.stem}")
-    with _bench(model, settings, options) as bench:
+    with _bench(model, settings, budget, options) as bench:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             report = run_audit(
@@ -210,21 +210,21 @@ def _settings(options: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _bench(model: Path, settings: Any, options: dict[str, Any]) -> Iterator[Bench]:
+def _bench(model: Path, settings: Any, budget: float, options: dict[str, Any]) -> Iterator[Bench]:
     """Open everything in sandboxes and check the data, before any work is done."""
     from helpers.audit.bench import Bench, classes_of
+    from helpers.audit.cage import Budget
     from helpers.audit.data import load_data
     from helpers.audit.model import open_untrusted
 
-    unsafe = options["unsafe"]
+    # A file that hangs holds up a short audit by one answer of a minute, a long one by two.
+    usual = Budget()
+    seconds = min(usual.seconds, max(60.0, budget))
+    allowed = Budget(seconds, max(usual.total_seconds, 2 * budget))
+    opening = partial(open_untrusted, budget=allowed, unsafe=options["unsafe"])
     with ExitStack() as stack:
-        opened = stack.enter_context(
-            open_untrusted(model, float_model=options["float_model"], unsafe=unsafe)
-        )
-        innocents = tuple(
-            stack.enter_context(open_untrusted(path, unsafe=unsafe))
-            for path in options["innocents"]
-        )
+        opened = stack.enter_context(opening(model, float_model=options["float_model"]))
+        innocents = tuple(stack.enter_context(opening(path)) for path in options["innocents"])
         classes, source, data, no_answers = classes_of(opened), options["source"], None, ""
         if not classes:
             no_answers = f"the answers cannot be judged: {opened.task.reason}"

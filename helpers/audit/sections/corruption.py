@@ -51,11 +51,14 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
         raise AuditError(f"none of {len(truth)} examples is right even when nothing is done to it")
     names = [name for name in PERTURBATIONS if name not in LEFT_OUT]
     after: dict[tuple[str, int], np.ndarray] = {}
+    longest = 0.0
     try:
         for severity in SEVERITIES:
             for name in names:
-                allowance.require()
+                allowance.require(longest, "one more corruption")
+                before = allowance.spent
                 after[name, severity] = trial.after(name, severity)
+                longest = max(longest, allowance.spent - before)
     except OutOfTimeError as late:
         missing = len(names) * len(SEVERITIES) - len(after)
         notes.not_done.append(f"{missing} corruptions were not tried: {late}")
