@@ -16,6 +16,7 @@ from helpers.cli.audit import FOUND, command
 from helpers.edge import convert, signing
 from helpers.errors import AuditError, EdgesecError
 from helpers.threats.lab_reports import read_report
+from tests.audit.conftest import CLASSES, onnx_classifier
 from tests.edge.conftest import wake_word
 
 if TYPE_CHECKING:
@@ -188,6 +189,23 @@ def test_a_model_of_another_kind_still_gets_a_report(folder: Path) -> None:
     assert value(report, "cost", "latency") > 0
     for name in ("accuracy", "attacks", "extraction", "corruption"):
         assert "keeps state" in section(report, name)["not_done"][0]
+
+
+def test_inputs_that_are_no_pictures_get_what_can_be_measured(folder: Path) -> None:
+    """An ``.onnx`` of one matrix, on 60 vectors: too few for a thief and a judge."""
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=(5, CLASSES)).astype(np.float32), rng.normal(size=(60, 5))
+    (folder / "m.onnx").write_bytes(onnx_classifier(weights))
+    np.savez(folder / "v.npz", x=x, y=(x @ weights).argmax(axis=1))
+    out = folder / "vectors"
+    done = audit(folder / "m.onnx", "--data", folder / "v.npz", "--out", out, "--quiet")
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert value(report, "accuracy", "accuracy") == 1
+    assert "no pictures" in section(report, "attacks")["not_done"][0]
+    assert "no pictures" in section(report, "corruption")["not_done"][0]
+    assert "too few" in section(report, "extraction")["not_done"][0]
+    assert any("onnx" in reason for reason in section(report, "cost")["not_done"])
 
 
 def test_compare_says_what_changed(whole: tuple[Result, Path], folder: Path) -> None:

@@ -74,7 +74,7 @@ def _estimates(bench: Bench, notes: Notes) -> None:
             notes.not_done.append(f"{device.title}: {error}")
             continue
         notes.measures.append(Measure(
-            f"estimate-{name}", f"Latency on {device.title}, {chosen}", found.milliseconds,
+            f"estimate-{name}", f"Estimated latency on {device.title}, {chosen}", found.milliseconds,
             found.low, found.high, "ms", kind="estimated", better="lower",
         ))  # fmt: skip
         rows.append((
