@@ -74,8 +74,8 @@ def _estimates(bench: Bench, notes: Notes) -> None:
             notes.not_done.append(f"{device.title}: {error}")
             continue
         notes.measures.append(Measure(
-            f"estimate-{name}", f"Estimated latency on {device.title}, {chosen}", found.milliseconds,
-            found.low, found.high, "ms", kind="estimated", better="lower",
+            f"estimate-{name}", f"Estimated latency on {device.title}, {chosen}",
+            found.milliseconds, found.low, found.high, "ms", kind="estimated", better="lower",
         ))  # fmt: skip
         rows.append((
             device.title, chosen, f"{found.milliseconds:.3g} ms",
