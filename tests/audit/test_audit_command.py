@@ -22,7 +22,7 @@ from tests.edge.conftest import wake_word
 if TYPE_CHECKING:
     import tensorflow as tf
 
-QUICK = ("--epsilon", "24/255", "--images", "40", "--queries", "40", "--quiet")
+QUICK = ("--epsilon", "48/255", "--images", "40", "--queries", "40", "--quiet")
 
 
 def audit(*arguments: object) -> Result:
