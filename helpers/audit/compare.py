@@ -52,7 +52,7 @@ class FindingChange:
     @property
     def worse(self) -> bool:
         """Whether it came, or is rated worse than before; a note is no weakness."""
-        rank = [SEVERITIES.index(s) if s else 0 for s in (self.before, self.after)]  # type: ignore[arg-type]
+        rank = [SEVERITIES.index(s) if s else 0 for s in (self.before, self.after)]
         return rank[1] > rank[0]
 
 

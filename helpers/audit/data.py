@@ -177,8 +177,8 @@ def load_data(
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return AuditData(
-        name, digest, parts[""],
-        *(parts.get(pair) for pair in PAIRS[1:]), span,
+        name, digest, parts[""], parts.get("members_"), parts.get("nonmembers_"),
+        parts.get("triggers_"), parts.get("fingerprint_"), span,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +45,7 @@ def run_audit(
     bench: Bench,
     budget: float,
     *,
-    sections: tuple[Section, ...] = SECTIONS,
+    sections: Sequence[Section] = SECTIONS,
     keep: Keep | None = None,
     progress: bool = False,
     clocks: Clocks | None = None,

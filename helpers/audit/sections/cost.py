@@ -40,10 +40,10 @@ def _latency(bench: Bench, allowance: Allowance, notes: Notes) -> None:
         notes.not_done.append(f"More than {PROBE_RUNS} runs: one takes {each:.2g} s.")
     else:
         seconds = bench.model.latency(runs, THREADS, min(10, runs))
-    middle, *ends = (float(v) * 1e3 for v in np.percentile(seconds, [50, 5, 95]))
+    middle, low, high = (float(v) * 1e3 for v in np.percentile(seconds, [50, 5, 95]))
     notes.measures.append(Measure(
         "latency", f"Latency here, median (5th to 95th percentile of {len(seconds)} runs, "
-        f"{THREADS} thread)", middle, *ends, "ms", better="lower",
+        f"{THREADS} thread)", middle, low, high, "ms", better="lower",
     ))  # fmt: skip
 
 
