@@ -167,7 +167,7 @@ class Cage:
         except SandboxError:
             raise self._ended(do, deadline) from None
         except wire.WireError as error:
-            self.close()
+            self._end()
             raise ModelRefusedError(
                 f"During {do!r} the process that runs the file answered {claims.text(str(error))}; "
                 "it was ended. A runtime does not do that by itself: treat the file as hostile."
@@ -181,6 +181,9 @@ class Cage:
 
     def close(self) -> None:
         """End the worker; closing twice is fine."""
+        self._end()
+
+    def _end(self) -> None:
         if self.is_open:
             self.is_open = False
             self._box.close()
@@ -188,7 +191,7 @@ class Cage:
     def _ended(self, do: str, deadline: float) -> AuditError | SandboxError:
         """Say why the worker is gone, and let go of it."""
         how, status = self._box.describe_end(), self._box.exit_status
-        self.close()
+        self._end()
         said = claims.text(self._box.errors.strip().rpartition("\n")[2])
         if status == REFUSED and not self._box.ending:
             return SandboxError(f"The sandbox cannot be put up: {said}")

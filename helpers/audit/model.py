@@ -405,7 +405,7 @@ class UntrustedModel:
             if isinstance(value, bool) or not least <= value <= MAX_RUNS:
                 raise AuditError(f"{name}={value!r} must lie between {least} and {MAX_RUNS:,}.")
         _, answers, _ = self._ask(
-            "time", self._zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
+            "time", self.zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
         )
         if len(answers) != 1 or answers[0].shape != (runs,) or answers[0].dtype != np.float64:
             raise ModelRefusedError("The process that runs the file did not answer with latencies.")
@@ -424,7 +424,7 @@ class UntrustedModel:
         cage = self._start(self._runtime)
         try:
             header, _, _ = cage.ask(
-                "peak-memory", self._zeros(), blob=self._data, threads=self.threads
+                "peak-memory", self.zeros(), blob=self._data, threads=self.threads
             )
         except _FAILURES as error:
             self._record("peak-memory", error)
@@ -433,7 +433,14 @@ class UntrustedModel:
             cage.close()
         return PeakMemory(*(claims.whole(header.get(name)) for name in ("runtime", "model")))
 
-    def _zeros(self) -> list[NDArray[Any]]:
+    def zeros(self) -> list[NDArray[Any]]:
+        """Return the inputs of one run on zeros, as :meth:`raw_predict` takes them.
+
+        Raises
+        ------
+        ModelContractError
+            If an input leaves more sizes open than its batch.
+        """
         unknown = [port for port in self.contract.inputs if None in port.shape[1:]]
         if unknown:
             raise ModelContractError(f"Input {unknown[0]} has open sizes: there is no single run.")
