@@ -33,6 +33,7 @@ from helpers.sandbox.launch import REFUSED
 from helpers.sandbox.limits import GB, MB
 from helpers.sandbox.process import MEMORY_ENDING
 
+NAMES = {"litert": "LiteRT", "tflite": "TensorFlow", "onnxruntime": "ONNX Runtime"}
 MAX_HEADER = 8 * MB  # of one answer
 MAX_ANSWER = 256 * MB
 # What TensorFlow and ONNX Runtime reserve of addresses and never use.
@@ -176,7 +177,9 @@ class Cage:
             said = claims.text(header["error"], 500)
             if said.startswith("MemoryError"):
                 raise self._memory(do)
-            raise ModelRefusedError(f"{self.runtime} refuses {do!r}: {said}")
+            if said.startswith("EdgeError: "):  # our own reader's words
+                raise ModelRefusedError(f"Refused: {said.removeprefix('EdgeError: ')}")
+            raise ModelRefusedError(f"{NAMES[self.runtime]} refuses to {do} it: {said}")
         return header, answers, content
 
     def close(self) -> None:
@@ -203,8 +206,8 @@ class Cage:
                 "ended. A larger budget of seconds gives it longer; the file may be hostile."
             )
         return ModelCrashError(
-            f"During {do!r} the file ended {self.runtime}: {how}. This process is unharmed. Do "
-            f"not run the file elsewhere.{f' Its last words: {said}' if said else ''}"
+            f"During {do!r} the file ended {NAMES[self.runtime]}: {how}. This process is unharmed. "
+            f"Do not run the file elsewhere.{f' Its last words: {said}' if said else ''}"
         )
 
     def _memory(self, do: str) -> ModelMemoryError:

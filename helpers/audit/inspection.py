@@ -178,7 +178,7 @@ def explain(said: str, description: dict[str, Any], graph: Graph | None, data: b
             f"its input leaves sizes open ({sizes[0]}), and it does not run until they are fixed: "
             f"export it with fixed sizes. The runtime says: {said}"
         )
-    return f"{said} {description['unreadable']}".strip()
+    return f"{description['unreadable']} The runtime says: {said}".strip()
 
 
 def _open_inputs(data: bytes) -> list[str]:
