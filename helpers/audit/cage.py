@@ -200,7 +200,7 @@ class Cage:
             return SandboxError(f"The sandbox cannot be put up: {said}")
         if how.startswith(MEMORY_ENDING) or "bad_alloc" in said:
             return self._memory(do)
-        if self._box.ending and time.monotonic() >= deadline:
+        if self._box.ending and (time.monotonic() >= deadline or how.startswith("it ran for")):
             return ModelTimeoutError(
                 f"There was no answer to {do!r} within {self._budget.seconds:g} s; the process was "
                 "ended. A larger budget of seconds gives it longer; the file may be hostile."

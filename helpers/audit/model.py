@@ -7,8 +7,10 @@ memory. What comes back is checked for type and size before it is believed.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import stat
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -49,7 +51,8 @@ Format = Literal["tflite", "onnx", "keras"]
 MAX_THREADS = 64
 MAX_RUNS = 1_000_000
 MAX_ROW_BYTES = 2**28  # of activations of one row in a replica
-BATCH_BYTES = 2**24  # of inputs that travel at a time, so that each answer comes in time
+MESSAGE_BYTES, MESSAGE_SECONDS = 2**25, 2.0  # what one message to the worker aims at, at most
+_FIRST_ROWS = 8
 _RESTARTS = 1
 _FAILURES = (ModelCrashError, ModelTimeoutError, ModelMemoryError)
 
@@ -82,8 +85,8 @@ class PeakMemory:
     runtime_bytes
         Resident once the runtime is loaded, before the model.
     model_bytes
-        Most that loading the model and one run added to that, with the runtime's own code that
-        they were the first to use.
+        Most that loading the model and one run added to that, with the pages of the runtime's
+        code that they use.
     """
 
     runtime_bytes: int
@@ -225,7 +228,7 @@ class UntrustedModel:
         self.format, self.threads = format, threads
         self.queries, self.incidents = 0, list[Incident]()
         self.float_model: UntrustedModel | None = None
-        self._start = start
+        self._start, self._pace = start, _FIRST_ROWS
         self._restarts, self._graph = _RESTARTS, cast("Graph | None", None)
         notes: list[str] = []
         if format == "keras":
@@ -331,13 +334,16 @@ class UntrustedModel:
             raise ModelContractError(
                 f"Inputs of {sorted(counts)} rows must agree, with at least 1."
             )
-        total, rows = counts.pop(), self._batch
-        row_bytes = max(1, sum(array.nbytes for array in arrays) // total)
-        step = max(1, BATCH_BYTES // row_bytes // rows) * rows
-        parts = [
-            self._run([array[start : start + step] for array in arrays], rows)
-            for start in range(0, total, step)
-        ]
+        total, rows, parts, start = counts.pop(), self._batch, [], 0
+        most = self._most_rows()
+        while start < total:
+            step = min(most, self._pace) // rows * rows or rows
+            began = time.monotonic()
+            parts.append(self._run([array[start : start + step] for array in arrays], rows))
+            start += step
+            # The next message holds what takes a second or two, so that each is answered in time.
+            took = max(time.monotonic() - began, 1e-3)
+            self._pace = max(1, min(8 * self._pace, int(step * MESSAGE_SECONDS / took)))
         self.queries += total
         if any(len({answer.shape[1:] for answer in side}) > 1 for side in zip(*parts, strict=True)):
             raise ModelContractError("Answers to some rows have another shape than to others.")
@@ -351,6 +357,14 @@ class UntrustedModel:
                 f"{len(inputs)}."
             )
         return wanted
+
+    def _most_rows(self) -> int:
+        """Rows whose inputs and answers fit into a message."""
+        row_bytes = [
+            sum(math.prod(port.stated.shape[1:]) * 8 for port in side)
+            for side in (self.contract.inputs, self.contract.outputs)
+        ]
+        return max(1, MESSAGE_BYTES // max(1, *row_bytes))
 
     @property
     def _batch(self) -> int:
@@ -547,7 +561,9 @@ class UntrustedModel:
             return self._cage.ask(do, arrays, **details)
         except _FAILURES as error:
             self._record(do, error)
-            if not isinstance(error, ModelCrashError) or not self._restarts:
+            # What a model with state was told before is lost with its process.
+            lost = not self._restarts or (do == "run" and self.contract.stateful)
+            if lost or not isinstance(error, ModelCrashError):
                 raise
         return self._ask(do, arrays, **details)
 
