@@ -36,7 +36,8 @@ from common.mutants import MUTATORS
 from common.store import Row, Store, Unit
 
 from helpers.audit.cage import Budget, Cage, find_layers
-from helpers.audit.model import Format, UntrustedModel
+from helpers.audit.files import Format
+from helpers.audit.model import UntrustedModel
 from helpers.errors import (
     AuditError,
     ModelContractError,
