@@ -7,8 +7,8 @@ Run from the repository root:
     python benchmarks/audit_fuzz.py --quick      # a small pass over every part, apart
 
 Each unit takes one sound model and one way to damage it, and examines a number of damaged copies
-as ``helpers.audit.model`` does: open, run on zeros, read the graph back, and where that gives a
-classifier build its replica. What may happen: a verdict; a refusal with its reason; the sandboxed
+as ``helpers.audit.model`` does: open, run on zeros, read the graph back, and for one of the models
+build the replica. What may happen: a verdict; a refusal with its reason; the sandboxed
 process crashes, hangs or swells, and this one says so. What may not: any other exception here, or
 no answer in time. Sound models are made here, come with the package pymicro-wakeword, and, if
 EDGESEC_MODELS names a folder, lie in it. Workers are kept from one file to the next where the file
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -51,6 +52,8 @@ from helpers.sandbox import Layers
 ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "audit_fuzz.json"
 QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "audit_fuzz.json"
+OWN = ROOT / "build" / "benchmarks" / "sound"
+REPLICAS = "own int8.tflite"  # a replica takes a second or two, so one model has it built
 COPIES = {"tflite": 60, "onnx": 60, "keras": 10, "h5": 10}
 QUICK_COPIES = 2
 BUDGET = Budget(seconds=60, memory=2**30)
@@ -129,14 +132,34 @@ def _try(action: Any) -> str:
 
 
 def _reason(message: str) -> str:
-    """The kind of a refusal: what was refused, and the type of the error inside."""
-    return " ".join(message.replace(":", " ").split()[:4])[:60]
+    """The kind of a refusal: its first words, without what is the file's own."""
+    general = re.sub(r"\(.*?\)|'.*?'|\d+|[:.]", " ", message.removeprefix("Refused: "))
+    return " ".join(general.split()[:5])
 
 
 @functools.cache
 def sound_models() -> dict[str, tuple[Format, str, bytes]]:
     """Return sound models by name: format, how to damage them, content."""
     import pymicro_wakeword
+
+    wake_words = Path(pymicro_wakeword.__file__).parent / "models"
+    paths = {"pymicro-wakeword hey_jarvis.tflite": wake_words / "hey_jarvis.tflite"}
+    folder = os.environ.get("EDGESEC_MODELS")
+    for path in sorted(Path(folder).rglob("*")) if folder else []:
+        if path.suffix in (".tflite", ".onnx"):
+            paths[f"{path.parent.name} {path.name}"] = path
+    if not (OWN / "own.h5").exists():  # the last that is made
+        make_own_models()
+    paths |= {path.name: path for path in sorted(OWN.iterdir(), key=lambda path: path.suffix)[::-1]}
+    models: dict[str, tuple[Format, str, bytes]] = {}
+    for name, path in paths.items():
+        kind: Any = path.suffix.removeprefix(".")
+        models[name] = ("keras" if kind == "h5" else kind, kind, path.read_bytes())
+    return models
+
+
+def make_own_models() -> None:
+    """Write one small network in every format."""
     import tensorflow as tf
 
     from helpers.edge.convert import to_onnx, to_tflite
@@ -155,27 +178,12 @@ def sound_models() -> dict[str, tuple[Format, str, bytes]]:
         ]
     )
     rows = np.random.default_rng(0).random((50, 8, 8, 1), np.float32)
-    folder = ROOT / "build" / "benchmarks"
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = {}
-    for suffix in (".keras", ".h5"):
-        network.save(folder / f"sound{suffix}")
-        kept[suffix] = (folder / f"sound{suffix}").read_bytes()
-    wake_word = Path(pymicro_wakeword.__file__).parent / "models" / "hey_jarvis.tflite"
-    models: dict[str, tuple[Format, str, bytes]] = {
-        "own float.tflite": ("tflite", "tflite", to_tflite(network).data),
-        "own int8.tflite": ("tflite", "tflite", to_tflite(network, "int8", rows).data),
-        "own.onnx": ("onnx", "onnx", to_onnx(network).data),
-        "own.keras": ("keras", "keras", kept[".keras"]),
-        "own.h5": ("keras", "h5", kept[".h5"]),
-        "pymicro-wakeword hey_jarvis.tflite": ("tflite", "tflite", wake_word.read_bytes()),
-    }
-    folder_of_others = os.environ.get("EDGESEC_MODELS")
-    for path in sorted(Path(folder_of_others).rglob("*")) if folder_of_others else []:
-        kind: Any = path.suffix.removeprefix(".")
-        if kind in ("tflite", "onnx"):
-            models[f"{path.parent.name} {path.name}"] = (kind, kind, path.read_bytes())
-    return models
+    OWN.mkdir(parents=True, exist_ok=True)
+    to_tflite(network).save(OWN / "own float.tflite")
+    to_tflite(network, "int8", rows).save(OWN / "own int8.tflite")
+    to_onnx(network).save(OWN / "own.onnx")
+    network.save(OWN / "own.keras")
+    network.save(OWN / "own.h5")
 
 
 def examine_copies(name: str, mutation: str, copies: int, seed: int) -> Row:
@@ -188,7 +196,7 @@ def examine_copies(name: str, mutation: str, copies: int, seed: int) -> Row:
         data = MUTATORS[kind][mutation](content, rng)
         start = time.monotonic()
         try:
-            ends[examine(data, format, cages, replicas=name.startswith("own"))] += 1
+            ends[examine(data, format, cages, replicas=name == REPLICAS)] += 1
         except AuditError as error:
             ends[f"refused: {type(error).__name__}"] += 1
         except Exception as error:  # what must not happen

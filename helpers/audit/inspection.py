@@ -165,20 +165,20 @@ def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
                 yield from _nodes(part.node)
 
 
-def explain(said: str, description: dict[str, Any], graph: Graph | None, data: bytes) -> str:
-    """Return what a runtime's refusal means, where it can be told, and the refusal itself."""
-    if "Select TensorFlow op" in said:
-        return said
+def explain(said: str, description: dict[str, Any], data: bytes) -> str:
+    """Return what a runtime's refusal means, or nothing where it speaks for itself."""
     if "unresolved custom op" in said:
         names = ", ".join(description["custom_operators"][:10])
         return f"the operations {names} are the maker's own: only the maker's program runs them"
-    sizes = _open_inputs(data) if graph is not None and data[4:8] == b"TFL3" else []
-    if sizes:
+    if description["unreadable"]:
+        return f"{description['unreadable']} The runtime says: {said}"
+    sizes = _open_inputs(data) if data[4:8] == b"TFL3" else []
+    if sizes and "Select TensorFlow op" not in said:
         return (
             f"its input leaves sizes open ({sizes[0]}), and it does not run until they are fixed: "
             f"export it with fixed sizes. The runtime says: {said}"
         )
-    return f"{description['unreadable']} The runtime says: {said}".strip()
+    return ""
 
 
 def _open_inputs(data: bytes) -> list[str]:

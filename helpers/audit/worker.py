@@ -58,9 +58,10 @@ class AuditServer(Server):
         try:
             self._backend = load(self._runtime, blob, header["threads"])
         except (RuntimeError, ValueError) as error:
-            raise EdgeError(
-                inspection.explain(str(error), description, self._graph, blob)
-            ) from error
+            meaning = inspection.explain(str(error), description, blob)
+            if not meaning:
+                raise
+            raise EdgeError(meaning) from error
         stateful = self._graph is not None and self._graph.is_stateful
         contract = inspection.describe_contract(self._backend, stateful)
         return wire.pack({"contract": contract, "description": description})
