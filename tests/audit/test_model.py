@@ -147,8 +147,8 @@ def test_a_model_with_state_is_named_and_runs_as_a_stream() -> None:
     with open_untrusted(wake_word("hey_jarvis")) as model:
         assert model.contract.stateful
         assert "keeps state" in model.task.reason
-        port = model.contract.inputs[0]
-        rows = np.random.default_rng(0).integers(-128, 128, (20, *port.shape[1:]), np.int8)
+        sizes = model.contract.inputs[0].stated.shape[1:]
+        rows = np.random.default_rng(0).integers(-128, 128, (20, *sizes)).astype(np.int8)
         first = model.raw_predict([rows])[0]
         model.reset()
         np.testing.assert_array_equal(model.raw_predict([rows])[0], first)

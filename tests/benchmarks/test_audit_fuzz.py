@@ -22,7 +22,7 @@ def test_damaged_files_end_in_a_verdict_a_refusal_or_the_workers_end(kind: str) 
     cages, ends = Cages(find_layers()), []
     for mutate in MUTATORS[kind].values():
         for _ in range(5):
-            ends.append(examine(mutate(sound[kind], rng), kind, cages))  # type: ignore[arg-type]
+            ends.append(examine(mutate(sound[kind], rng), kind, cages))
     cages.close()
     kinds = [end.split(":")[0] for end in ends]
     assert set(kinds) <= {"verdict", "refused", "worker ended"}
