@@ -23,7 +23,7 @@ from helpers.audit.files import Format, detect_format, read_whole
 from helpers.audit.rows import Rows
 from helpers.audit.session import Incident, Session
 from helpers.edge.reading import LayerWeights, read_weights
-from helpers.edge.tflite.graph import Graph
+from helpers.edge.tflite.graph import Graph, Tensor
 from helpers.errors import (
     AuditError,
     EdgeError,
@@ -341,7 +341,13 @@ class UntrustedModel:
         if self.float_model is not None:
             return self.float_model.replica(rounding, logits=logits)
         graph = self.graph()
-        computed = sum(4 * t.size // max(1, *t.shape[:1]) for t in graph.tensors if t.data is None)
+        if graph.is_stateful or len(graph.inputs) != 1:
+            raise ModelContractError(
+                f"No replica: the model has {len(graph.inputs)} inputs and "
+                f"{'keeps' if graph.is_stateful else 'keeps no'} state between runs; a replica is "
+                "a function of one input."
+            )
+        computed = sum(_row_bytes(tensor) for tensor in graph.tensors if tensor.data is None)
         if computed > MAX_ROW_BYTES:
             raise ModelContractError(
                 f"A replica would take {computed:,} bytes a row; at most {MAX_ROW_BYTES:,} are "
@@ -397,6 +403,12 @@ def _open_session(
         if "Select TensorFlow op" not in str(error):
             raise
     return Session(data, "tflite", threads, start)
+
+
+def _row_bytes(tensor: Tensor) -> int:
+    """Bytes of one row of an activation in float32."""
+    rows = tensor.shape[0] if tensor.shape else 1
+    return 4 * tensor.size // max(1, rows)
 
 
 def _require_same_sizes(model: UntrustedModel, other: UntrustedModel) -> None:

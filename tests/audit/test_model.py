@@ -154,6 +154,9 @@ def test_a_model_with_state_is_named_and_runs_as_a_stream() -> None:
         np.testing.assert_array_equal(model.raw_predict([rows])[0], first)
         with pytest.raises(ModelContractError, match="no classifier"):
             model.predict(rows)
+        with pytest.raises(ModelContractError, match="keeps state between runs"):
+            model.replica()
+        assert len(model.weights()) == 10
 
 
 # ---------------------------------------------------------------- files that hurt
