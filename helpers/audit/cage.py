@@ -33,6 +33,7 @@ from helpers.sandbox.launch import REFUSED
 from helpers.sandbox.limits import GB, MB
 from helpers.sandbox.process import MEMORY_ENDING
 
+NAMES = {"litert": "LiteRT", "tflite": "TensorFlow", "onnxruntime": "ONNX Runtime"}
 MAX_HEADER = 8 * MB  # of one answer
 MAX_ANSWER = 256 * MB
 # What TensorFlow and ONNX Runtime reserve of addresses and never use.
@@ -167,7 +168,7 @@ class Cage:
         except SandboxError:
             raise self._ended(do, deadline) from None
         except wire.WireError as error:
-            self.close()
+            self._end()
             raise ModelRefusedError(
                 f"During {do!r} the process that runs the file answered {claims.text(str(error))}; "
                 "it was ended. A runtime does not do that by itself: treat the file as hostile."
@@ -176,11 +177,16 @@ class Cage:
             said = claims.text(header["error"], 500)
             if said.startswith("MemoryError"):
                 raise self._memory(do)
-            raise ModelRefusedError(f"{self.runtime} refuses {do!r}: {said}")
+            if said.startswith("EdgeError: "):  # our own reader's words
+                raise ModelRefusedError(f"Refused: {said.removeprefix('EdgeError: ')}")
+            raise ModelRefusedError(f"{NAMES[self.runtime]} refuses to {do} it: {said}")
         return header, answers, content
 
     def close(self) -> None:
         """End the worker; closing twice is fine."""
+        self._end()
+
+    def _end(self) -> None:
         if self.is_open:
             self.is_open = False
             self._box.close()
@@ -188,20 +194,20 @@ class Cage:
     def _ended(self, do: str, deadline: float) -> AuditError | SandboxError:
         """Say why the worker is gone, and let go of it."""
         how, status = self._box.describe_end(), self._box.exit_status
-        self.close()
+        self._end()
         said = claims.text(self._box.errors.strip().rpartition("\n")[2])
         if status == REFUSED and not self._box.ending:
             return SandboxError(f"The sandbox cannot be put up: {said}")
         if how.startswith(MEMORY_ENDING) or "bad_alloc" in said:
             return self._memory(do)
-        if self._box.ending and time.monotonic() >= deadline:
+        if self._box.ending and (time.monotonic() >= deadline or how.startswith("it ran for")):
             return ModelTimeoutError(
                 f"There was no answer to {do!r} within {self._budget.seconds:g} s; the process was "
                 "ended. A larger budget of seconds gives it longer; the file may be hostile."
             )
         return ModelCrashError(
-            f"During {do!r} the file ended {self.runtime}: {how}. This process is unharmed. Do "
-            f"not run the file elsewhere.{f' Its last words: {said}' if said else ''}"
+            f"During {do!r} the file ended {NAMES[self.runtime]}: {how}. This process is unharmed. "
+            f"Do not run the file elsewhere.{f' Its last words: {said}' if said else ''}"
         )
 
     def _memory(self, do: str) -> ModelMemoryError:

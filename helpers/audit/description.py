@@ -18,6 +18,7 @@ from helpers.edge.artefact import TensorContract
 from helpers.errors import EdgeError, ModelContractError
 
 MAX_PORTS = 64
+MAX_ELEMENTS = 2**25  # of one input or output
 _REAL = ("float16", "float32", "float64", "int8", "uint8", "int16", "uint16")
 
 
@@ -234,6 +235,8 @@ def _port(claim: Any) -> Port:
     dtype = claims.text(said.get("dtype"), 40)
     scale = claims.number(said.get("scale"))
     zero = claims.whole(said.get("zero_point"), -(2**31), 2**31)
+    if prod(size or 1 for size in shape) > MAX_ELEMENTS:
+        raise claims.ClaimError(f"An input or output of more than {MAX_ELEMENTS:,} numbers.")
     if not 0 <= scale < 1e30:
         raise claims.ClaimError(f"A scale of {scale!r} was claimed.")
     return Port(claims.text(said.get("name")), shape, dtype, scale, zero)

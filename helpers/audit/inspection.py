@@ -136,7 +136,10 @@ def describe_onnx(data: bytes) -> dict[str, Any]:
     foreign = [f"{n.domain}::{n.op_type}" for n in nodes if n.domain not in _STANDARD_DOMAINS]
     types: Counter[str] = Counter()
     size = 0
-    for tensor in model.graph.initializer:
+    inside = [
+        a.t for n in nodes if n.op_type == "Constant" for a in n.attribute if a.name == "value"
+    ]
+    for tensor in (*model.graph.initializer, *inside):
         kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         types[kind.name] += prod(tensor.dims)
         size += prod(tensor.dims) * kind.itemsize
@@ -160,6 +163,39 @@ def _nodes(nodes: Iterable[Any]) -> Iterator[Any]:
         for attribute in node.attribute:
             for part in (attribute.g, *attribute.graphs):
                 yield from _nodes(part.node)
+
+
+def explain(said: str, description: dict[str, Any], data: bytes) -> str:
+    """Return what a runtime's refusal means, or nothing where it speaks for itself."""
+    if "unresolved custom op" in said:
+        names = ", ".join(description["custom_operators"][:10])
+        return f"the operations {names} are the maker's own: only the maker's program runs them"
+    if description["unreadable"]:
+        return f"{description['unreadable']} The runtime says: {said}"
+    sizes = _open_inputs(data) if data[4:8] == b"TFL3" else []
+    if sizes and "Select TensorFlow op" not in said:
+        return (
+            f"its input leaves sizes open ({sizes[0]}), and it does not run until they are fixed: "
+            f"export it with fixed sizes. The runtime says: {said}"
+        )
+    return ""
+
+
+def _open_inputs(data: bytes) -> list[str]:
+    """Return the shapes of inputs that leave more than the batch open."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    part = schema.Model.GetRootAs(data, 0).Subgraphs(0)
+    tensors = [part.Tensors(part.Inputs(index)) for index in range(part.InputsLength())]
+    shapes = [
+        [tensor.ShapeSignature(place) for place in range(tensor.ShapeSignatureLength())]
+        for tensor in tensors
+    ]
+    return [
+        " x ".join("?" if size < 0 else str(size) for size in shape)
+        for shape in shapes
+        if min(shape[1:], default=0) < 0
+    ]
 
 
 def find_code_in_keras(data: bytes) -> list[str]:

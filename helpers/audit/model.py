@@ -8,69 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.audit import claims, graphs
 from helpers.audit.cage import Budget, Cage, find_layers
-from helpers.audit.description import (
-    Description,
-    ModelContract,
-    Port,
-    Task,
-    find_task,
-    read_contract,
-    read_description,
-)
+from helpers.audit.description import Task, find_task
+from helpers.audit.files import Format, detect_format, read_whole
+from helpers.audit.rows import Rows
+from helpers.audit.session import Incident, Session
 from helpers.edge.reading import LayerWeights, read_weights
-from helpers.edge.tflite.graph import Graph
+from helpers.edge.tflite.graph import Graph, Tensor
 from helpers.errors import (
     AuditError,
     EdgeError,
     ModelContractError,
-    ModelCrashError,
-    ModelMemoryError,
     ModelRefusedError,
-    ModelTimeoutError,
 )
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Format = Literal["tflite", "onnx", "keras"]
-
 MAX_THREADS = 64
 MAX_RUNS = 1_000_000
 MAX_ROW_BYTES = 2**28  # of activations of one row in a replica
-BATCH_BYTES = 2**24  # of inputs that travel at a time, so that each answer comes in time
-_RESTARTS = 1
-_FAILURES = (ModelCrashError, ModelTimeoutError, ModelMemoryError)
-
-
-@dataclass(frozen=True)
-class Incident:
-    """Something the file did to the process that ran it: a finding in itself.
-
-    Attributes
-    ----------
-    kind
-        ``"crash"``, ``"time-out"`` or ``"memory"``.
-    during
-        What was being done.
-    detail
-        What happened, in a sentence.
-    """
-
-    kind: str
-    during: str
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -82,8 +48,8 @@ class PeakMemory:
     runtime_bytes
         Resident once the runtime is loaded, before the model.
     model_bytes
-        Most that loading the model and one run added to that, with the runtime's own code that
-        they were the first to use.
+        Most that loading the model and one run added to that, with the pages of the runtime's
+        code that they use.
     """
 
     runtime_bytes: int
@@ -148,53 +114,6 @@ def open_untrusted(
     return model
 
 
-def read_whole(path: str | os.PathLike[str], limit: int) -> bytes:
-    """Return the bytes of a regular file.
-
-    Raises
-    ------
-    ModelRefusedError
-        If it cannot be read, is no regular file, or is larger than allowed.
-    """
-    name = os.fspath(path)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would wait for ever
-        with os.fdopen(descriptor, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise ModelRefusedError(f"{name!r} is no regular file; an audit takes one file.")
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise ModelRefusedError(f"{name!r} cannot be read: {error.strerror}.") from error
-    if len(data) > limit:
-        raise ModelRefusedError(
-            f"{name!r} has {about.st_size:,} bytes; at most {limit:,} are read. A larger budget of "
-            "file_bytes takes it."
-        )
-    return data
-
-
-def detect_format(data: bytes, path: str | os.PathLike[str]) -> Format:
-    """Return the format of a file, from its first bytes where they tell.
-
-    Raises
-    ------
-    ModelRefusedError
-        If it is none that an audit reads.
-    """
-    suffix = Path(path).suffix.lower()
-    if data[4:8] == b"TFL3":
-        return "tflite"
-    if data[:8] == b"\x89HDF\r\n\x1a\n" or (data[:4] == b"PK\x03\x04" and suffix == ".keras"):
-        return "keras"
-    if suffix == ".onnx":
-        return "onnx"
-    raise ModelRefusedError(
-        f"{os.fspath(path)!r} begins with {data[:8]!r} and ends in {suffix!r}: an audit takes a "
-        ".tflite, .onnx, .keras or .h5 file. A bundle (.task, .zip) has to be unpacked first."
-    )
-
-
 class UntrustedModel:
     """A model file of any origin, open in a sandbox. Made by :func:`open_untrusted`.
 
@@ -212,8 +131,6 @@ class UntrustedModel:
         What is inside it.
     queries
         Rows that have been asked of it.
-    incidents
-        What it has done to the processes that ran it.
     float_model
         The other file of the same model, or None.
     """
@@ -223,49 +140,23 @@ class UntrustedModel:
     ) -> None:
         self.sha256, self.size_bytes = hashlib.sha256(data).hexdigest(), len(data)
         self.format, self.threads = format, threads
-        self.queries, self.incidents = 0, list[Incident]()
+        self.queries = 0
         self.float_model: UntrustedModel | None = None
-        self._start = start
-        self._restarts, self._graph = _RESTARTS, cast("Graph | None", None)
-        notes: list[str] = []
+        self._graph: Graph | None = None
+        notes: tuple[str, ...] = ()
         if format == "keras":
-            data, notes = self._convert(data)
-        self._data = data
-        self._runtime = "onnxruntime" if format == "onnx" else "litert"
-        self._cage: Cage | None = None
-        try:
-            self.contract, self.description = self._open(notes)
-        except ModelRefusedError as error:
-            # LiteRT lacks TensorFlow's own operations; TensorFlow's build has them.
-            if "Select TensorFlow op" not in str(error):
-                raise
-            self._runtime = "tflite"
-            self.contract, self.description = self._open(notes)
+            data, notes = _convert(data, start("tflite"))
+        self._session = _open_session(data, format, threads, start)
+        self._rows = Rows(self._session)
+        self.contract = self._session.contract
+        said = self._session.description
+        self.description = replace(said, notes=(*notes, *said.notes))
         self.task: Task = find_task(self.contract)
 
-    def _convert(self, data: bytes) -> tuple[bytes, list[str]]:
-        suffix = ".h5" if data[:4] == b"\x89HDF" else ".keras"
-        cage = self._start("tflite")
-        try:
-            header, _, converted = cage.ask("convert", blob=data, suffix=suffix)
-        finally:
-            cage.close()
-        if converted[4:8] != b"TFL3":
-            raise ModelRefusedError("Converting the Keras file gave no .tflite file.")
-        notes = [claims.text(note, 500) for note in claims.row(header.get("notes"), 20)]
-        return converted, [*notes, "Converted to a float .tflite for this audit."]
-
-    def _open(self, notes: Sequence[str] = ()) -> tuple[ModelContract, Description]:
-        cage = self._start(self._runtime)
-        try:
-            header, _, _ = cage.ask("open", blob=self._data, threads=self.threads)
-            contract = read_contract(header.get("contract"))
-            description = read_description(header.get("description"), self._runtime)
-        except BaseException:
-            cage.close()
-            raise
-        self._cage = cage
-        return contract, replace(description, notes=(*notes, *description.notes))
+    @property
+    def incidents(self) -> list[Incident]:
+        """What the file has done to the processes that ran it."""
+        return self._session.incidents
 
     # ------------------------------------------------------------------ asking
 
@@ -323,66 +214,13 @@ class UntrustedModel:
         ModelCrashError, ModelTimeoutError, ModelMemoryError
             If the file ends its process on these inputs.
         """
-        arrays = [
-            _fit(port, array) for port, array in zip(self._ports(inputs), inputs, strict=True)
-        ]
-        counts = {len(array) for array in arrays}
-        if len(counts) != 1 or not max(counts):
-            raise ModelContractError(
-                f"Inputs of {sorted(counts)} rows must agree, with at least 1."
-            )
-        total, rows = counts.pop(), self._batch
-        row_bytes = max(1, sum(array.nbytes for array in arrays) // total)
-        step = max(1, BATCH_BYTES // row_bytes // rows) * rows
-        parts = [
-            self._run([array[start : start + step] for array in arrays], rows)
-            for start in range(0, total, step)
-        ]
-        self.queries += total
-        if any(len({answer.shape[1:] for answer in side}) > 1 for side in zip(*parts, strict=True)):
-            raise ModelContractError("Answers to some rows have another shape than to others.")
-        return [np.concatenate(side) for side in zip(*parts, strict=True)]
-
-    def _ports(self, inputs: Sequence[Any]) -> tuple[Port, ...]:
-        wanted = self.contract.inputs
-        if len(inputs) != len(wanted):
-            raise ModelContractError(
-                f"The model takes {len(wanted)} inputs ({', '.join(map(str, wanted))}), not "
-                f"{len(inputs)}."
-            )
-        return wanted
-
-    @property
-    def _batch(self) -> int:
-        sizes = [port.shape[0] for port in self.contract.inputs if port.shape]
-        return next((size for size in sizes if size), 1)
-
-    def _run(self, arrays: list[NDArray[Any]], rows: int) -> list[NDArray[Any]]:
-        count = len(arrays[0])
-        missing = -count % rows
-        if missing:
-            arrays = [
-                np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]) for a in arrays
-            ]
-        _, answers, _ = self._ask("run", arrays)
-        if len(answers) != len(self.contract.outputs):
-            raise ModelContractError(
-                f"The model gave {len(answers)} outputs; its contract has "
-                f"{len(self.contract.outputs)}."
-            )
-        for port, answer in zip(self.contract.outputs, answers, strict=True):
-            sizes = zip(port.shape[1:], answer.shape[1:], strict=False)
-            fits = answer.ndim == len(port.shape) > 0 and all(s in (None, n) for s, n in sizes)
-            if answer.dtype.name != port.dtype or not fits:
-                raise ModelContractError(
-                    f"Output {port} came as {answer.dtype} of shape {answer.shape}."
-                )
-        # Outputs whose first size is no batch are kept as they are.
-        return [answer[:count] if len(answer) == count + missing else answer for answer in answers]
+        answers = self._rows.run(inputs)
+        self.queries += len(inputs[0])
+        return answers
 
     def reset(self) -> None:
         """Forget what earlier rows left behind in a model that keeps state."""
-        self._ask("reset")
+        self._session.ask("reset")
 
     def latency(
         self, runs: int = 100, threads: int | None = None, warm_up: int = 10
@@ -404,8 +242,8 @@ class UntrustedModel:
         for name, value, least in (("runs", runs, 1), ("warm_up", warm_up, 0)):
             if isinstance(value, bool) or not least <= value <= MAX_RUNS:
                 raise AuditError(f"{name}={value!r} must lie between {least} and {MAX_RUNS:,}.")
-        _, answers, _ = self._ask(
-            "time", self._zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
+        _, answers, _ = self._session.ask(
+            "time", self.zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
         )
         if len(answers) != 1 or answers[0].shape != (runs,) or answers[0].dtype != np.float64:
             raise ModelRefusedError("The process that runs the file did not answer with latencies.")
@@ -421,19 +259,19 @@ class UntrustedModel:
         PeakMemory
             What Linux counts as resident, so shared libraries are in it.
         """
-        cage = self._start(self._runtime)
-        try:
-            header, _, _ = cage.ask(
-                "peak-memory", self._zeros(), blob=self._data, threads=self.threads
-            )
-        except _FAILURES as error:
-            self._record("peak-memory", error)
-            raise
-        finally:
-            cage.close()
+        header, _, _ = self._session.ask_apart(
+            "peak-memory", self.zeros(), blob=self._session.data, threads=self.threads
+        )
         return PeakMemory(*(claims.whole(header.get(name)) for name in ("runtime", "model")))
 
-    def _zeros(self) -> list[NDArray[Any]]:
+    def zeros(self) -> list[NDArray[Any]]:
+        """Return the inputs of one run on zeros, as :meth:`raw_predict` takes them.
+
+        Raises
+        ------
+        ModelContractError
+            If an input leaves more sizes open than its batch.
+        """
         unknown = [port for port in self.contract.inputs if None in port.shape[1:]]
         if unknown:
             raise ModelContractError(f"Input {unknown[0]} has open sizes: there is no single run.")
@@ -457,7 +295,7 @@ class UntrustedModel:
                 )
             if self.description.unreadable:
                 raise ModelContractError(self.description.unreadable)
-            header, arrays, _ = self._ask("graph")
+            header, arrays, _ = self._session.ask("graph")
             try:
                 self._graph = graphs.decode(header, arrays)
             except EdgeError as error:
@@ -503,23 +341,25 @@ class UntrustedModel:
         if self.float_model is not None:
             return self.float_model.replica(rounding, logits=logits)
         graph = self.graph()
-        computed = sum(4 * t.size // max(1, *t.shape[:1]) for t in graph.tensors if t.data is None)
+        if graph.is_stateful or len(graph.inputs) != 1:
+            raise ModelContractError(
+                f"No replica: the model has {len(graph.inputs)} inputs and "
+                f"{'keeps' if graph.is_stateful else 'keeps no'} state between runs; a replica is "
+                "a function of one input."
+            )
+        computed = sum(_row_bytes(tensor) for tensor in graph.tensors if tensor.data is None)
         if computed > MAX_ROW_BYTES:
             raise ModelContractError(
                 f"A replica would take {computed:,} bytes a row; at most {MAX_ROW_BYTES:,} are "
                 "allowed."
             )
         header, arrays = graphs.encode(graph)
-        cage = self._start("tflite")
         try:
-            cage.ask("rehearse", arrays, graph=header, rounding=rounding, logits=logits)
+            self._session.ask_apart(
+                "rehearse", arrays, "tflite", graph=header, rounding=rounding, logits=logits
+            )
         except ModelRefusedError as error:
             raise ModelContractError(f"No replica: {error}") from error
-        except _FAILURES as error:
-            self._record("rehearse", error)
-            raise
-        finally:
-            cage.close()
         from helpers.edge.replica import build_replica
 
         try:
@@ -527,47 +367,9 @@ class UntrustedModel:
         except (EdgeError, ValueError, TypeError) as error:  # as in the rehearsal, if ever
             raise ModelContractError(f"No replica: {error}") from error
 
-    # ------------------------------------------------------------------ the process
-
-    def _ask(
-        self, do: str, arrays: Sequence[NDArray[Any]] = (), **details: Any
-    ) -> tuple[dict[str, Any], list[NDArray[Any]], bytes]:
-        """Ask the worker; after a crash ask a new one, once."""
-        if self._cage is None or not self._cage.is_open:
-            self._restart()
-        assert self._cage is not None
-        try:
-            return self._cage.ask(do, arrays, **details)
-        except _FAILURES as error:
-            self._record(do, error)
-            if not isinstance(error, ModelCrashError) or not self._restarts:
-                raise
-        return self._ask(do, arrays, **details)
-
-    def _restart(self) -> None:
-        if not self._restarts:
-            raise ModelCrashError(
-                f"The file has ended its process {len(self.incidents)} times; it is not run again."
-            )
-        self._restarts -= 1
-        contract, _ = self._open()
-        if contract != self.contract:
-            self.close()
-            raise ModelRefusedError("The file states another contract each time it is opened.")
-
-    def _record(self, during: str, error: AuditError) -> None:
-        kinds = {
-            ModelCrashError: "crash",
-            ModelTimeoutError: "time-out",
-            ModelMemoryError: "memory",
-        }
-        self.incidents.append(Incident(kinds[type(error)], during, str(error)))
-
     def close(self) -> None:
         """End the worker; closing twice is fine."""
-        self._restarts = 0
-        if self._cage is not None:
-            self._cage.close()
+        self._session.close()
         if self.float_model is not None:
             self.float_model.close()
 
@@ -578,17 +380,35 @@ class UntrustedModel:
         self.close()
 
 
-def _fit(port: Port, array: NDArray[Any]) -> NDArray[Any]:
-    given = np.ascontiguousarray(array)
-    if not port.shape:
-        raise ModelContractError(f"Input {port} has no batch: the audit asks models row by row.")
-    sizes = zip(port.shape[1:], given.shape[1:], strict=False)
-    fits = given.ndim == len(port.shape) and all(size in (None, got) for size, got in sizes)
-    if given.dtype.name != port.dtype or not fits:
-        raise ModelContractError(
-            f"Input {port} does not take {given.dtype} of shape {given.shape}."
-        )
-    return given
+def _convert(data: bytes, cage: Cage) -> tuple[bytes, tuple[str, ...]]:
+    """Return a Keras file as a ``.tflite``, and what an auditor should know about it."""
+    try:
+        suffix = ".h5" if data[:4] == b"\x89HDF" else ".keras"
+        header, _, converted = cage.ask("convert", blob=data, suffix=suffix)
+    finally:
+        cage.close()
+    if converted[4:8] != b"TFL3":
+        raise ModelRefusedError("Converting the Keras file gave no .tflite file.")
+    notes = [claims.text(note, 500) for note in claims.row(header.get("notes"), 20)]
+    return converted, (*notes, "Converted to a float .tflite for this audit.")
+
+
+def _open_session(
+    data: bytes, format: Format, threads: int, start: Callable[[str], Cage]
+) -> Session:
+    try:
+        return Session(data, "onnxruntime" if format == "onnx" else "litert", threads, start)
+    except ModelRefusedError as error:
+        # LiteRT lacks TensorFlow's own operations; TensorFlow's build has them.
+        if "Select TensorFlow op" not in str(error):
+            raise
+    return Session(data, "tflite", threads, start)
+
+
+def _row_bytes(tensor: Tensor) -> int:
+    """Bytes of one row of an activation in float32."""
+    rows = tensor.shape[0] if tensor.shape else 1
+    return 4 * tensor.size // max(1, rows)
 
 
 def _require_same_sizes(model: UntrustedModel, other: UntrustedModel) -> None:

@@ -55,7 +55,13 @@ class AuditServer(Server):
             description = inspection.describe_tflite(self._graph, blob, unreadable)
         else:
             description = inspection.describe_onnx(blob)
-        self._backend = load(self._runtime, blob, header["threads"])
+        try:
+            self._backend = load(self._runtime, blob, header["threads"])
+        except (RuntimeError, ValueError) as error:
+            meaning = inspection.explain(str(error), description, blob)
+            if not meaning:
+                raise
+            raise EdgeError(meaning) from error
         stateful = self._graph is not None and self._graph.is_stateful
         contract = inspection.describe_contract(self._backend, stateful)
         return wire.pack({"contract": contract, "description": description})

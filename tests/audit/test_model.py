@@ -11,7 +11,8 @@ import pytest
 
 from helpers.audit import cage
 from helpers.audit.cage import Budget
-from helpers.audit.model import UntrustedModel, detect_format, open_untrusted
+from helpers.audit.files import detect_format
+from helpers.audit.model import UntrustedModel, open_untrusted
 from helpers.edge.runtimes import open_model
 from helpers.errors import (
     AuditError,
@@ -38,8 +39,7 @@ def written(folder: Path, name: str, content: bytes) -> Path:
 
 def end_worker(model: UntrustedModel, number: int = signal.SIGSEGV) -> None:
     """End the process that runs the file as a bug in a runtime would."""
-    assert model._cage is not None
-    os.kill(descendants(model._cage._box._process.pid)[-1], number)
+    os.kill(descendants(model._session._cage._box._process.pid)[-1], number)
 
 
 @pytest.mark.parametrize("kind", ["float", "int8"])
@@ -121,6 +121,12 @@ def test_an_onnx_file_answers_rows_without_a_limit_but_has_no_replica(
             model.replica()
 
 
+def test_a_float_model_of_other_sizes_is_named(tmp_path: Path, onnx_file: Path) -> None:
+    other = written(tmp_path, "other.onnx", onnx_classifier(np.ones((5, CLASSES), np.float32)))
+    with pytest.raises(ModelContractError, match=r"float_model takes x \(\? x 5, float32\)"):
+        open_untrusted(onnx_file, float_model=other)
+
+
 def test_weights_in_another_file_are_refused_and_that_file_is_not_read(
     tmp_path: Path, weights: np.ndarray
 ) -> None:
@@ -141,20 +147,23 @@ def test_a_model_with_state_is_named_and_runs_as_a_stream() -> None:
     with open_untrusted(wake_word("hey_jarvis")) as model:
         assert model.contract.stateful
         assert "keeps state" in model.task.reason
-        port = model.contract.inputs[0]
-        rows = np.random.default_rng(0).integers(-128, 128, (20, *port.shape[1:]), np.int8)
+        sizes = model.contract.inputs[0].stated.shape[1:]
+        rows = np.random.default_rng(0).integers(-128, 128, (20, *sizes)).astype(np.int8)
         first = model.raw_predict([rows])[0]
         model.reset()
         np.testing.assert_array_equal(model.raw_predict([rows])[0], first)
         with pytest.raises(ModelContractError, match="no classifier"):
             model.predict(rows)
+        with pytest.raises(ModelContractError, match="keeps state between runs"):
+            model.replica()
+        assert len(model.weights()) == 10
 
 
 # ---------------------------------------------------------------- files that hurt
 
 
 def test_a_file_that_crashes_its_runtime_is_a_clear_refusal(tmp_path: Path) -> None:
-    with pytest.raises(ModelCrashError, match=r"'open' the file ended litert: .*SIGSEGV"):
+    with pytest.raises(ModelCrashError, match=r"'open' the file ended LiteRT: .*SIGSEGV"):
         open_untrusted(written(tmp_path, "m.tflite", crashing_file()))
 
 
@@ -176,7 +185,7 @@ def test_a_crash_is_a_finding_and_a_second_one_ends_the_audit(onnx_file: Path) -
 def test_a_file_that_never_answers_is_ended(tmp_path: Path) -> None:
     path = written(tmp_path, "m.onnx", onnx_looping(2**60))
     with open_untrusted(path, budget=Budget(seconds=20)) as model:
-        model._cage._budget = Budget(seconds=1)  # type: ignore[union-attr]
+        model._session._cage._budget = Budget(seconds=1)
         with pytest.raises(ModelTimeoutError, match="within 1 s"):
             model.predict(np.ones((1, CLASSES), np.float32))
         assert model.incidents[0].kind == "time-out"
@@ -197,8 +206,12 @@ def test_a_file_that_swells_is_ended(tmp_path: Path) -> None:
         ("m.tflite", b"", "begins with b''"),
         ("m.task", b"PK\x03\x04" + bytes(40), "has to be unpacked"),
         ("m.tflite", bytes(1000), "begins with"),
-        ("m.tflite", b"\x10\0\0\0TFL3" + bytes(100), "refuses 'open'"),
-        ("m.onnx", b"\x08\x01 no model", "refuses 'open'"),
+        (
+            "m.tflite",
+            b"\x10\0\0\0TFL3" + bytes(100),
+            r"Refused: The \.tflite file is damaged.*version",
+        ),
+        ("m.onnx", b"\x08\x01 no model", "ONNX Runtime refuses to open it: DecodeError"),
     ],
 )
 def test_a_file_of_another_kind_is_refused(
