@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from helpers._reading import escape_markdown
 from helpers.audit.compare import shown
 from helpers.audit.report import findings_of
 from helpers.audit.schema import clean
-from helpers.robustness.assessment_report import escape_markdown
 
 _NUMBERS = ("accuracy", "quantisation", "corruption", "attacks", "extraction", "membership",
             "ownership", "cost")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -104,6 +105,8 @@ def command() -> None:
 @click.pass_context
 def run(ctx: click.Context, /, model: Path, **options: Any) -> None:
     """Audit a model file."""
+    for name, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("TF_ENABLE_ONEDNN_OPTS", "0")):
+        os.environ.setdefault(name, value)  # TensorFlow's news would tear the progress bar
     from helpers.audit.allowance import parse_duration
     from helpers.audit.report import findings_of
     from helpers.audit.runner import run_audit

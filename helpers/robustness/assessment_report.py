@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from helpers._reading import escape_markdown
 from helpers.robustness.assessment import FileAssessment, Result
 from helpers.robustness.findings import RULE
 
@@ -195,8 +195,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [list(map(escape_markdown, header)), ["---"] * len(header)]
     lines += [list(map(escape_markdown, row)) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def escape_markdown(text: str) -> str:
-    """Return text for Markdown: no markup, no HTML, one line."""
-    return re.sub(r"([\\`*_{}\[\]<>|~#!$&])", r"\\\1", " ".join(text.split()))

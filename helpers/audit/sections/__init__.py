@@ -108,7 +108,7 @@ SECTIONS = (
     Section(
         "attacks", "Attacks on the deployed file", "How easily is it fooled?",
         "The accuracy left is an upper bound: a better attack may find more. For a file that you "
-        "trust, `edgesec assess` tries harder and checks whether gradients are masked.",
+        "trust, edgesec assess tries harder and checks whether gradients are masked.",
         attacks, 3.0,
     ),
 )  # fmt: skip
