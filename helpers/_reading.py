@@ -95,6 +95,11 @@ def shown(text: str) -> str:
     return repr(clean if len(clean) <= 60 else clean[:57] + "...")
 
 
+def escape_markdown(text: str) -> str:
+    """Return text for Markdown: no markup, no HTML, one line."""
+    return re.sub(r"([\\`*_{}\[\]<>|~#!$&])", r"\\\1", " ".join(text.split()))
+
+
 def acting_character(text: str) -> str:
     """Return the name of the first character that acts instead of being shown; none is empty.
 

@@ -47,3 +47,31 @@ class InterviewError(EdgesecError):
 
 class SandboxError(EdgesecError):
     """A sandbox cannot be put up here, or the program in it has ended or does not answer."""
+
+
+class AuditError(EdgesecError):
+    """The audit of a model file cannot give what was asked of it."""
+
+
+class ModelRefusedError(AuditError):
+    """A model file is damaged, of a kind that is not read here, or refused by its runtime."""
+
+
+class ModelCrashError(AuditError):
+    """A model file has ended the process that runs it; that process was made to be lost."""
+
+
+class ModelTimeoutError(AuditError):
+    """A model file keeps its runtime busy for longer than the budget allows."""
+
+
+class ModelMemoryError(AuditError):
+    """A model file takes more memory than the budget allows."""
+
+
+class ModelContractError(AuditError):
+    """A model takes or gives something that this part of the audit cannot work with."""
+
+
+class OutOfTimeError(AuditError):
+    """A part of an audit has used up the time it was given."""

@@ -13,6 +13,7 @@ from helpers.errors import EdgesecError
 
 # subcommand -> (module that defines it as `command`, one line of help)
 COMMANDS = {
+    "audit": ("helpers.cli.audit", "Audit a model file of your own in a sandbox; report."),
     "assess": ("helpers.cli.assess", "Attack a .tflite classifier; report what it withstands."),
     "labs": ("helpers.cli.labs", "List, generate, run and check the labs."),
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),

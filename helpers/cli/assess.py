@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from helpers.audit.spans import RANGES
 from helpers.errors import EdgeError, RobustnessError
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from helpers.edge.runtimes import Runner
     from helpers.robustness.target import Target
 
-RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
-LEAST_SCORE = 1e-6  # so that a score of zero has a logarithm
 _IMAGES, _LABELS = ("images", "x_test", "x"), ("labels", "y_test", "y")
 
 
@@ -208,13 +207,10 @@ def make_target(
 ) -> tuple[Target, str]:
     """Return a file as a target over images in [0, 1], and why it has no gradients, if so.
 
-    A softmax that ends the file is left out of the copy. Where it lies deeper, the logarithm of the
-    scores stands for the logits.
+    A softmax that ends the file is left out of the copy.
     """
-    import tensorflow as tf
-
     from helpers.edge.replica import build_replica
-    from helpers.robustness.losses import require_logits
+    from helpers.robustness.losses import logits_of_pictures
     from helpers.robustness.target import Target
 
     low, high = span
@@ -226,14 +222,7 @@ def make_target(
         replica = build_replica(artefact, logits=True)
     except EdgeError as error:
         return Target(ask, name=artefact.name), str(error)
-    image = tf.keras.Input(replica.input_shape[1:])
-    scores = replica(tf.keras.layers.Rescaling(high - low, low)(image))
-    model = tf.keras.Model(image, scores)
-    try:
-        require_logits(model(tf.constant(rows[:8])))
-    except RobustnessError:
-        model = tf.keras.Model(image, tf.math.log(tf.maximum(scores, LEAST_SCORE)))
-    return Target(ask, model, name=artefact.name), ""
+    return Target(ask, logits_of_pictures(replica, span, rows), name=artefact.name), ""
 
 
 def _show(found: Any, span: tuple[float, float]) -> None:

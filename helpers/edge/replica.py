@@ -25,7 +25,7 @@ TIE_MARGIN = 1e-4  # codes
 
 
 def build_replica(
-    source: Artefact | str | os.PathLike[str] | bytes,
+    source: Artefact | str | os.PathLike[str] | bytes | Graph,
     rounding: bool = True,
     *,
     logits: bool = False,
@@ -39,7 +39,7 @@ def build_replica(
     Parameters
     ----------
     source
-        The file, its bytes or an artefact.
+        The file, its bytes, an artefact, or a graph read before.
     rounding
         Whether activations that the file keeps as integers are rounded and clipped to them. The
         gradient passes a rounding unchanged and a clipping only inside its range (a
@@ -62,7 +62,10 @@ def build_replica(
     """
     import tensorflow as tf
 
-    graph = source.graph() if isinstance(source, Artefact) else read_graph(source)
+    if isinstance(source, Graph):
+        graph = source
+    else:
+        graph = source.graph() if isinstance(source, Artefact) else read_graph(source)
     _require_supported(graph)
     layer = _make_layer(graph, rounding, _before_softmax(graph) if logits else graph.outputs)
     shape = graph.tensors[graph.inputs[0]].shape
@@ -137,6 +140,7 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
             ]
             results = OPERATIONS[operation.kind](Call(operation, given, graph))
             for index, result in zip(operation.outputs, results, strict=True):
+                _require_stated_sizes(operation, result.shape, graph.tensors[index])
                 values[index] = self._round(result, graph.tensors[index])
 
         def _input(
@@ -166,6 +170,16 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
             return clipped + tf.stop_gradient((rounded - zero) * scale - clipped)
 
     return GraphLayer()
+
+
+def _require_stated_sizes(operation: Operation, shape: tf.TensorShape, tensor: Tensor) -> None:
+    """Refuse a file that computes other sizes than it states: nobody has bounded those."""
+    stated = tensor.shape[1:]
+    if not shape.is_compatible_with([None, *stated] if tensor.shape else []):
+        raise EdgeError(
+            f"Operation {operation.index} ({operation.kind}) gives {shape}; the file states "
+            f"{tensor.shape}."
+        )
 
 
 def _in_keras_layout(graph: Graph) -> list[LayerWeights]:

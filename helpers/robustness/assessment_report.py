@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from helpers._reading import escape_markdown
 from helpers.robustness.assessment import FileAssessment, Result
 from helpers.robustness.findings import RULE
 
@@ -132,7 +132,7 @@ def _attack(found: FileAssessment, result: Result) -> dict[str, Any]:
 
 def _blocks(found: FileAssessment) -> Iterator[str]:
     subject, plan = found.subject, found.plan
-    yield f"# Robustness of {_plain(subject.name)}"
+    yield f"# Robustness of {escape_markdown(subject.name)}"
     yield _table(
         ["Assessed", "Value"],
         [
@@ -149,7 +149,7 @@ def _blocks(found: FileAssessment) -> Iterator[str]:
     yield "## Findings"
     rows = [[one.severity, one.title, one.evidence, one.advice] for one in found.findings]
     yield _table(["Severity", "Finding", "Evidence", "What to do"], rows)
-    yield _plain(RULE)
+    yield escape_markdown(RULE)
     yield "## Attacks"
     yield _table(
         ["Attack", "Needs", "Robust accuracy (95% interval)", "Questions, median"],
@@ -159,12 +159,12 @@ def _blocks(found: FileAssessment) -> Iterator[str]:
         ],
     )
     if found.without_gradients:
-        yield _plain(f"No attack by gradients: {found.without_gradients}")
+        yield escape_markdown(f"No attack by gradients: {found.without_gradients}")
     yield "## Can the number be trusted?"
     yield from _checklist(found)
     yield "## Method"
-    yield _plain(METHOD)
-    yield _plain(
+    yield escape_markdown(METHOD)
+    yield escape_markdown(
         f"{plan.steps} steps, {plan.restarts} restarts, {plan.queries} questions an image, "
         f"seed {plan.seed}."
     )
@@ -176,7 +176,7 @@ def _checklist(found: FileAssessment) -> Iterator[str]:
         return
     examined = min(found.plan.examined, len(found.correct))
     said = "nothing speaks" if found.masking.trustworthy else "something speaks"
-    yield _plain(f"On the first {examined} images, {said} against the white-box number.")
+    yield escape_markdown(f"On the first {examined} images, {said} against the white-box number.")
     yield _table(
         ["", "Sign of masked gradients", "Measured", "Then"],
         [
@@ -192,11 +192,6 @@ def _share(found: FileAssessment, mask: Any) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [list(map(_plain, header)), ["---"] * len(header)]
-    lines += [list(map(_plain, row)) for row in rows]
+    lines = [list(map(escape_markdown, header)), ["---"] * len(header)]
+    lines += [list(map(escape_markdown, row)) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Escape text for Markdown: no markup, no HTML, one line."""
-    return re.sub(r"([\\`*_{}\[\]<>|~#!$&])", r"\\\1", " ".join(text.split()))

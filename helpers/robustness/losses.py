@@ -7,9 +7,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from helpers.errors import RobustnessError
 
+LEAST_SCORE = 1e-6  # so that a score of zero has a logarithm
+_PROBED = 8
 LossName = Literal["cross_entropy", "margin", "dlr"]
 # Logits (n, classes), labels (n,) -> how wrong each row is, (n,).
 Loss = Callable[[Any, Any], Any]
@@ -104,6 +107,37 @@ def logits_of(model: tf.keras.Model) -> tf.keras.Model:
             "Dense, Activation or Softmax layer."
         )
     return tf.keras.Model(model.inputs, outputs, name=f"{model.name}_logits")
+
+
+def logits_of_pictures(
+    model: tf.keras.Model, span: tuple[float, float], pictures: ArrayLike
+) -> tf.keras.Model:
+    """Return a model over pictures in [0, 1] that gives logits, with the gradients of another.
+
+    Parameters
+    ----------
+    model
+        Takes numbers in ``span``; gives logits, or probabilities, whose logarithm then stands for
+        the logits.
+    span
+        What the model takes black and white as.
+    pictures
+        A few, ``(n, height, width, channels)`` in [0, 1], by which the two are told apart.
+
+    Returns
+    -------
+    tf.keras.Model
+        Weights are shared with ``model``.
+    """
+    low, high = span
+    picture = tf.keras.Input(model.input_shape[1:])
+    scores = model(tf.keras.layers.Rescaling(high - low, low)(picture))
+    made = tf.keras.Model(picture, scores)
+    try:
+        require_logits(made(tf.constant(np.asarray(pictures, np.float32)[:_PROBED])))
+    except RobustnessError:
+        made = tf.keras.Model(picture, tf.math.log(tf.maximum(scores, LEAST_SCORE)))
+    return made
 
 
 def require_logits(outputs: Any) -> None:

@@ -26,6 +26,7 @@ FOLDER = "/home/sandbox"  # the private folder, as the program sees it
 _LAUNCHER = "helpers.sandbox.launch"
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL = 0.1  # seconds between two looks at memory and clock
+MEMORY_ENDING = "its processes used more than"
 _KEPT = 16_384  # last bytes of standard error that are kept
 # The system's own libraries and programs; what is not there is left out.
 _SYSTEM = (
@@ -127,8 +128,18 @@ class Sandbox:
         SandboxError
             If it has ended or does not read.
         """
+        self.write(line + b"\n", seconds)
+
+    def write(self, content: bytes, seconds: float) -> None:
+        """Write bytes as they are; the program has so long to take them.
+
+        Raises
+        ------
+        SandboxError
+            If it has ended or does not read.
+        """
         assert self._process.stdin is not None
-        pipe, rest = self._process.stdin.fileno(), memoryview(line + b"\n")
+        pipe, rest = self._process.stdin.fileno(), memoryview(content)
         deadline = time.monotonic() + seconds
         while rest:
             self._wait([], [pipe], deadline)
@@ -138,6 +149,21 @@ class Sandbox:
                 except BrokenPipeError:
                     raise SandboxError(self.describe_end()) from None
 
+    def read(self, count: int, seconds: float) -> bytes:
+        """Return exactly so many bytes of what it writes.
+
+        Raises
+        ------
+        SandboxError
+            If it ends, or does not write that many in time.
+        """
+        deadline = time.monotonic() + seconds
+        while len(self._pending) < count:
+            self._fill(deadline)
+        content = bytes(memoryview(self._pending)[:count])
+        del self._pending[:count]
+        return content
+
     def receive(self, seconds: float, max_bytes: int) -> bytes:
         """Return the next line it writes, without the newline.
 
@@ -146,9 +172,7 @@ class Sandbox:
         SandboxError
             If it ends, writes no line in time, or writes one that is too long.
         """
-        assert self._process.stdout is not None
-        pipe, deadline = self._process.stdout.fileno(), time.monotonic() + seconds
-        searched = 0
+        deadline, searched = time.monotonic() + seconds, 0
         while True:
             end = self._pending.find(b"\n", searched)
             if 0 <= end <= max_bytes:
@@ -159,12 +183,18 @@ class Sandbox:
             if end > max_bytes or searched > max_bytes:
                 self.end("it wrote more than one message may hold")
                 raise SandboxError(self.describe_end())
-            self._wait([pipe], [], deadline)
-            with contextlib.suppress(BlockingIOError):
-                chunk = os.read(pipe, 1 << 18)
-                if not chunk:
-                    raise SandboxError(self.describe_end())
-                self._pending += chunk
+            self._fill(deadline)
+
+    def _fill(self, deadline: float) -> None:
+        """Wait for the program to write something, and keep it."""
+        assert self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        self._wait([pipe], [], deadline)
+        with contextlib.suppress(BlockingIOError):
+            chunk = os.read(pipe, 1 << 18)
+            if not chunk:
+                raise SandboxError(self.describe_end())
+            self._pending += chunk
 
     def _wait(self, readers: list[int], writers: list[int], deadline: float) -> None:
         rest = deadline - time.monotonic()
@@ -270,7 +300,7 @@ class Sandbox:
             return f"its processes held more than {self.limits.group_files:,} files open"
         used = sum(map(_memory, inside))
         if used > self.limits.group_memory:
-            return f"its processes used more than {self.limits.group_memory / 2**20:,.0f} MB"
+            return f"{MEMORY_ENDING} {self.limits.group_memory / 2**20:,.0f} MB"
         return ""
 
 

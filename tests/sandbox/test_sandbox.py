@@ -72,6 +72,17 @@ def test_each_layer_holds_files_by_itself() -> None:
         assert "No such file" in end.errors or "Permission denied" in end.errors
 
 
+def test_bytes_travel_as_they_are_and_are_waited_for_only_so_long() -> None:
+    content = bytes(range(256)) * 1000
+    code = python("import os\nwhile part := os.read(0, 999): os.write(1, part)")
+    with Sandbox(code, limits=SMALL) as box:
+        box.write(content[:2000], 10)
+        assert box.read(500, 10) == content[:500]
+        assert box.read(1000, 10) == content[500:1500]
+        with pytest.raises(SandboxError, match="did not answer in time"):
+            box.read(10_000, 0.5)
+
+
 def test_this_machine_has_every_layer() -> None:
     layers, problems = available()
     assert problems == {}

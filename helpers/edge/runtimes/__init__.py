@@ -40,7 +40,8 @@ def open_model(
     A ``.tflite`` file is first read in Python, and refused if an offset, a size or an index in it
     is impossible: TensorFlow Lite itself would crash on many of those. What passes is opened in a
     worker process, so a crash, a hang or a flood of memory ends the worker and becomes an error
-    here. The worker is no cage against code that a hostile file might manage to run.
+    here. The worker is no cage against code that a hostile file might manage to run: for a file
+    from somebody you do not trust there is :mod:`helpers.audit.model`, which opens it in a sandbox.
 
     Parameters
     ----------

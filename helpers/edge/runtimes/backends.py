@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from helpers.edge.artefact import Contract, TensorContract
 
 CONTRACT_KEY = "edgesec.contract"
+OpenShape = tuple[int | None, ...]
 
 
 class Backend(Protocol):
@@ -43,6 +44,9 @@ class Backend(Protocol):
 
     def reset(self) -> None:
         """Forget what earlier runs left behind."""
+
+    def open_shapes(self) -> tuple[list[OpenShape], list[OpenShape]]:
+        """Return the shapes of the inputs and of the outputs; None is a size left open."""
 
 
 def load(runtime: str, data: bytes, threads: int) -> Backend:
@@ -136,6 +140,14 @@ class _TFLite:
     def take(self) -> list[NDArray[Any]]:
         return [self._engine.get_tensor(index) for index in self._outputs]
 
+    def open_shapes(self) -> tuple[list[OpenShape], list[OpenShape]]:
+        def sizes(item: dict[str, Any]) -> OpenShape:
+            stated = item["shape_signature"] if len(item["shape_signature"]) else item["shape"]
+            return tuple(int(size) if size >= 0 else None for size in stated)
+
+        details = self._engine.get_input_details(), self._engine.get_output_details()
+        return list(map(sizes, details[0])), list(map(sizes, details[1]))
+
 
 def _tflite_contract(item: dict[str, Any]) -> TensorContract:
     scale, zero = item["quantization"]
@@ -177,6 +189,15 @@ class _OnnxRuntime:
 
     def take(self) -> list[NDArray[Any]]:
         return self._answer
+
+    def open_shapes(self) -> tuple[list[OpenShape], list[OpenShape]]:
+        def sizes(item: Any) -> OpenShape:
+            return tuple(
+                size if isinstance(size, int) and size >= 0 else None for size in item.shape
+            )
+
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        return list(map(sizes, inputs)), list(map(sizes, outputs))
 
     def reset(self) -> None:
         """Nothing to forget: a session keeps no state."""

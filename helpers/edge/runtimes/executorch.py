@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.edge.artefact import Contract, TensorContract
+from helpers.edge.runtimes.backends import OpenShape
 
 # From how a .tflite stores a kernel to how PyTorch does: (out, in, h, w).
 KERNEL_AXES = {"CONV_2D": (0, 3, 1, 2), "DEPTHWISE_CONV_2D": (3, 0, 1, 2)}
@@ -59,6 +60,11 @@ class Program:
     def take(self) -> list[NDArray[Any]]:
         """Return the outputs of the last run."""
         return [answer.numpy().copy() for answer in self._answers]
+
+    def open_shapes(self) -> tuple[list[OpenShape], list[OpenShape]]:
+        """Return the shapes of the inputs and of the outputs: a program leaves none open."""
+        sides = self.contract.inputs, self.contract.outputs
+        return [item.shape for item in sides[0]], [item.shape for item in sides[1]]
 
     def reset(self) -> None:
         """Load the method anew."""

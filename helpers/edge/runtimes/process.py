@@ -2,7 +2,9 @@
 
 TensorFlow Lite, LiteRT and ONNX Runtime are native code: a file that reaches a bug in them can
 crash, hang or eat the memory of the process it is opened in. So files are opened in a process of
-their own, with a time limit on every answer and a limit on memory.
+their own, with a time limit on every answer and a limit on memory. It is an ordinary process, so
+that it works on every system and in an environment of its own, as ExecuTorch needs. The same
+program runs in the sandbox of grading for files of strangers (:mod:`helpers.audit.cage`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 MAX_HEADER = 16 * 2**20
 MAX_PAYLOAD = 2**31
+MAX_RANK = 32  # NumPy's own; the product of a million sizes would take hours
 _WHOLE = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 DTYPES = frozenset(("bool", *_WHOLE, "float16", "float32", "float64"))
 _PREFIX = struct.Struct("<IQ")
@@ -45,13 +46,17 @@ def pack(header: dict[str, Any], arrays: Sequence[NDArray[Any]] = (), blob: byte
     return _PREFIX.pack(len(text), len(body)) + text + body
 
 
-def unpack(read: Callable[[int], bytes]) -> tuple[dict[str, Any], list[NDArray[Any]], bytes]:
+def unpack(
+    read: Callable[[int], bytes], max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD
+) -> tuple[dict[str, Any], list[NDArray[Any]], bytes]:
     """Read one message.
 
     Parameters
     ----------
     read
         Returns exactly so many bytes, or raises.
+    max_header, max_payload
+        Bytes that the header, and the arrays and blob together, may have.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def unpack(read: Callable[[int], bytes]) -> tuple[dict[str, Any], list[NDArray[A
         If the message is malformed or larger than allowed.
     """
     text_size, body_size = _PREFIX.unpack(read(_PREFIX.size))
-    if text_size > MAX_HEADER or body_size > MAX_PAYLOAD:
+    if text_size > max_header or body_size > max_payload:
         raise WireError(f"a message of {text_size:,} + {body_size:,} bytes is too large")
     try:
         header = json.loads(read(text_size))
@@ -72,7 +77,10 @@ def unpack(read: Callable[[int], bytes]) -> tuple[dict[str, Any], list[NDArray[A
             (str(kind), tuple(int(size) for size in sizes)) for kind, *sizes in header.pop("arrays")
         ]
         blob_size = int(header.pop("blob"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    # Lists within lists exhaust the stack, and an infinite size is no whole number.
+    except (
+        ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError
+    ) as error:  # fmt: skip
         raise WireError(f"a message without a proper header ({error!r})") from error
     return header, *_split(read(body_size), arrays, blob_size)
 
@@ -82,8 +90,9 @@ def _split(
 ) -> tuple[list[NDArray[Any]], bytes]:
     sizes = []
     for dtype, shape in described:
-        if dtype not in DTYPES or min(shape, default=0) < 0:
-            raise WireError(f"an array of type {dtype!r} and shape {shape}")
+        sane = len(shape) <= MAX_RANK and all(0 <= size <= MAX_PAYLOAD for size in shape)
+        if dtype not in DTYPES or not sane:
+            raise WireError(f"an array of type {dtype[:40]!r} and shape {shape[:MAX_RANK]}")
         sizes.append(math.prod(shape) * np.dtype(dtype).itemsize)
     if sum(sizes) + blob_size != len(body) or blob_size < 0:
         raise WireError("a message whose arrays do not have the announced size")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import resource
 import socket
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 import numpy as np
 
@@ -32,8 +33,8 @@ def main() -> None:
     """Serve the socket named on the command line until the other side closes it."""
     runtime, descriptor, memory_limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     _limit(memory_limit)
-    with socket.socket(fileno=descriptor) as connection:
-        _Server(runtime, connection).serve()
+    with socket.socket(fileno=descriptor) as connection, connection.makefile("rb") as incoming:
+        Server(runtime, incoming, connection.sendall).serve()
 
 
 def _limit(memory_limit: int) -> None:
@@ -42,34 +43,45 @@ def _limit(memory_limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_limit, memory_limit))
 
 
-class _Server:
-    def __init__(self, runtime: str, connection: socket.socket) -> None:
-        self._runtime, self._connection = runtime, connection
+class Server:
+    """Answers messages about one model, one after the other.
+
+    Parameters
+    ----------
+    runtime
+        Runtime to load, such as ``"litert"``.
+    incoming
+        Where messages are read from.
+    write
+        What sends an answer.
+    """
+
+    def __init__(self, runtime: str, incoming: IO[bytes], write: Callable[[bytes], object]) -> None:
+        self._runtime, self._incoming, self._write = runtime, incoming, write
         self._backend: Backend | None = None
 
     def serve(self) -> None:
+        """Answer until the other side closes."""
         while True:
             try:
                 header, arrays, blob = wire.unpack(self._read)
             except EOFError:
                 return
             try:
-                answer = self._answer(header, arrays, blob)
+                answer = self.answer(header, arrays, blob)
             # Whatever a runtime raises on a bad file becomes an answer, not the worker's end.
             except Exception as error:
                 answer = wire.pack({"error": f"{type(error).__name__}: {error}"[:2000]})
-            self._connection.sendall(answer)
+            self._write(answer)
 
     def _read(self, count: int) -> bytes:
-        parts = bytearray()
-        while len(parts) < count:
-            part = self._connection.recv(min(count - len(parts), 2**20))
-            if not part:
-                raise EOFError
-            parts += part
-        return bytes(parts)
+        content = self._incoming.read(count)
+        if len(content) < count:
+            raise EOFError
+        return content
 
-    def _answer(self, header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
+    def answer(self, header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
+        """Do what a message asks, and return the answer to send."""
         do = header["do"]
         if do == "open":
             self._backend = None

@@ -249,6 +249,8 @@ class _Reader:
                 zeros = np.array(quantised.ZeroPointAsNumpy(), np.int64)
             axis = quantised.QuantizedDimension()
         raw = self._buffer(index, stored)
+        if raw is None and 0 in shape and BITS[dtype]:
+            raw = np.zeros(0, np.uint8)  # a constant without elements needs no buffer
         return Tensor(
             index, name, shape, dtype, scales, zeros, axis, bool(stored.IsVariable()),
             None if raw is None else _decode(raw, shape, dtype, f"Tensor {index} ({name!r})"),

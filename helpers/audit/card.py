@@ -1,0 +1,73 @@
+"""The part of a model card that an audit can fill in, as Markdown to paste.
+
+Its headings are those of Mitchell et al., *Model cards for model reporting*, FAT* 2019,
+doi:10.1145/3287560.3287596. What an audit cannot know (who made the model, what it is meant for,
+what it was trained on) is left to be written by whoever does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from helpers._reading import escape_markdown
+from helpers.audit.compare import shown
+from helpers.audit.report import findings_of
+from helpers.audit.schema import clean
+
+_NUMBERS = ("accuracy", "quantisation", "corruption", "attacks", "extraction", "membership",
+            "ownership", "cost")  # fmt: skip
+
+
+def to_card(audit: dict[str, Any]) -> str:
+    """Return the model card's section of an audit of the published form."""
+    return "\n\n".join(_blocks(audit)) + "\n"
+
+
+def _blocks(audit: dict[str, Any]) -> Iterator[str]:
+    model, data = audit["model"], audit["data"]
+    yield "## Model details"
+    yield (
+        f"- File: {_text(model['name'])}, {model['bytes']:,} bytes, SHA-256 `{model['sha256']}`\n"
+        f"- Form: {_text(model['format'])}; task by its contract: {_text(model['task'])}"
+    )
+    yield "## Evaluation data"
+    if data is None:
+        yield "None was supplied to the audit."
+    else:
+        yield (
+            f"{data['examples']:,} examples in {_text(data['name'])}, SHA-256 `{data['sha256']}`. "
+            "*Say here where they come from and whom they stand for.*"
+        )
+    yield "## Quantitative analyses"
+    yield (
+        f"Measured by `edgesec audit` on {_text(audit['made'][:10])}, seed "
+        f"{audit['settings']['seed']}; intervals are 95%."
+    )
+    lines = ["| Measure | Value | Rests on |", "| --- | --- | --- |"]
+    for section in audit["sections"]:
+        if section["name"] in _NUMBERS:
+            lines += [
+                f"| {_text(m['title'])} | {_text(shown(m))} | {m['trials'] or '-'} |"
+                for m in section["measures"]
+            ]
+    yield "\n".join(lines)
+    yield "## Caveats and recommendations"
+    found = [
+        f"- **{finding['severity']}** {_text(finding['title'])}: {_text(finding['evidence'])}. "
+        f"{_text(finding['advice'])}"
+        for _, finding in findings_of(audit)
+    ]
+    yield "\n".join(found) or "The audit has no findings."
+    undone = [
+        f"- {_text(section['title'])}: {_text(reason)}"
+        for section in audit["sections"]
+        for reason in section["not_done"]
+    ]
+    if undone:
+        yield "Not done in this audit:"
+        yield "\n".join(undone)
+
+
+def _text(value: str) -> str:
+    return escape_markdown(clean(value))

@@ -1,0 +1,85 @@
+"""The published form of an audit: ``audit.schema.json``, and reading what claims to have it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from helpers._reading import acting_character
+from helpers.errors import AuditError
+
+SCHEMA = "edgesec-audit/1"
+MOST_BYTES = 16 * 2**20
+
+
+@functools.cache
+def schema_text() -> str:
+    """Return the JSON schema as it is published."""
+    return files("helpers.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")
+
+
+def check(report: Any, source: str = "the audit") -> dict[str, Any]:
+    """Return a report that has the published form.
+
+    Parameters
+    ----------
+    report
+        Decoded JSON.
+    source
+        What to call it in an error.
+
+    Raises
+    ------
+    AuditError
+        If it has another form; with the place.
+    """
+    import jsonschema
+
+    found = report.get("schema") if isinstance(report, dict) else None
+    if found != SCHEMA:
+        raise AuditError(
+            f"{source} has the schema {str(found)[:80]!r}; this edgesec reads {SCHEMA}."
+        )
+    errors = jsonschema.Draft202012Validator(json.loads(schema_text())).iter_errors(report)
+    worst = jsonschema.exceptions.best_match(errors)
+    if worst is not None:
+        raise AuditError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
+    assert isinstance(report, dict)
+    return report
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read an audit's JSON file.
+
+    Raises
+    ------
+    AuditError
+        If it cannot be read, is too large, is no JSON, or has another form.
+    """
+
+    def refuse(constant: str) -> float:
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise AuditError(f"{path} is larger than {MOST_BYTES >> 20} MiB: it is no audit.")
+        return check(json.loads(content, parse_constant=refuse), path.name)
+    except OSError as error:
+        raise AuditError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise AuditError(f"{path} is not JSON: {error}.") from error
+
+
+def dump(report: dict[str, Any]) -> str:
+    """Return a report as JSON text in ASCII, after checking its form."""
+    return json.dumps(check(report), indent=1, allow_nan=False) + "\n"
+
+
+def clean(text: str) -> str:
+    """Return a text whose acting characters are replaced, for terminals and pages."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if acting_character(c) else c for c in text)

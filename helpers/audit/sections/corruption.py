@@ -1,0 +1,128 @@
+"""What weather, optics and motion do to the answers; nobody has to attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.audit.allowance import Allowance, Ask
+from helpers.audit.bench import Bench
+from helpers.audit.results import Chart, Measure, Notes, Rated, Series, interval_text
+from helpers.errors import AuditError, OutOfTimeError
+from helpers.robustness.findings import RULE, severity_of
+from helpers.robustness.paired import compare_paired
+from helpers.robustness.perturbations import PERTURBATIONS, perturb_batch
+
+SEVERITIES = (3, 1, 5)  # in the order in which they are tried
+SHOWN = 4  # lines in the chart
+LEFT_OUT = ("printed_patch",)  # somebody put it there
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Pictures, their classes, and which the model gets right as they are."""
+
+    ask: Ask
+    pictures: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    right: np.ndarray
+    seed: int
+
+    def after(self, name: str, severity: int) -> np.ndarray:
+        """Return which pictures are right once spoilt, bool ``(n,)``."""
+        colour = np.repeat(self.pictures, 3 // self.pictures.shape[3], axis=3)
+        spoilt = perturb_batch(colour, name, severity, self.seed).images
+        if self.pictures.shape[3] == 1:
+            spoilt = spoilt.mean(axis=3, keepdims=True)
+        return self.ask(spoilt).argmax(axis=1) == self.truth
+
+
+def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
+    """Spoil pictures in each way of ``helpers.robustness.perturbations``, severity by severity."""
+    bench.require_pictures()
+    rows = bench.order[: bench.settings.images]
+    data = bench.require_data().examples
+    ask = bench.answering_pictures(allowance)
+    pictures, truth = bench.pictures(data.x[rows]), data.y[rows]
+    trial = _Trial(ask, pictures, truth, ask(pictures).argmax(axis=1) == truth, bench.settings.seed)
+    if not trial.right.any():
+        raise AuditError(f"none of {len(truth)} examples is right even when nothing is done to it")
+    names = [name for name in PERTURBATIONS if name not in LEFT_OUT]
+    after: dict[tuple[str, int], np.ndarray] = {}
+    longest = 0.0
+    try:
+        for severity in SEVERITIES:
+            for name in names:
+                allowance.require(longest, "one more corruption")
+                before = allowance.spent
+                after[name, severity] = trial.after(name, severity)
+                longest = max(longest, allowance.spent - before)
+    except OutOfTimeError as late:
+        missing = len(names) * len(SEVERITIES) - len(after)
+        notes.not_done.append(f"{missing} corruptions were not tried: {late}")
+    if not after:
+        return
+    _tables(notes, trial, after)
+    _charts(notes, trial, after)
+    _worst(notes, trial, {name: kept for (name, at), kept in after.items() if at == SEVERITIES[0]})
+
+
+def _tables(notes: Notes, trial: _Trial, after: dict[tuple[str, int], np.ndarray]) -> None:
+    count = len(trial.truth)
+    notes.share("clean", "Accuracy on these pictures as they are", int(trial.right.sum()), count,
+                "higher")  # fmt: skip
+    at_first = [kept.mean() for (_, at), kept in after.items() if at == SEVERITIES[0]]
+    notes.measures.append(Measure(
+        "mean", f"Mean accuracy over {len(at_first)} corruptions, severity {SEVERITIES[0]}",
+        float(np.mean(at_first)), unit="share", trials=count, better="higher",
+    ))  # fmt: skip
+    tried = sorted({at for _, at in after})
+    rows = []
+    for name in dict.fromkeys(name for name, _ in after):
+        cells = [after.get((name, at)) for at in tried]
+        shown = ["-" if kept is None else f"{kept.mean():.1%}" for kept in cells]
+        rows.append([PERTURBATIONS[name].title, PERTURBATIONS[name].constants, *shown])
+    columns = ["Corruption", "Constants of", *(f"Severity {at}" for at in tried)]
+    notes.table(f"Accuracy of {count} pictures", columns, rows)
+
+
+def _charts(notes: Notes, trial: _Trial, after: dict[tuple[str, int], np.ndarray]) -> None:
+    tried = sorted({at for _, at in after})
+    whole = [n for n in dict.fromkeys(n for n, _ in after) if all((n, at) in after for at in tried)]
+    worst = sorted(whole, key=lambda name: after[name, tried[-1]].mean())[:SHOWN]
+    if not worst:
+        return
+    start = float(trial.right.mean())
+    lines = [
+        Series(PERTURBATIONS[name].title, (0.0, *map(float, tried)),
+               (start, *(float(after[name, at].mean()) for at in tried)))
+        for name in worst
+    ]  # fmt: skip
+    title = f"The {len(lines)} worst corruptions"
+    notes.charts.append(Chart(title, "severity", "accuracy", tuple(lines)))
+
+
+def _worst(notes: Notes, trial: _Trial, after: dict[str, np.ndarray]) -> None:
+    if not after:
+        return
+    name = min(after, key=lambda name: float(after[name].mean()))
+    # The worst of several looks worse than it is: the interval is widened for all of them.
+    pair = compare_paired(trial.right, after[name], 1 - 0.05 / len(after))
+    low, high = sorted(-end for end in pair.interval)
+    title = PERTURBATIONS[name].title
+    loss = -pair.difference
+    notes.measures.append(Measure(
+        "worst_loss", f"Accuracy lost to {title}, severity {SEVERITIES[0]}, the worst",
+        loss, min(low, loss), max(high, loss), "share", pair.trials, better="lower",
+    ))  # fmt: skip
+    fell, right = int((trial.right & ~after[name]).sum()), int(trial.right.sum())
+    notes.findings.append(Rated(
+        "Weather, optics or motion make it wrong", severity_of(fell, right, "the file"),
+        f"worst is {title}: at severity {SEVERITIES[0]} of 5, {fell} of {right} right pictures "
+        f"become wrong; accuracy falls by {loss:.1%} ({interval_text(low, high)}, corrected for "
+        f"{len(after)} tries)",
+        "Train with it, warn the user where it occurs, or let the model decline to answer.",
+        f"{RULE} Nobody attacks here, so no step is added.",
+    ))  # fmt: skip

@@ -1,0 +1,129 @@
+"""Whether the answers tell who was in the training data."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from helpers.audit.allowance import Allowance
+from helpers.audit.bench import Bench
+from helpers.audit.data import Examples
+from helpers.audit.results import Chart, Measure, Notes, Rated, Series
+from helpers.errors import AuditError
+from helpers.privacy.membership.signals import scaled_confidence
+from helpers.privacy.membership.threshold import ThresholdAttack, threshold_attack
+from helpers.robustness.findings import Severity
+
+LEAST = 20  # of either kind
+LIMIT = 0.01  # of outsiders accused
+_CURVE_POINTS = 60
+_FOLDS = 5
+RULE = (
+    "Low if the 95% interval of the area reaches down to one half, which is guessing. Where it "
+    "lies above, medium; high if at least 5% of members are named while at most 1% of outsiders "
+    "are accused, at the lower end of the interval. If members and outsiders can be told apart "
+    "without the model, the number says nothing about the model: a doubt, medium."
+)
+
+
+def membership(bench: Bench, allowance: Allowance, notes: Notes) -> None:
+    """Accuse whom the model is surest about, and count how often that is right."""
+    data = bench.require_data()
+    if data.members is None or data.nonmembers is None:
+        raise AuditError(
+            "no members and non-members were supplied: put members_x, members_y, nonmembers_x and "
+            "nonmembers_y into the .npz"
+        )
+    least = min(len(data.members), len(data.nonmembers))
+    if least < LEAST:
+        raise AuditError(f"{least} members or non-members are too few: give {LEAST} of each")
+    sure = [_confidence(bench, allowance, part) for part in (data.members, data.nonmembers)]
+    attack = threshold_attack(*sure)
+    low, high = attack.auc_bounds()
+    notes.measures.append(Measure(
+        "auc", "Area under the curve of the best accuser by confidence", attack.auc, low, high,
+        "share", attack.members + attack.others, better="lower",
+    ))  # fmt: skip
+    named = _named(notes, attack)
+    notes.charts.append(_chart(attack))
+    apart = _blind(bench, data.members, data.nonmembers)
+    notes.measures.append(Measure(
+        "blind_auc", "The same area from the inputs alone, without the model", apart.auc,
+        *apart.auc_bounds(), "share", apart.members + apart.others,
+    ))  # fmt: skip
+    _finding(notes, attack, named, apart)
+
+
+def _confidence(bench: Bench, allowance: Allowance, part: Examples) -> NDArray[np.float64]:
+    probabilities = bench.form.probabilities(bench.answering(allowance)(part.x))
+    return scaled_confidence(np.clip(probabilities, 0, 1), part.y, "probabilities")
+
+
+def _named(notes: Notes, attack: ThresholdAttack) -> float:
+    """Note how many members are named with few false accusations; return the lower end."""
+    if attack.others * LIMIT < 1:
+        notes.not_done.append(
+            f"Members named while at most {LIMIT:.0%} of outsiders are accused: that takes "
+            f"{round(1 / LIMIT)} non-members, there are {attack.others}."
+        )
+        return 0.0
+    found = attack.operating_point(LIMIT).true_positive_rate
+    notes.measures.append(Measure(
+        "named", f"Members named while at most {LIMIT:.0%} of outsiders are accused",
+        found.value, found.low, found.high, "share", attack.members, better="lower",
+    ))  # fmt: skip
+    return found.low
+
+
+def _blind(bench: Bench, members: Examples, others: Examples) -> ThresholdAttack:
+    """Tell members from others by the inputs alone: what a difference of the samples gives.
+
+    A logistic regression on the principal components, scored out of fold. Das, Zhang and Tramèr,
+    *Blind baselines beat membership inference attacks for foundation models*, arXiv:2406.16201.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = np.concatenate([part.x.reshape(len(part), -1) for part in (members, others)])
+    inside = np.arange(len(rows)) < len(members)
+    parts = min(20, rows.shape[1], len(rows) // 2)
+    reader = make_pipeline(
+        PCA(parts, random_state=bench.settings.seed), StandardScaler(),
+        LogisticRegression(max_iter=500),
+    )  # fmt: skip
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=bench.settings.seed)
+    said = cross_val_predict(reader, rows, inside, cv=folds, method="decision_function")
+    return threshold_attack(said[inside], said[~inside])
+
+
+def _chart(attack: ThresholdAttack) -> Chart:
+    at = np.linspace(0, 1, _CURVE_POINTS)
+    found = np.interp(at, attack.false_positive_rate, attack.true_positive_rate)
+    return Chart(
+        "Members found against outsiders accused", "outsiders accused", "members found",
+        (Series("by confidence", tuple(map(float, at)), tuple(map(float, found))),
+         Series("guessing", (0.0, 1.0), (0.0, 1.0))),
+    )  # fmt: skip
+
+
+def _finding(notes: Notes, attack: ThresholdAttack, named: float, apart: ThresholdAttack) -> None:
+    low, high = attack.auc_bounds()
+    said = f"area {attack.auc:.3f} ({low:.3f} to {high:.3f})"
+    if apart.auc_bounds()[0] > 0.5:
+        notes.findings.append(Rated(
+            "Members and non-members differ without the model", "medium",
+            f"from the inputs alone the area is {apart.auc:.3f}, by the model's confidence {said}",
+            "Draw both from one source at random; until then the leak is not measured.", RULE,
+        ))  # fmt: skip
+    severity: Severity = "low"
+    if low > 0.5:
+        severity = "high" if named >= 0.05 else "medium"
+    notes.findings.append(Rated(
+        "The answers may tell who was in the training data", severity, said,
+        "Train with differential privacy or stop earlier, and give labels instead of scores."
+        if low > 0.5 else "Plan for stronger attacks: shadow models name more than this one.",
+        RULE,
+    ))  # fmt: skip

@@ -1,0 +1,36 @@
+"""Whether the file is the one that its maker signed."""
+
+from __future__ import annotations
+
+import hashlib
+
+from helpers.audit.allowance import Allowance
+from helpers.audit.bench import Bench
+from helpers.audit.results import Notes, Rated
+from helpers.edge.signing import verify
+from helpers.errors import AuditError, EdgeError
+
+RULE = "A file that does not verify is not the one that was signed, whatever it does: critical."
+
+
+def signature(bench: Bench, allowance: Allowance, notes: Notes) -> None:
+    """Check the file's signature against a key that the practitioner trusts."""
+    key = bench.settings.public_key
+    if key is None:
+        raise AuditError("no key was given to check a signature with: give --public-key")
+    allowance.require()
+    with bench.path.open("rb") as file:
+        now = hashlib.file_digest(file, "sha256").hexdigest()
+    if now != bench.model.sha256:
+        raise AuditError("the file has changed since the audit began, so no signature can speak "
+                         "for what was audited")  # fmt: skip
+    try:
+        verify(bench.path, key, bench.settings.signature)
+    except EdgeError as refused:
+        notes.table("Signature", ("Key", "Verdict"), [(key.name, "does not verify")])
+        notes.findings.append(Rated(
+            "The file does not verify", "critical", str(refused),
+            "Do not deploy it. Fetch it anew from its maker and ask what happened.", RULE,
+        ))  # fmt: skip
+        return
+    notes.table("Signature", ("Key", "Verdict"), [(key.name, "verifies")])

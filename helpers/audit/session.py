@@ -1,0 +1,143 @@
+"""One file and the process that runs it, started in the sandbox and again at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from helpers.audit.cage import Cage
+from helpers.audit.description import (
+    Description,
+    ModelContract,
+    read_contract,
+    read_description,
+)
+from helpers.errors import (
+    AuditError,
+    ModelCrashError,
+    ModelMemoryError,
+    ModelRefusedError,
+    ModelTimeoutError,
+)
+
+RESTARTS = 1
+FAILURES = (ModelCrashError, ModelTimeoutError, ModelMemoryError)
+Answer = tuple[dict[str, Any], list[NDArray[Any]], bytes]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Something the file did to the process that ran it: a finding in itself.
+
+    Attributes
+    ----------
+    kind
+        ``"crash"``, ``"time-out"`` or ``"memory"``.
+    during
+        What was being done.
+    detail
+        What happened, in a sentence.
+    """
+
+    kind: str
+    during: str
+    detail: str
+
+
+class Session:
+    """A model file in a process of its own.
+
+    Parameters
+    ----------
+    data
+        The file.
+    runtime
+        What runs it.
+    threads
+        Threads of one run.
+    start
+        Starts a cage with a runtime in it.
+
+    Attributes
+    ----------
+    contract, description
+        What the process said when it opened the file.
+    incidents
+        What the file has done to its processes.
+    """
+
+    def __init__(
+        self, data: bytes, runtime: str, threads: int, start: Callable[[str], Cage]
+    ) -> None:
+        self.data, self.runtime, self.threads, self._start = data, runtime, threads, start
+        self.incidents: list[Incident] = []
+        self._restarts, self._cage = RESTARTS, start(runtime)
+        try:
+            self.contract, self.description = self._open()
+        except BaseException:
+            self._cage.close()
+            raise
+
+    def _open(self) -> tuple[ModelContract, Description]:
+        header, _, _ = self._cage.ask("open", blob=self.data, threads=self.threads)
+        return (
+            read_contract(header.get("contract")),
+            read_description(header.get("description"), self.runtime),
+        )
+
+    def ask(self, do: str, arrays: Sequence[NDArray[Any]] = (), **details: Any) -> Answer:
+        """Ask the process; after a crash ask a new one, once.
+
+        Raises
+        ------
+        ModelCrashError, ModelTimeoutError, ModelMemoryError
+            If the file ends its process, which is noted among the incidents.
+        """
+        if not self._cage.is_open:
+            self._restart()
+        try:
+            return self._cage.ask(do, arrays, **details)
+        except FAILURES as error:
+            self._record(do, error)
+            # What a model with state was told before is lost with its process.
+            lost = not self._restarts or (do == "run" and self.contract.stateful)
+            if lost or not isinstance(error, ModelCrashError):
+                raise
+        return self.ask(do, arrays, **details)
+
+    def ask_apart(
+        self, do: str, arrays: Sequence[NDArray[Any]] = (), runtime: str = "", **details: Any
+    ) -> Answer:
+        """Ask a process that is started for this one question."""
+        cage = self._start(runtime or self.runtime)
+        try:
+            return cage.ask(do, arrays, **details)
+        except FAILURES as error:
+            self._record(do, error)
+            raise
+        finally:
+            cage.close()
+
+    def _restart(self) -> None:
+        if not self._restarts:
+            raise ModelCrashError(
+                f"The file has ended its process {len(self.incidents)} times; it is not run again."
+            )
+        self._restarts -= 1
+        self._cage = self._start(self.runtime)
+        contract, _ = self._open()
+        if contract != self.contract:
+            self.close()
+            raise ModelRefusedError("The file states another contract each time it is opened.")
+
+    def _record(self, during: str, error: AuditError) -> None:
+        kinds = dict(zip(FAILURES, ("crash", "time-out", "memory"), strict=True))
+        self.incidents.append(Incident(kinds[type(error)], during, str(error)))
+
+    def close(self) -> None:
+        """End the process for good; closing twice is fine."""
+        self._restarts = 0
+        self._cage.close()

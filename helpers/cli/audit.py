@@ -1,0 +1,302 @@
+"""``edgesec audit``: measure a model file of one's own, in a sandbox, and report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from helpers.errors import AuditError
+
+if TYPE_CHECKING:
+    from helpers.audit.bench import Bench
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OUT = click.Path(file_okay=False, path_type=Path)
+_SEVERITIES = ("low", "medium", "high", "critical")
+FOUND = 3  # exit code: something as bad as --fail-on, or worse than before
+NAMES = {
+    "json": "audit.json",
+    "html": "audit.html",
+    "card": "model-card.md",
+    "threats": "threats.json",
+}
+_EXAMPLES = """
+\b
+Examples:
+  edgesec audit model.tflite                       what it is, what it costs
+  edgesec audit model.tflite --data data.npz       accuracy, corruptions, extraction, attacks too
+  edgesec audit model.tflite --data data.npz --float model.keras --budget 20m --out audits/v2
+  edgesec audit model.tflite --data data.npz --fail-on high          for CI: exit code 3
+  edgesec audit compare audits/v1/audit.json audits/v2/audit.json
+  edgesec threats check smart-speaker --measured audits/v2/threats.json
+"""
+
+
+class _AuditGroup(click.Group):
+    """A group whose first command needs no name: ``audit model.tflite`` is ``audit run``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_usage(ctx.command_path, "MODEL [OPTIONS]")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        run.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+@click.group(
+    name="audit", cls=_AuditGroup, epilog=_EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+def command() -> None:
+    """Audit MODEL, a .tflite, .onnx, .keras or .h5 file, and write one report.
+
+    The file is opened, read and run in a sandbox, whoever made it. The data are an .npz of plain
+    arrays: x (n, ...) in the numbers that the model takes, or uint8 pictures, and y (n,) whole
+    numbers; members_x, members_y, nonmembers_x, nonmembers_y for membership leakage; triggers_x,
+    triggers_y or fingerprint_x, fingerprint_y for ownership. Written are audit.html, audit.json
+    (`edgesec audit schema` prints its form), model-card.md to paste, and threats.json for
+    `edgesec threats --measured`.
+
+    Exit codes: 0 done; 1 an error; 2 wrong usage; 3 a finding as bad as --fail-on.
+    """
+
+
+@command.command(hidden=True)
+@click.argument("model", type=_FILE)
+@click.option("--data", "source", type=_FILE, help=".npz of examples; see above.")
+@click.option("--out", type=_OUT, help="Folder for the report.  [default: audit-MODEL]")
+@click.option(
+    "--budget", default="5m", show_default=True, help="Time for all sections, such as 90s or 1h."
+)
+@click.option("--float", "float_model", type=_FILE, help="The float model the file was made from.")
+@click.option("--innocent", "innocents", type=_FILE, multiple=True,
+              help="A model made without the owner's, for ownership. May be repeated.")  # fmt: skip
+@click.option("--public-key", type=_FILE, help="PEM file to check the file's signature with.")
+@click.option("--signature", type=_FILE, help="The signature.  [default: MODEL.sig]")
+@click.option("--device", "devices", multiple=True,
+              help="Estimate the latency on it. May be repeated.  [default: all]")  # fmt: skip
+@click.option("--epsilon", default="4/255", show_default=True,
+              help="Most that an attack may change a pixel, of a range of 1.")  # fmt: skip
+@click.option("--images", type=click.IntRange(1), default=200, show_default=True,
+              help="Examples for attacks and corruptions, at most.")  # fmt: skip
+@click.option("--queries", type=click.IntRange(2), default=500, show_default=True,
+              help="Questions that an attack may ask about one example.")  # fmt: skip
+@click.option("--range", "span", metavar="LOW,HIGH",
+              help="What the model takes black and white as, such as 0,1.")  # fmt: skip
+@click.option("--label-offset", default=0, show_default=True, help="Added to each label.")
+@click.option("--target", default="", metavar="NAME",
+              help="Element of the threat model that threats.json speaks of.")  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of all that is drawn.")
+@click.option("--fail-on", type=click.Choice(_SEVERITIES),
+              help="Exit with code 3 if a finding is as bad.")  # fmt: skip
+@click.option("--unsafe", is_flag=True, help="Go on where a layer of the sandbox is missing.")
+@click.option("--quiet", is_flag=True, help="No progress bar, no summary.")
+@click.pass_context
+def run(ctx: click.Context, /, model: Path, **options: Any) -> None:
+    """Audit a model file."""
+    for name, value in (("TF_CPP_MIN_LOG_LEVEL", "3"), ("TF_ENABLE_ONEDNN_OPTS", "0")):
+        os.environ.setdefault(name, value)  # TensorFlow's news would tear the progress bar
+    from helpers.audit.allowance import parse_duration
+    from helpers.audit.report import findings_of
+    from helpers.audit.runner import run_audit
+
+    budget = parse_duration(options["budget"])
+    settings = _settings(options)
+    folder = options["out"] or Path(f"audit-{model.stem}")
+    with _bench(model, settings, budget, options) as bench:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            report = run_audit(
+                bench, budget, keep=partial(_keep, folder), progress=not options["quiet"]
+            )
+        except KeyboardInterrupt:
+            _write_pages(folder, _read_back(folder), options["target"])
+            raise
+    _write_pages(folder, report, options["target"])
+    if not options["quiet"]:
+        _summary(report, folder)
+    found = [finding["severity"] for _, finding in findings_of(report)]
+    least = options["fail_on"]
+    if least and any(s in _SEVERITIES[_SEVERITIES.index(least) :] for s in found):
+        ctx.exit(FOUND)
+
+
+@command.command()
+@click.argument("before", type=_FILE)
+@click.argument("after", type=_FILE)
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page.")
+@click.option("--all", "everything", is_flag=True, help="Show unchanged numbers too.")
+@click.option("--fail-on-worse", is_flag=True,
+              help="Exit with code 3 if a number is worse or a finding is new.")  # fmt: skip
+@click.pass_context
+def compare(
+    ctx: click.Context, /, before: Path, after: Path, html: Path | None, everything: bool,
+    fail_on_worse: bool,
+) -> None:  # fmt: skip
+    """Show what changed from the audit BEFORE to the audit AFTER, both audit.json."""
+    from helpers.audit import schema
+    from helpers.audit.compare import compare as compare_audits
+    from helpers.audit.report import comparison_to_html
+
+    pair = schema.read(before), schema.read(after)
+    found = compare_audits(*pair)
+    for caution in found.cautions:
+        click.echo(f"note      {schema.clean(caution)}")
+    for one in found.findings:
+        state = f"{one.before or 'absent'} -> {one.after or 'gone'}"
+        click.echo(f"finding   {schema.clean(one.section)}: {schema.clean(one.title)}: {state}")
+    for change in found.changes:
+        if everything or change.verdict not in ("same", "no change shown"):
+            values = f"{change.before or '-'} -> {change.after or '-'}"
+            text = f"{change.section}: {change.title}: {values}"
+            click.echo(f"{change.verdict:9} {schema.clean(text)}")
+    if not everything:
+        same = sum(c.verdict in ("same", "no change shown") for c in found.changes)
+        click.echo(f"{same} other numbers show no change")
+    if html is not None:
+        _write(html, comparison_to_html(*pair, found))
+        click.echo(str(html))
+    if fail_on_worse and found.worse:
+        ctx.exit(FOUND)
+
+
+@command.command()
+@click.argument("audit", type=_FILE)
+@click.option("--out", type=_OUT, help="Folder to write into.  [default: beside AUDIT]")
+@click.option("--target", default="", metavar="NAME", help="Element for threats.json.")
+def render(audit: Path, out: Path | None, target: str) -> None:
+    """Write page, card and threats anew from AUDIT, an audit.json, such as an interrupted one."""
+    from helpers.audit import schema
+
+    folder = out or audit.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_pages(folder, schema.read(audit), target)
+    for name in ("html", "card", "threats"):
+        click.echo(str(folder / NAMES[name]))
+
+
+@command.command("schema")
+def show_schema() -> None:
+    """Print the JSON schema of audit.json."""
+    from helpers.audit.schema import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    from helpers.audit.bench import Settings
+    from helpers.cli.assess import fraction
+    from helpers.edge.devices import DEVICES
+
+    unknown = set(options["devices"]) - set(DEVICES)
+    if unknown:
+        raise AuditError(f"device {sorted(unknown)[0]!r} is not known: choose one of "
+                         f"{', '.join(DEVICES)}.")  # fmt: skip
+    epsilon = fraction(options["epsilon"])
+    if not 1 / 255 <= epsilon <= 1:
+        raise AuditError(f"epsilon {options['epsilon']} must lie between 1/255 and 1.")
+    return Settings(
+        options["seed"], epsilon, options["images"], options["queries"], options["devices"],
+        options["public_key"], options["signature"],
+    )  # fmt: skip
+
+
+@contextmanager
+def _bench(model: Path, settings: Any, budget: float, options: dict[str, Any]) -> Iterator[Bench]:
+    """Open everything in sandboxes and check the data, before any work is done."""
+    from helpers.audit.bench import Bench, classes_of
+    from helpers.audit.cage import Budget
+    from helpers.audit.data import load_data
+    from helpers.audit.model import open_untrusted
+
+    # A file that hangs holds up a short audit by one answer of a minute, a long one by two.
+    usual = Budget()
+    seconds = min(usual.seconds, max(60.0, budget))
+    allowed = Budget(seconds, max(usual.total_seconds, 2 * budget))
+    opening = partial(open_untrusted, budget=allowed, unsafe=options["unsafe"])
+    with ExitStack() as stack:
+        opened = stack.enter_context(opening(model, float_model=options["float_model"]))
+        innocents = tuple(stack.enter_context(opening(path)) for path in options["innocents"])
+        classes, source, data, no_answers = classes_of(opened), options["source"], None, ""
+        if not classes:
+            no_answers = f"the answers cannot be judged: {opened.task.reason}"
+        elif source is not None:
+            given = opened.contract.inputs[0].stated
+            data = load_data(
+                source, given, classes, _span(options["span"]), options["label_offset"]
+            )
+        yield Bench(model, opened, data, settings, innocents, no_answers)
+
+
+def _span(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(end) for end in text.split(","))
+        if low < high < float("inf") and low > -float("inf"):
+            return low, high
+    except ValueError:
+        pass
+    raise AuditError(f"--range {text!r} must be two numbers, the smaller first, such as 0,1.")
+
+
+def _keep(folder: Path, report: dict[str, Any]) -> None:
+    from helpers.audit.schema import dump
+
+    _write(folder / NAMES["json"], dump(report))
+
+
+def _read_back(folder: Path) -> dict[str, Any]:
+    from helpers.audit.schema import read
+
+    return read(folder / NAMES["json"])
+
+
+def _write_pages(folder: Path, report: dict[str, Any], target: str) -> None:
+    import json
+
+    from helpers.audit.card import to_card
+    from helpers.audit.report import to_html
+    from helpers.audit.threat_scores import to_measurements
+    from helpers.threats.measurement import to_json
+
+    measured = to_json(to_measurements(report, target))
+    _write(folder / NAMES["html"], to_html(report))
+    _write(folder / NAMES["card"], to_card(report))
+    _write(folder / NAMES["threats"], json.dumps(measured, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    from helpers._files import write_atomically
+
+    try:
+        write_atomically(path, partial(_put, text.encode("utf-8")))
+    except OSError as error:
+        raise AuditError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _put(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
+
+
+def _summary(report: dict[str, Any], folder: Path) -> None:
+    from helpers.audit.report import findings_of
+    from helpers.audit.schema import clean
+
+    for section in report["sections"]:
+        reasons = f": {section['not_done'][0]}" if section["not_done"] else ""
+        click.echo(f"{section['status']:9} {section['title']}{clean(reasons)}")
+    for _, finding in findings_of(report):
+        click.echo(f"{finding['severity']:9} {finding['title']}: {clean(finding['evidence'])}")
+    click.echo(str(folder / NAMES["html"]))

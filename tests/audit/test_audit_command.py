@@ -1,0 +1,265 @@
+"""``edgesec audit`` from end to end: a small int8 file of this run's own, in the real sandbox."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from helpers import data
+from helpers.audit import schema
+from helpers.cli.audit import FOUND, command
+from helpers.edge import convert, signing
+from helpers.errors import AuditError, EdgesecError
+from helpers.threats.lab_reports import read_report
+from tests.audit.conftest import CLASSES, onnx_classifier
+from tests.edge.conftest import wake_word
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+QUICK = ("--epsilon", "48/255", "--images", "40", "--queries", "40", "--quiet")
+
+
+def audit(*arguments: object) -> Result:
+    return CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def network(digits: data.Dataset) -> tf.keras.Model:
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(3)
+    layers = tf.keras.layers
+    picture = tf.keras.Input((8, 8, 1))
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(picture)
+    x = layers.Dense(10)(layers.Flatten()(x))
+    model = tf.keras.Model(picture, layers.Softmax()(x))
+    model.compile(tf.keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(digits.x_train[:500], digits.y_train[:500], 32, 10, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def digits() -> data.Dataset:
+    return data.load("digits", source="offline")
+
+
+@pytest.fixture(scope="module")
+def files(network: tf.keras.Model, digits: data.Dataset, folder: Path) -> dict[str, Path]:
+    """The file, its float original, a key and signature, and examples of every kind."""
+    made = {
+        "model": convert.to_tflite(network, "int8", digits.x_train[:100]).save(folder / "m"),
+        "float": convert.to_tflite(network).save(folder / "float"),
+    }
+    key = signing.new_keys(folder)
+    signing.sign(made["model"], key.private)
+    x, y = digits.x_train, digits.y_train
+    parts: dict[str, Any] = {
+        "x": np.concatenate([digits.x_test, x[500:600]]),
+        "y": np.concatenate([digits.y_test, y[500:600]]),
+        "members_x": x[:300], "members_y": y[:300],
+        "nonmembers_x": x[700:1000], "nonmembers_y": y[700:1000],
+        "triggers_x": x[:16], "triggers_y": y[:16],
+    }  # fmt: skip
+    np.savez(folder / "data.npz", **parts)
+    return {**made, "key": key.public, "data": folder / "data.npz"}
+
+
+@pytest.fixture(scope="module")
+def whole(files: dict[str, Path], folder: Path) -> tuple[Result, Path]:
+    out = folder / "whole"
+    done = audit(
+        files["model"], "--data", files["data"], "--float", files["float"], "--budget", "10m",
+        "--public-key", files["key"], "--out", out, "--fail-on", "high", *QUICK,
+    )  # fmt: skip
+    return done, out
+
+
+@pytest.fixture(scope="module")
+def report(whole: tuple[Result, Path]) -> dict[str, Any]:
+    return schema.read(whole[1] / "audit.json")
+
+
+def section(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(entry for entry in report["sections"] if entry["name"] == name)
+
+
+def value(report: dict[str, Any], name: str, key: str) -> float:
+    measures = section(report, name)["measures"]
+    return next(float(m["value"]) for m in measures if m["key"] == key)
+
+
+def test_one_command_writes_page_json_card_and_threats(whole: tuple[Result, Path]) -> None:
+    done, out = whole
+    assert done.exit_code == FOUND, done.output
+    assert sorted(p.name for p in out.iterdir()) == [
+        "audit.html", "audit.json", "model-card.md", "threats.json",
+    ]  # fmt: skip
+    assert "Audit of m.tflite" in (out / "audit.html").read_text()
+    assert "## Quantitative analyses" in (out / "model-card.md").read_text()
+
+
+def test_every_section_did_its_work(report: dict[str, Any]) -> None:
+    assert report["complete"]
+    states = {entry["name"]: entry["status"] for entry in report["sections"]}
+    partly = {"ownership", "cost"}  # there are no innocents; a device may have no figures
+    reasons = [reason for entry in report["sections"] for reason in entry["not_done"]]
+    assert {name for name, state in states.items() if state != "done"} <= partly, reasons
+    assert states["ownership"] == "partly"
+
+
+def test_the_numbers_are_those_of_the_file(
+    report: dict[str, Any], files: dict[str, Path], digits: data.Dataset
+) -> None:
+    """An oracle for the accuracy: the same file in this process, in TensorFlow's own runtime."""
+    from helpers.edge.runtimes import open_model
+
+    with np.load(files["data"]) as stored, open_model(files["model"], "tflite") as runner:
+        right = runner.predict(stored["x"]).argmax(axis=1) == stored["y"]
+    # The two runtimes may round a tie differently.
+    assert value(report, "accuracy", "accuracy") == pytest.approx(right.mean(), abs=0.01)
+    assert value(report, "identity", "size") == files["model"].stat().st_size
+    assert report["data"]["span"] == [0, 1]
+
+
+def test_attacks_find_what_is_there_and_the_best_of_them_counts(report: dict[str, Any]) -> None:
+    found = {m["key"]: m for m in section(report, "attacks")["measures"]}
+    each = [found[f"{name}_success"]["value"] for name in ("replica", "transfer", "square")]
+    assert found["replica_success"]["value"] > 0.5
+    assert found["success"]["value"] >= max(each)
+    assert all(m["low"] <= m["value"] <= m["high"] for m in found.values())
+    assert section(report, "attacks")["queries"] > 1000
+
+
+def test_more_questions_make_a_better_copy(report: dict[str, Any]) -> None:
+    (chart,) = section(report, "extraction")["charts"]
+    copy = chart["series"][0]
+    assert copy["y"][-1] > copy["y"][0]
+    assert copy["y"][-1] > 0.6
+
+
+def test_estimates_are_called_estimates(report: dict[str, Any], whole: tuple[Result, Path]) -> None:
+    kinds = {m["key"]: m["kind"] for m in section(report, "cost")["measures"]}
+    assert kinds["latency"] == "measured"
+    estimated = [key for key, kind in kinds.items() if kind == "estimated"]
+    assert "estimate-cortex-m4" in estimated
+    assert "estimated, not measured" in (whole[1] / "audit.html").read_text()
+
+
+def test_the_threat_model_reads_what_was_written(whole: tuple[Result, Path]) -> None:
+    found = {m.threat for m in read_report(whole[1] / "threats.json")}
+    assert found == {"evasion", "physical-perturbation", "membership-inference", "extraction"}
+
+
+def test_a_file_that_was_changed_after_signing_does_not_verify(
+    files: dict[str, Path], folder: Path
+) -> None:
+    changed = folder / "changed.tflite"
+    content = files["model"].read_bytes()
+    changed.write_bytes(content + b"\0")
+    changed.with_name("changed.tflite.sig").write_bytes(
+        files["model"].with_name("m.tflite.sig").read_bytes()
+    )
+    out = folder / "changed"
+    done = audit(changed, "--public-key", files["key"], "--out", out, "--fail-on", "critical",
+                 "--quiet")  # fmt: skip
+    assert done.exit_code == FOUND
+    found = section(schema.read(out / "audit.json"), "signature")["findings"]
+    assert [finding["severity"] for finding in found] == ["critical"]
+
+
+def test_a_model_of_another_kind_still_gets_a_report(folder: Path) -> None:
+    """A third party's streaming wake word: it keeps state, so no answer can be judged."""
+    out = folder / "wake"
+    done = audit(wake_word("alexa"), "--out", out, "--quiet")
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert report["model"]["task"].startswith("other: it keeps state")
+    assert section(report, "identity")["status"] == "done"
+    assert value(report, "cost", "latency") > 0
+    for name in ("accuracy", "attacks", "extraction", "corruption"):
+        assert "keeps state" in section(report, name)["not_done"][0]
+
+
+def test_inputs_that_are_no_pictures_get_what_can_be_measured(folder: Path) -> None:
+    """An ``.onnx`` of one matrix, on 60 vectors: too few for a thief and a judge."""
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=(5, CLASSES)).astype(np.float32), rng.normal(size=(60, 5))
+    (folder / "m.onnx").write_bytes(onnx_classifier(weights))
+    np.savez(folder / "v.npz", x=x, y=(x @ weights).argmax(axis=1))
+    out = folder / "vectors"
+    done = audit(folder / "m.onnx", "--data", folder / "v.npz", "--out", out, "--quiet")
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert value(report, "accuracy", "accuracy") == 1
+    assert "no pictures" in section(report, "attacks")["not_done"][0]
+    assert "no pictures" in section(report, "corruption")["not_done"][0]
+    assert "too few" in section(report, "extraction")["not_done"][0]
+    assert any("onnx" in reason for reason in section(report, "cost")["not_done"])
+
+
+def test_compare_says_what_changed(whole: tuple[Result, Path], folder: Path) -> None:
+    before = whole[1] / "audit.json"
+    assert audit("compare", before, before, "--fail-on-worse").exit_code == 0
+    worse = json.loads(before.read_text())
+    accuracy = section(worse, "accuracy")["measures"][0]
+    accuracy.update(value=0.1, low=0.05, high=0.15)
+    after = folder / "worse.json"
+    after.write_text(json.dumps(worse))
+    done = audit("compare", before, after, "--fail-on-worse", "--html", folder / "c.html")
+    assert done.exit_code == FOUND
+    assert "worse     Accuracy: Accuracy:" in done.output
+    assert "Two audits compared" in (folder / "c.html").read_text()
+
+
+def test_a_page_is_made_again_from_a_stored_audit(
+    whole: tuple[Result, Path], tmp_path: Path
+) -> None:
+    done = audit("render", whole[1] / "audit.json", "--out", tmp_path)
+    assert done.exit_code == 0
+    assert (tmp_path / "audit.html").read_text() == (whole[1] / "audit.html").read_text()
+
+
+def test_the_schema_is_printed() -> None:
+    assert json.loads(audit("schema").output)["properties"]["schema"]["const"] == schema.SCHEMA
+
+
+def test_help_shows_options_and_examples() -> None:
+    text = audit("--help").output
+    assert all(word in text for word in ("--budget", "--fail-on", "compare", "Examples:"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--budget", "soon"), "1h30m"),
+        (("--device", "toaster"), "cortex-m4"),
+        (("--epsilon", "300/255"), "between 1/255 and 1"),
+        (("--data", "{model}"), r"no \.npz"),
+        (("--range", "1,0", "--data", "{data}"), "smaller first"),
+        (("--label-offset", "5", "--data", "{data}"), "classes"),
+    ],
+)
+def test_a_wrong_word_is_refused_before_any_work(
+    arguments: tuple[str, ...], said: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    given = [word.format(**files) for word in arguments]
+    with pytest.raises((AuditError, EdgesecError), match=said):
+        audit(files["model"], *given, "--out", tmp_path / "out", "--quiet")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"not a model at all")
+    with pytest.raises(AuditError, match="begins with"):
+        audit(tmp_path / "model.tflite", "--out", tmp_path / "out")

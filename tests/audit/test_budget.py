@@ -1,0 +1,140 @@
+"""The time that an audit may take is kept, and nothing that was found is lost."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.audit.allowance import PART_SECONDS, Allowance, parse_duration
+from helpers.audit.bench import Bench
+from helpers.audit.model import Incident
+from helpers.audit.results import Measure, Notes
+from helpers.audit.runner import Clocks, run_audit
+from helpers.audit.schema import check
+from helpers.audit.sections import Section
+from helpers.audit.sections.accuracy import accuracy
+from helpers.errors import AuditError, OutOfTimeError
+from tests.audit.doubles import Clock, bench
+
+
+def section(name: str, run: Any, weight: float = 1.0) -> Section:
+    return Section(name, name.title(), "?", "-", run, weight)
+
+
+def asks_for_ever(made: Bench, allowance: Allowance, notes: Notes) -> None:
+    assert made.data is not None
+    ask, x = made.answering(allowance), made.data.examples.x
+    while True:
+        ask(x)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5400), ("1.5m", 90)]
+)
+def test_a_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "5 minutes", "-3m", "m", "nan", "1e9", "8760h"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(AuditError, match="1h30m"):
+        parse_duration(text)
+
+
+@given(st.floats(1e-4, 0.4), st.floats(1, 60))
+def test_a_guarded_model_stops_within_one_part_of_its_time(cost: float, seconds: float) -> None:
+    clock = Clock()
+    allowance = Allowance(seconds, clock)
+
+    def slow(rows: np.ndarray) -> np.ndarray:
+        clock.now += cost * len(rows)
+        return rows
+
+    with pytest.raises(OutOfTimeError, match="--budget"):
+        allowance.guard(slow)(np.zeros((1_000_000, 1), np.float32))
+    # The first part has 8 rows, before anything is known of the model's pace.
+    assert allowance.spent <= seconds + max(PART_SECONDS, 8 * cost) * 1.01
+
+
+def test_the_answers_of_a_guarded_model_are_those_of_the_model() -> None:
+    rows = np.random.default_rng(0).random((1000, 3), np.float32)
+    assert np.array_equal(Allowance(60).guard(lambda part: part * 2)(rows), rows * 2)
+
+
+def test_sections_share_the_time_and_what_one_leaves_the_next_ones_have() -> None:
+    clock = Clock()
+    made = bench(clock=clock, cost=0.01)
+    quick = section("quick", lambda b, a, n: n.measures.append(Measure("m", "m", 1.0)))
+    sections = (quick, section("greedy", asks_for_ever), section("last", asks_for_ever, 2.0))
+    report = run_audit(made, 60, sections=sections, clocks=Clocks(clock))
+    allowed = [entry["seconds_allowed"] for entry in report["sections"]]
+    assert allowed[:2] == pytest.approx([15, 20], abs=0.5)
+    assert report["seconds"] <= 60 + 2 * PART_SECONDS
+    assert [entry["status"] for entry in report["sections"]] == ["done", "not done", "not done"]
+    assert "give a larger --budget" in report["sections"][1]["not_done"][0]
+    check(report)
+
+
+def test_a_section_that_runs_out_of_time_reports_what_it_reached() -> None:
+    clock = Clock()
+    made = bench(count=2000, clock=clock, cost=0.01)
+    report = run_audit(made, 10, sections=(section("accuracy", accuracy),), clocks=Clocks(clock))
+    entry = report["sections"][0]
+    assert entry["status"] == "partly"
+    reached = entry["measures"][0]["trials"]
+    assert 256 <= reached < 2000
+    assert f"{2000 - reached} of 2000 examples" in entry["not_done"][0]
+
+
+def test_a_section_that_fails_says_so_and_stops_no_other() -> None:
+    def broken(made: Bench, allowance: Allowance, notes: Notes) -> None:
+        notes.share("some", "Some", 1, 2)
+        raise ZeroDivisionError("ours")
+
+    def refuses(made: Bench, allowance: Allowance, notes: Notes) -> None:
+        raise AuditError("no key was given")
+
+    sections = (section("broken", broken), section("refuses", refuses),
+                section("accuracy", accuracy))  # fmt: skip
+    report = run_audit(bench(), 60, sections=sections)
+    first, second, third = report["sections"]
+    assert first["status"] == "partly"
+    assert first["measures"][0]["value"] == 0.5
+    assert first["not_done"] == ["This section failed: ZeroDivisionError: ours"]
+    assert second["not_done"] == ["No key was given."]
+    assert third["status"] == "done"
+    assert report["complete"]
+
+
+def test_an_interrupted_audit_keeps_what_it_has() -> None:
+    kept: list[dict[str, Any]] = []
+
+    def stopped(made: Bench, allowance: Allowance, notes: Notes) -> None:
+        raise KeyboardInterrupt
+
+    sections = (section("accuracy", accuracy), section("stopped", stopped),
+                section("never", accuracy))  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(bench(), 60, sections=sections, keep=lambda r: kept.append(copy.deepcopy(r)))
+    assert len(kept) == 2
+    last = check(kept[-1])
+    assert not last["complete"]
+    assert [entry["name"] for entry in last["sections"]] == ["accuracy", "stopped"]
+    assert last["sections"][0]["measures"]
+
+
+def test_what_a_file_does_to_its_process_is_a_finding() -> None:
+    def crashes(made: Bench, allowance: Allowance, notes: Notes) -> None:
+        made.model.incidents.append(Incident("crash", "run", "signal 11"))
+        raise AuditError("the file ended its process")
+
+    report = run_audit(bench(), 60, sections=(section("crashes", crashes),))
+    (finding,) = report["sections"][0]["findings"]
+    assert finding["severity"] == "high"
+    assert "signal 11" in finding["evidence"]
+    assert report["incidents"] == ["crash during run: signal 11"]
