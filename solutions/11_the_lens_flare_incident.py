@@ -963,7 +963,7 @@ pd.DataFrame(
 # places. Many tiles show the same few places, so treat the intervals as too narrow.
 
 # %%
-on_photographs = {}
+on_photographs: dict = {}
 photographs = None
 try:
     photographs = data.aerial_cars(side=96)
