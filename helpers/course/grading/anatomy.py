@@ -12,7 +12,8 @@ import json
 import re
 import symtable
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 _SHOWN = 20_000  # characters of one answer that are kept for feedback
 _CODE = 400_000  # characters of all code that are kept for comparing submissions
 _MAX_CELLS = 2_000
+_BY_TEXT = frozenset(("eval", "exec", "get_ipython", "globals", "locals", "vars"))  # use any name
 # By these a notebook can get at the course's own answers without an import that says so.
 _REACHES = frozenset((
     "__bases__", "__builtins__", "__closure__", "__code__", "__globals__", "__import__",
@@ -195,6 +197,45 @@ def _root(node: ast.stmt) -> str:
     while isinstance(part, ast.Attribute | ast.Subscript):
         part = part.value
     return part.id if isinstance(part, ast.Name) else ""
+
+
+def without_idle_imports(cells: Mapping[int, str]) -> dict[int, str]:
+    """Return cells without what they import and none of them uses; every line keeps its number.
+
+    A lab's first cell imports for the whole lab. For its answers alone most of that is idle, and
+    it would take longer than all the rest of marking a submission.
+    """
+    trees, used = {}, set()
+    for number, cell in cells.items():
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            trees[number] = _parse(cell)
+            used |= _Names.of(cell, trees[number]).used
+    if used & _BY_TEXT:
+        return dict(cells)
+    return {n: _trimmed(cell, trees[n], used) if n in trees else cell for n, cell in cells.items()}
+
+
+def _trimmed(cell: str, tree: ast.Module, used: set[str]) -> str:
+    lines = cell.split("\n")
+    places = [range(node.lineno - 1, node.end_lineno or node.lineno) for node in tree.body]
+    held = Counter(line for place in places for line in place)
+    for node, place in zip(tree.body, places, strict=True):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or _is_future(node) or "\r" in cell:
+            continue
+        kept = [item for item in node.names if _bound(item) in used or item.name == "*"]
+        if len(kept) < len(node.names) and all(held[line] == 1 for line in place):
+            node.names = kept
+            text = ast.unparse(node) if kept else ""
+            lines[place.start : place.stop] = [text, *[""] * (len(place) - 1)]
+    return "\n".join(lines)
+
+
+def _is_future(node: ast.Import | ast.ImportFrom) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _bound(item: ast.alias) -> str:
+    return item.asname or item.name.partition(".")[0]
 
 
 def definitions(cell: str) -> str:

@@ -206,6 +206,7 @@ class _Examination:
                 "seed": self._anatomy.seed,
                 "cell_seconds": self._rules.cell_seconds,
                 "define": sorted(self._define),
+                "whole": self._whole,
                 "skip": sorted(self._skip | self._idle()),
                 "functions": self._lab.given.functions,
             },
@@ -394,7 +395,6 @@ def _tidy(text: str) -> str:
 
 
 def _pairs(errors: Any) -> Sequence[tuple[int, str]]:
-    if not isinstance(errors, list):
-        return []
-    pairs = [pair for pair in errors if isinstance(pair, tuple) and len(pair) == 2]
+    found = errors if isinstance(errors, list) else []
+    pairs = [pair for pair in found if isinstance(pair, tuple) and len(pair) == 2]
     return [(n, text) for n, text in pairs if type(n) is int and isinstance(text, str)]
