@@ -8,8 +8,8 @@ Run from the repository root:
 The peers live in an environment of their own; without it that part is left out:
 
     python3.11 -m venv build/peers/graders
-    build/peers/graders/bin/pip install nbgrader==0.9.6 otter-grader==7.0.0 \\
-        numpy==1.26.4 scipy==1.13.1 scikit-image==0.26.0
+    build/peers/graders/bin/pip install nbgrader==0.9.6 otter-grader==7.0.0 numpy==1.26.4
+    build/peers/graders/bin/pip install scipy==1.13.1 scikit-image==0.26.0
 
 ``common/semester.py`` draws the submissions. Ours marks the whole semester, two submissions at a
 time, until ``--minutes`` are over. Then, in blocks of a few, each grader marks the same ones, one
