@@ -72,13 +72,13 @@ class Nbgrader:
             both = {"schema_version": 3, "locked": False, "task": False}
             answer = {**both, "grade": False, "solution": True, "grade_id": task}
             test = {**both, "grade": True, "solution": False, "locked": True}
-            test |= {"grade_id": f"test-{task}", "points": _POINTS[task]}
+            points: dict[str, Any] = {"grade_id": f"test-{task}", "points": _POINTS[task]}
             body = f"### BEGIN SOLUTION\n{solution(task)}\n### END SOLUTION"
             cells += [
                 _cell(function(task, body), task, nbgrader=answer),
                 _cell(
                     f"from lab1_judge import passes\n\nassert passes({task!r}, {_name(task)})",
-                    f"test-{task}", nbgrader=test,
+                    f"test-{task}", nbgrader={**test, **points},
                 ),
             ]  # fmt: skip
         return cells

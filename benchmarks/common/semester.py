@@ -205,7 +205,7 @@ def _with_end(
 ) -> list[dict[str, Any]]:
     """Put before a cell one that ends the process, as a crash in a library would."""
     at = next(number for number, cell in enumerate(cells) if here(cell))
-    end = {
+    end: dict[str, Any] = {
         "cell_type": "code", "id": "ends-here", "metadata": {}, "outputs": [],
         "execution_count": None, "source": "import os\n\nos._exit(1)",
     }  # fmt: skip

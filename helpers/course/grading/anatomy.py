@@ -205,7 +205,8 @@ def without_idle_imports(cells: Mapping[int, str]) -> dict[int, str]:
     A lab's first cell imports for the whole lab. For its answers alone most of that is idle, and
     it would take longer than all the rest of marking a submission.
     """
-    trees, used = {}, set()
+    trees: dict[int, ast.Module] = {}
+    used: set[str] = set()
     for number, cell in cells.items():
         with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             trees[number] = _parse(cell)
