@@ -271,6 +271,7 @@ def _layers(unsafe: bool) -> Layers:
 
 
 def _check_sandbox() -> None:
+    from helpers.sandbox import Limits, cgroup
     from helpers.sandbox.probes import available, try_to_break
 
     layers, problems = available()
@@ -285,4 +286,7 @@ def _check_sandbox() -> None:
         click.secho(f"{word}  {finding.layer:<10}  {finding.attempt}{note}", fg=colour)
     if broken or problems:
         raise CourseError("the sandbox does not hold here; grading refuses without --unsafe")
+    why = cgroup.problem(Limits())
+    how = f"no, {why}; their sum is watched" if why else "yes"
+    click.echo(f"memory and processes capped by the kernel as a group (cgroup v2): {how}")
     click.echo("every layer holds")
