@@ -61,6 +61,9 @@ class Anatomy:
         Positions of the cells that what is handed in rests on: see :func:`needed_cells`.
     broken
         Positions of the cells that are not Python.
+    alone
+        Tasks whose function uses nothing that another cell assigns or changes: only what it
+        imports, and names that no cell knows.
     """
 
     cells: tuple[str, ...]
@@ -74,6 +77,7 @@ class Anatomy:
     seed: int = 0
     needed: tuple[int, ...] = ()
     broken: tuple[int, ...] = ()
+    alone: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -123,26 +127,43 @@ def dissect(texts: Sequence[str]) -> Anatomy:
     found = _Finder()
     for number, tree in trees:
         found.visit_cell(number, tree, cells[number])
+    names = _names_of(cells, trees)
     return Anatomy(
         tuple(cells), tuple(found.labs), found.sources, found.functions, tuple(found.checks),
         tuple(sorted(found.imports)), tuple(sorted(found.reaches)), found.parameters, found.seed,
-        needed_cells(cells, trees, found.handing_in), tuple(broken),
+        needed_cells(names, found.handing_in), tuple(broken), _alone(names, found.places),
     )  # fmt: skip
 
 
-def needed_cells(
-    cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]], wanted: set[int]
-) -> tuple[int, ...]:
+def _names_of(cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]]) -> dict[int, _Names]:
+    names = {}
+    for number, tree in trees:
+        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
+            names[number] = _Names.of(cells[number], tree)
+    return names
+
+
+def _alone(names: Mapping[int, _Names], places: Mapping[str, int]) -> tuple[str, ...]:
+    if any("*" in cell.imports for cell in names.values()):
+        return ()
+    found = []
+    for task, place in places.items():
+        others = [cell for number, cell in names.items() if number != place]
+        made = {"lab"}.union(*((cell.gives - cell.imports) | cell.changes for cell in others))
+        imported = set().union(*(cell.imports for cell in names.values()))
+        used = names[place].used if place in names else made
+        if not (used - {"lab"} - imported) & made and not used & _BY_TEXT:
+            found.append(task)
+    return tuple(found)
+
+
+def needed_cells(names: Mapping[int, _Names], wanted: set[int]) -> tuple[int, ...]:
     """Return the positions of some cells and of all that they rest on.
 
     A cell rests on those that assign, import or define a name it uses, or change in place what
     such a name stands for. Training and plots on which no answer rests are left out: running a
     lab whole takes a hundred times longer than judging its answers.
     """
-    names = {}
-    for number, tree in trees:
-        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
-            names[number] = _Names.of(cells[number], tree)
     modules = {"lab"}.union(*(cell.imports for cell in names.values()))
     chosen, before = set(wanted), -1
     while len(chosen) != before:
@@ -285,6 +306,8 @@ class _Finder:
         self.labs: list[str] = []
         self.sources: dict[str, str] = {}
         self.functions: dict[str, str] = {}
+        self.places: dict[str, int] = {}  # the cell of each function
+        self._number = -1
         self.checks: list[str] = []
         self.imports: set[str] = set()
         self.reaches: set[str] = set()
@@ -292,6 +315,7 @@ class _Finder:
         self.handing_in: set[int] = set()
 
     def visit_cell(self, number: int, tree: ast.Module, text: str) -> None:
+        self._number = number
         for node in ast.walk(tree):
             if _called(node) in ("Lab", "task", "answer", "memo"):
                 self.handing_in.add(number)
@@ -309,6 +333,7 @@ class _Finder:
             if isinstance(decorator, ast.Call) and _called(decorator) == "task":
                 task = _first_text(decorator)
                 self.functions[task] = node.name
+                self.places[task] = self._number
                 self.sources[task] = (ast.get_source_segment(text, node) or "")[:_SHOWN]
 
     def _call(self, node: ast.Call, text: str) -> None:

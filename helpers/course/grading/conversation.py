@@ -187,4 +187,5 @@ def _anatomy(said: dict[str, Any]) -> Anatomy:
         texts("cells"), texts("labs"), by_name("sources"), by_name("functions"), texts("checks"),
         texts("imports"), texts("reaches"), whole(said["parameters"]), whole(said["seed"]),
         *(tuple(whole(number) for number in said[name]) for name in ("needed", "broken")),
+        texts("alone"),
     )  # fmt: skip

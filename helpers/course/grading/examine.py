@@ -145,9 +145,10 @@ class _Examination:
             del self._done[name]
 
     def _may_mend(self, found: Verdict) -> bool:
+        own = self._anatomy
         if found.status == "error":
-            return found.explanation.startswith("it raised")
-        missing = found.status == "not attempted" and found.task in self._anatomy.sources
+            return found.explanation.startswith("it raised") and found.task not in own.alone
+        missing = found.status == "not attempted" and found.task in own.sources
         return missing and self._cells_failed
 
     def _conversation(self) -> Conversation:
@@ -216,8 +217,8 @@ class _Examination:
             self._keep(ran)
 
     def _idle(self) -> set[int]:
-        cells = set(range(len(self._anatomy.cells)))
-        return set() if self._whole else cells - set(self._anatomy.needed)
+        own = self._anatomy
+        return set() if self._whole else {*range(len(own.cells))} - {*own.needed}
 
     def _blame_cell(self, cell: int, why: str) -> None:
         if cell < 0:
