@@ -7,6 +7,7 @@ counts. What a process uses after that, less than one interval, is missed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -51,17 +52,19 @@ def run(command: Sequence[str], timeout: float, cwd: Path, environment: Mapping[
         command, cwd=cwd, env={**os.environ, **environment}, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    while status is None and time.perf_counter() - started < timeout:
-        tree = [process.pid, *descendants(process.pid)]
-        for one in tree:
-            cpu.update(_cpu(one))
-        peak = max(peak, sum(map(_memory, tree)))
-        time.sleep(INTERVAL)
-        status = process.poll()
-    for one in [*descendants(process.pid), process.pid]:
-        if status is None:
-            os.kill(one, signal.SIGKILL)
-    process.wait()
+    try:
+        while status is None and time.perf_counter() - started < timeout:
+            tree = [process.pid, *descendants(process.pid)]
+            for one in tree:
+                cpu.update(_cpu(one))
+            peak = max(peak, sum(map(_memory, tree)))
+            time.sleep(INTERVAL)
+            status = process.poll()
+    finally:  # what was measured must not outlive the measurement
+        for one in [*descendants(process.pid), process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        process.wait()
     seconds = time.perf_counter() - started
     return Used(sum(cpu.values()), seconds, peak / 2**20, len(cpu), status)
 

@@ -106,8 +106,7 @@ class _Examination:
     def __init__(self, lab: GradedLab, notebook: bytes, rules: Rules) -> None:
         self._lab, self._notebook, self._rules = lab, notebook, rules
         self._ends = time.monotonic() + rules.limits.seconds
-        self._found = Examined()
-        self._anatomy = Anatomy(())
+        self._found, self._anatomy = Examined(), Anatomy(())
         self._done: dict[str, tuple[Verdict, bool]] = {}  # and whether it is a hidden failure
         self._define: set[int] = set()  # cells of which only the definitions are run
         self._skip: set[int] = set()
@@ -217,8 +216,8 @@ class _Examination:
             self._keep(ran)
 
     def _idle(self) -> set[int]:
-        own = self._anatomy
-        return set() if self._whole else {*range(len(own.cells))} - {*own.needed}
+        idle = {*range(len(self._anatomy.cells))} - {*self._anatomy.needed}
+        return set() if self._whole else idle
 
     def _blame_cell(self, cell: int, why: str) -> None:
         if cell < 0:
