@@ -61,9 +61,10 @@ def run(command: Sequence[str], timeout: float, cwd: Path, environment: Mapping[
             time.sleep(INTERVAL)
             status = process.poll()
     finally:  # what was measured must not outlive the measurement
-        for one in [*descendants(process.pid), process.pid]:
+        for one in descendants(process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
+        process.kill()
         process.wait()
     seconds = time.perf_counter() - started
     return Used(sum(cpu.values()), seconds, peak / 2**20, len(cpu), status)

@@ -62,6 +62,29 @@ def test_a_wrong_answer_is_explained_and_costs_only_itself(
     assert "return float(values.mean())" in q1.answer
 
 
+def test_the_whole_notebook_is_run_only_where_another_cell_could_mend_an_answer(
+    lab: GradedLab, rules: Rules, solved: dict[str, Any], unsolved: dict[str, Any]
+) -> None:
+    quick, mean = replace(rules, whole=False), "return float(np.average(values, weights=weights))"
+
+    def handed_in(body: str) -> bytes:
+        def spoil(cells: recipes.Cells) -> recipes.Cells:
+            cells = recipes.first("table = {}\ndef fill(t): t['x'] = 1")(cells)
+            cells = recipes.last("fill(table)\nraise ValueError('it was run')")(cells)
+            changed = recipes.answering(body)(cells)
+            assert isinstance(changed, list)
+            return changed
+
+        return spoilt(recipes.Hostile("", spoil), solved, unsolved)
+
+    found = examine(lab, handed_in(f"table['x']\n{mean}"), quick)
+    assert found.tasks[0].points == 3
+    assert "it was run" in "".join(found.notes)
+    found = examine(lab, handed_in("return a_name_that_no_cell_knows"), quick)
+    assert found.tasks[0].status == "error"
+    assert "it was run" not in "".join(found.notes)
+
+
 def test_what_a_learner_is_told_does_not_depend_on_the_hidden_inputs(
     lab: GradedLab, rules: Rules, solved: dict[str, Any], unsolved: dict[str, Any]
 ) -> None:
