@@ -50,7 +50,7 @@ def test_a_folder_in_and_a_gradebook_out(
     assert (code, problems) == (0, "")
     assert shown == (
         f"2 submissions, mean 3.0 of 6 points; 1 to look at: {out / 'summary.html'}\n"
-        f"1 memos to read: edgesec grade review --out {out}\n"
+        f"memos to read: 1; edgesec grade review --out {out}\n"
     )
     names = {path.name for path in out.iterdir()}
     assert {"grades.csv", "nbgrader.csv", "canvas.csv", "summary.html", "run.json"} <= names

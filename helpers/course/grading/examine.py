@@ -56,7 +56,7 @@ class Rules:
         Time one cell may take.
     whole : bool
         Run every cell. Otherwise only those on which something handed in rests are run, and the
-        others too if that ends in an error.
+        others too if that ends in an error that they could mend.
     limits : Limits
         What one submission may use; its ``seconds`` are for the whole of it.
     layers : Layers
