@@ -247,7 +247,7 @@ def _say(found: list[Record], memos: Marked, summary: Path) -> None:
         f"{len(found)} submissions, mean {total / len(found):.1f} of {found[0].max_points} points; "
         f"{look} to look at: {summary}"
         + (
-            f"\n{to_read} memos to read: edgesec grade review --out {summary.parent}"
+            f"\nmemos to read: {to_read}; edgesec grade review --out {summary.parent}"
             if to_read
             else ""
         )
