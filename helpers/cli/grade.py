@@ -12,6 +12,7 @@ import click
 from helpers.errors import CourseError, SandboxError
 
 if TYPE_CHECKING:
+    from helpers.course.grading.marks import Marked
     from helpers.course.grading.records import Record
     from helpers.sandbox import Layers
 
@@ -107,12 +108,15 @@ def run(
 
     \b
     OUT receives
-      grades.csv      one row a learner: points for each task, total, status, minutes, notes
+      grades.csv      one row a learner: points for each task and memo, total, status, notes
       nbgrader.csv    the same in the columns of `nbgrader export`
       canvas.csv, moodle.csv   to import, where the files are named as those platforms do
       feedback/       one page a learner: their answer, what was expected, why not
       summary.html    how the class did, and which submissions to look at
       records/        what each submission gave; a run that is killed goes on from there
+
+    Marks given with `review` are in all of these when the same command runs again; a memo that
+    nobody has read is `pending`, and counts as nothing anywhere.
 
     Each notebook runs in a sandbox: no network, no file but its own, no process but its own, a
     limit on everything. The checks stay outside. --check-sandbox shows what holds here.
@@ -125,6 +129,7 @@ def run(
     from helpers.course.address import find_root
     from helpers.course.grading import lab as labs
     from helpers.course.grading.examine import Rules
+    from helpers.course.grading.marks import marked
     from helpers.course.grading.pages import write_pages
     from helpers.course.grading.run import Run, grade, seed_of
     from helpers.course.grading.tables import write_tables
@@ -142,8 +147,9 @@ def run(
     job = Run(graded, source, out, rules, jobs=jobs, force=force, progress=progress)
     try:
         found = grade(job)
-        write_tables(out, graded, found)
-        summary = write_pages(out, graded, found)
+        memos = marked(out, graded.spec, found)
+        write_tables(out, graded, found, memos)
+        summary = write_pages(out, graded, found, memos)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. The same command goes on from what is in {out}.", err=True)
         os._exit(130)  # the kernel ends the sandboxes with us
@@ -152,7 +158,7 @@ def run(
             f"{error.filename or out}: {error.strerror}. When that is mended, the same command "
             f"goes on from what is in {out}"
         ) from None
-    _say(found, summary)
+    _say(found, memos, summary)
 
 
 @command.command(context_settings=_HELP)
@@ -175,7 +181,8 @@ def review(
 
     Opens a page on this machine alone. Each mark is in OUT/marks.sqlite3 at once, and when the
     page ends (Ctrl-C) OUT/memos.csv holds them all. --export and --import do the same in a
-    spreadsheet: 0 not met, 1 in part, 2 met.
+    spreadsheet: 0 not met, 1 in part, 2 met. The next `edgesec grade` puts them into the tables
+    and the feedback; what it has graded before it does not run again.
     """
     from helpers.course import checks
     from helpers.course.grading.marks import Marks, export, queue, restore
@@ -230,12 +237,20 @@ def _plain(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name)
 
 
-def _say(found: list[Record], summary: Path) -> None:
+def _say(found: list[Record], memos: Marked, summary: Path) -> None:
+    from helpers.course.grading.marks import pending
+
     total = sum(record.points for record in found)
     look = sum(bool(record.notes) or record.state != "graded" for record in found)
+    to_read = pending(memos)
     click.echo(
         f"{len(found)} submissions, mean {total / len(found):.1f} of {found[0].max_points} points; "
         f"{look} to look at: {summary}"
+        + (
+            f"\nmemos to read: {to_read}; edgesec grade review --out {summary.parent}"
+            if to_read
+            else ""
+        )
     )
 
 
@@ -256,6 +271,7 @@ def _layers(unsafe: bool) -> Layers:
 
 
 def _check_sandbox() -> None:
+    from helpers.sandbox import Limits, cgroup
     from helpers.sandbox.probes import available, try_to_break
 
     layers, problems = available()
@@ -270,4 +286,7 @@ def _check_sandbox() -> None:
         click.secho(f"{word}  {finding.layer:<10}  {finding.attempt}{note}", fg=colour)
     if broken or problems:
         raise CourseError("the sandbox does not hold here; grading refuses without --unsafe")
+    why = cgroup.problem(Limits())
+    how = f"no, {why}; their sum is watched" if why else "yes"
+    click.echo(f"memory and processes capped by the kernel as a group (cgroup v2): {how}")
     click.echo("every layer holds")

@@ -23,6 +23,8 @@ MAX_BYTES = 64 * 2**20  # of one message, encoded
 MAX_ITEMS = 1_000_000  # values in one message, an array counts as one
 MAX_DEPTH = 20
 MAX_INT_BITS = 1024
+# Integers that differ by this have one hash: a dict of them takes time by their number squared.
+_HASH_MODULUS = sys.hash_info.modulus
 # bool, signed and unsigned integers, floats, complex: little-endian, fixed width
 _INTEGERS = ("|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8")
 DTYPES = ("|b1", *_INTEGERS, "<f2", "<f4", "<f8", "<c8", "<c16")
@@ -89,6 +91,8 @@ def _plain_key(key: Any) -> Any:
         key = key.item()
     if type(key) not in (str, int, bool):
         raise WireError(f"a dict key of type {type(key).__name__}; use strings or integers")
+    if type(key) is int and abs(key) >= _HASH_MODULUS:
+        raise WireError("a dict key of more than 60 bits; use strings or small integers")
     return key
 
 

@@ -37,19 +37,25 @@ _FIRST_RIGHTS, _REFER, _TRUNCATE, _IOCTL_DEV = (1 << 13) - 1, 1 << 13, 1 << 14, 
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 _TCP_BIND_AND_CONNECT, _ABSTRACT_SOCKETS_AND_SIGNALS = 3, 3
 
-# Ways out of, or into, a process that no notebook and no model needs; EPERM. memfd_create and
-# shmget would hold memory that belongs to no process and so escapes a sum over processes.
+# Ways out of, or into, a process that no notebook and no model needs; EPERM. memfd_create, shmget,
+# the rules of a Landlock of its own, queues of the kernel's notices and rings for asynchronous
+# input would hold memory that belongs to no process and so escapes a sum over processes.
 _DENIED = {
-    "shmget": 29, "msgget": 68, "semget": 64, "ptrace": 101, "syslog": 103, "pivot_root": 155,
-    "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167, "reboot": 169,
-    "init_module": 175, "delete_module": 176, "quotactl": 179, "mq_open": 240, "kexec_load": 246,
-    "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
-    "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
-    "kcmp": 312, "finit_module": 313, "memfd_create": 319, "kexec_file_load": 320, "bpf": 321,
+    "shmget": 29, "semget": 64, "msgget": 68, "ptrace": 101, "syslog": 103, "modify_ldt": 154,
+    "pivot_root": 155, "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167,
+    "reboot": 169, "init_module": 175, "delete_module": 176, "quotactl": 179, "io_setup": 206,
+    "mq_open": 240, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
+    "unshare": 272, "perf_event_open": 298, "fanotify_init": 300, "open_by_handle_at": 304,
+    "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312,
+    "finit_module": 313, "memfd_create": 319, "kexec_file_load": 320, "bpf": 321,
     "userfaultfd": 323, "io_uring_setup": 425, "open_tree": 428, "move_mount": 429, "fsopen": 430,
-    "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442, "memfd_secret": 447,
+    "fspick": 433, "pidfd_getfd": 438, "mount_setattr": 442, "quotactl_fd": 443,
+    "landlock_create_ruleset": 444, "memfd_secret": 447, "open_tree_attr": 467,
 }  # fmt: skip
-_CLONE, _CLONE3, _SOCKET, _SETSOCKOPT = 56, 435, 41, 54
+_CLONE, _CLONE3, _SOCKET, _SETSOCKOPT, _MMAP = 56, 435, 41, 54, 9
+# Shared memory without a file stays whole while one page of it is mapped, and only the mapped pages
+# count as a process's own: without this a program could hold all there is and show next to nothing.
+_SHARED_ANONYMOUS = 0x01 | 0x20  # MAP_SHARED, MAP_ANONYMOUS
 # Not AF_VSOCK, which reaches a virtual machine's host past every network namespace. Not AF_UNIX:
 # connections that nobody accepts hold memory without end that belongs to no process and that,
 # unlike TCP's, no setting of the kernel bounds. A socketpair is no way out, and remains.
@@ -213,9 +219,9 @@ def filter_system_calls() -> None:
 
 def _filter() -> list[bytes]:
     """Return the filter in classic BPF: each test falls through to the next, the last allows."""
-    load, equal, at_least, any_bit, answer = 0x20, 0x15, 0x35, 0x45, 0x06
+    load, equal, at_least, any_bit, keep_bits, answer = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
     allow, kill, error = 0x7FFF0000, 0x80000000, 0x00050000
-    number, architecture, first_argument, second, third = 0, 4, 16, 24, 32
+    number, architecture, first_argument, second, third, fourth = 0, 4, 16, 24, 32, 40
 
     def line(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
         return struct.pack("HBBI", code, yes, no, value)
@@ -236,6 +242,12 @@ def _filter() -> list[bytes]:
         line(equal, _CLONE, 0, 3),
         line(load, first_argument),
         line(any_bit, _ALL_NAMESPACES, 0, 1),
+        line(answer, error | _EPERM),
+        line(load, number),
+        line(equal, _MMAP, 0, 5),
+        line(load, fourth),
+        line(keep_bits, _SHARED_ANONYMOUS),
+        line(equal, _SHARED_ANONYMOUS, 0, 1),
         line(answer, error | _EPERM),
         line(load, number),
         line(equal, _SETSOCKOPT, 0, 5 + len(_BUFFER_OPTIONS)),

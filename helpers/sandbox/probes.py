@@ -147,6 +147,10 @@ PROBES = (
     Probe("limits", "take 1 GB of memory in one process", _MEMORY),
     Probe("limits", "take 400 MB of memory in four processes", _GROUP, must_be_ended=True),
     Probe("limits", "take memory that belongs to no process", _attempt(_MEMFD)),
+    Probe("limits", "keep shared memory that no process shows", _attempt(
+        "import mmap; mmap.mmap(-1, 4096)")),
+    Probe("limits", "keep such memory by a device", _attempt(
+        "import mmap; mmap.mmap(os.open('/dev/zero', 2), 4096)")),
     Probe("limits", "queue for a Unix socket that accepts nobody", _attempt("socket.socket(1)")),
     Probe("limits", "widen what a socket may hold", _attempt(
         "socket.socketpair()[0].setsockopt(1, 7, 1 << 22)")),

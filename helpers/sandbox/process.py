@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import SandboxError
-from helpers.sandbox import bubblewrap
+from helpers.sandbox import bubblewrap, cgroup
 from helpers.sandbox.layers import Layers
 from helpers.sandbox.limits import Limits
 
@@ -76,7 +76,12 @@ class Sandbox:
         self.ending = ""  # why it was ended from outside, if it was
         self._kept, self._pending = b"", bytearray()
         self._outside = None if self.layers.namespaces else tempfile.mkdtemp(prefix="sandbox-")
-        self._process = self._start(command, _resolved(readable), environment or {})
+        given = _resolved(readable)
+        self._group = cgroup.group(self.limits)
+        self._process = self._start(command, given, environment or {})
+        if self._group:
+            for one in (self._process.pid, *descendants(self._process.pid)):
+                self._group.add(one)
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -251,6 +256,8 @@ class Sandbox:
         if self._process.poll() is None:
             self.end()
         self._watcher.join()
+        if self._group:
+            self._group.close()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
             with contextlib.suppress(OSError):

@@ -103,6 +103,7 @@ def test_any_json_is_read_or_refused_and_nothing_else(tree: Any) -> None:
         (b'{"~": "array", "dtype": "|b1", "shape": [1], "v": "Ag=="}', "neither 0 nor 1"),
         (b'{"~": "dict", "v": [["a", 1], ["a", 2]]}', "repeated key"),
         (b'{"~": "dict", "v": [[["a"], 1]]}', "dict key"),
+        (b'{"~": "dict", "v": [[2305843009213693951, 1]]}', "more than 60 bits"),
         (b'{"~": "float", "v": "1e400"}', "special float"),
     ],
 )

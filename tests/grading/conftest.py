@@ -19,6 +19,7 @@ from helpers.course.grading.records import Record
 from helpers.course.grading.run import Run, grade
 from helpers.sandbox import Limits
 from helpers.sandbox.limits import MB
+from tests.book.conftest import browser as browser
 from tests.grading.hostile import recipes
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from helpers.course import catalogue, generate, source
-from helpers.course.grading.anatomy import code_cells, definitions, dissect
+from helpers.course.grading.anatomy import code_cells, definitions, dissect, without_idle_imports
 from helpers.errors import CourseError
 from tests.grading.conftest import ROOT
 
@@ -54,11 +54,44 @@ def test_the_cells_that_an_answer_rests_on() -> None:
         "np.random.seed(answer)",
     ]
     assert dissect(cells).needed == (1, 2, 3, 4, 5, 8, 9, 10, 12, 13, 14)
+    assert dissect(cells).alone == ()
     assert {0} == {*dissect([*cells, "lab.memo('memo', str(np.pi))"]).needed} - {
         *dissect(cells).needed,
         16,
     }
     assert dissect(["from numpy import *", "lab.answer('q', pi)"]).needed == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "alone"),
+    [
+        ("np.sum(values)", True),
+        ("a_name_that_no_cell_knows", True),
+        ("table['x']", False),  # which another cell may have filled
+        ("eval('table')", False),
+    ],
+)
+def test_a_function_that_rests_on_no_other_cell(body: str, alone: bool) -> None:
+    function = f"@lab.task('q1')\ndef f(values):\n    return {body}"
+    cells = ["import numpy as np\ntable = {}", function]
+    assert dissect(cells).alone == (("q1",) if alone else ())
+
+
+def test_what_is_imported_and_not_used_is_left_out_and_no_line_moves() -> None:
+    cells = {
+        0: "from __future__ import annotations\nimport os, sys  # both\nfrom math import (\n"
+        "    pi,\n    tau,\n)\nimport os.path; here = 1\nfrom json import *\nx = sys.path",
+        3: "import numpy as np\nimport csv\ndef f(v):\n    import os\n    return np.sum(v)",
+        4: "def (",
+    }
+    assert without_idle_imports(cells) == {
+        0: "from __future__ import annotations\nimport sys\n\n\n\n\n"
+        "import os.path; here = 1\nfrom json import *\nx = sys.path",
+        3: "import numpy as np\n\ndef f(v):\n    import os\n    return np.sum(v)",
+        4: "def (",
+    }
+    by_text = {**cells, 5: "eval('pi')"}
+    assert without_idle_imports(by_text) == by_text
 
 
 @pytest.mark.parametrize("lab", catalogue.files(ROOT), ids=lambda lab: lab.title)

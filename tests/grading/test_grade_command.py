@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from helpers.cli import main
+from helpers.course import checks
 from helpers.course.grading import lab as labs
 from helpers.course.grading.lab import GradedLab
 from helpers.sandbox import Layers, probes
@@ -47,12 +48,51 @@ def test_a_folder_in_and_a_gradebook_out(
     arguments = (str(source), "--lab", "1", "--out", str(out), "--no-progress", "--jobs", "2")
     code, shown, problems = edgesec(*arguments)
     assert (code, problems) == (0, "")
-    assert shown == (f"2 submissions, mean 3.0 of 6 points; 1 to look at: {out / 'summary.html'}\n")
+    assert shown == (
+        f"2 submissions, mean 3.0 of 6 points; 1 to look at: {out / 'summary.html'}\n"
+        f"memos to read: 1; edgesec grade review --out {out}\n"
+    )
     names = {path.name for path in out.iterdir()}
     assert {"grades.csv", "nbgrader.csv", "canvas.csv", "summary.html", "run.json"} <= names
     assert "moodle.csv" not in names
     assert len(list((out / "feedback").glob("*.html"))) == 2
     assert (out / "summary.html").read_text().count("data:image/png;base64,") == 2
+
+
+def test_marks_of_memos_are_in_everything_that_the_next_run_writes(
+    edgesec: Edgesec,
+    lab: GradedLab,
+    solved: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(labs, "load", lambda root, name, private: lab)
+    monkeypatch.setattr(checks, "load", lambda name: lab.spec)
+    source, out, table = tmp_path / "in", tmp_path / "out", tmp_path / "memos.csv"
+    source.mkdir()
+    (source / "doe_1_2_tiny.ipynb").write_text(json.dumps(solved))
+    arguments = (str(source), "--lab", "1", "--out", str(out), "--no-progress")
+    assert edgesec(*arguments)[0] == 0
+    (page,) = (out / "feedback").glob("*.html")
+    assert "not marked yet" in page.read_text()
+    assert "pending" in (out / "summary.html").read_text()
+    assert ",6,pending,pending,10," in (out / "grades.csv").read_text()
+    edgesec("review", "--out", str(out), "--export", str(table))
+    table.write_text(table.read_text().replace(",,,,0,4", ",2,1,<b>clear</b>,,"))
+    assert edgesec("review", "--out", str(out), "--import", str(table))[0] == 0
+    code, shown, _ = edgesec(*arguments)
+    assert (code, "to read" in shown) == (0, False)
+    assert ",6,3,9,10," in (out / "grades.csv").read_text()
+    assert "doe,1,,,,6,3" in (out / "canvas.csv").read_text()
+    text = page.read_text()
+    assert "9 of 10" in " ".join(text.split())
+    assert "&lt;b&gt;clear&lt;/b&gt;" in text
+    assert "pending" not in (out / "summary.html").read_text()
+    before = {path.name: path.read_bytes() for path in out.glob("*.csv")}
+    edgesec(*arguments, "--force")  # grading anew loses no mark
+    again = {path.name: path.read_bytes() for path in out.glob("*.csv")}
+    assert again["canvas.csv"] == before["canvas.csv"]
+    assert again["nbgrader.csv"] == before["nbgrader.csv"]
 
 
 def test_a_full_disk_is_said_and_the_same_command_goes_on(
@@ -98,7 +138,9 @@ def test_check_sandbox_says_what_holds(edgesec: Edgesec, monkeypatch: pytest.Mon
     monkeypatch.setattr(probes, "PROBES", few)
     code, shown, _ = edgesec("--check-sandbox")
     assert code == 0
-    assert shown == "held    files       read a file of yours\nevery layer holds\n"
+    first, group, last = shown.splitlines()
+    assert (first, last) == ("held    files       read a file of yours", "every layer holds")
+    assert group.startswith("memory and processes capped by the kernel as a group (cgroup v2): ")
     monkeypatch.setattr(
         probes, "available", lambda: (Layers(False, False, False), {"landlock": "no"})
     )

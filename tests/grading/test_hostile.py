@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from helpers.course.grading.lab import GradedLab
+from helpers.course.grading.marks import marked
 from helpers.course.grading.pages import feedback, summary
 from helpers.course.grading.records import Record
 from helpers.course.grading.tables import as_csv
@@ -38,14 +41,16 @@ def test_no_record_grows_with_what_a_submission_says(hostile_records: dict[str, 
 
 
 def test_nothing_of_theirs_is_markup_anywhere(
-    hostile_records: dict[str, Record], lab: GradedLab
+    hostile_records: dict[str, Record], lab: GradedLab, tmp_path: Path
 ) -> None:
     records = list(hostile_records.values())
-    pages = [feedback(lab, record) for record in records]
-    for page in [*pages, summary(lab, records)]:
+    memos = marked(tmp_path, lab.spec, records)
+    pages = [feedback(lab, record, memos[record.ident]) for record in records]
+    pages.append(summary(lab, records, memos))
+    for page in pages:
         assert "<script" not in page
         assert "<img src=x" not in page
-    assert sum("&lt;script&gt;" in page for page in [*pages, summary(lab, records)]) == 5
+    assert sum("&lt;script&gt;" in page for page in pages) == 5
 
 
 def test_no_cell_of_a_table_is_a_formula() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from helpers.course.grading.lab import GradedLab
-from helpers.course.grading.marks import Answer, Marks, export, queue, restore
+from helpers.course.grading.marks import Answer, Marks, export, marked, queue, restore
 from helpers.course.grading.records import Record
 from helpers.course.grading.review import ReviewServer
 from helpers.errors import CourseError
@@ -85,6 +85,33 @@ def test_the_queue_goes_to_a_spreadsheet_and_comes_back(
     path.write_text("ident,memo\nnobody,memo\n")
     with pytest.raises(CourseError, match="row 2: there is no such answer"):
         restore(path, answers, marks)
+
+
+def test_a_memo_that_nobody_has_read_is_pending_and_one_that_is_not_there_is_nothing(
+    lab: GradedLab, tmp_path: Path
+) -> None:
+    records = [record("a", "text"), Record("k", "b", "b", "", "", "f", "graded")]
+    found = marked(tmp_path, lab.spec, records)
+    assert (found["a"][0].points, found["b"][0].points) == (None, 0)
+    assert not (tmp_path / "marks.sqlite3").exists()
+    (answer,), marks = queue(lab.spec, records, False), Marks(tmp_path / "marks.sqlite3")
+    marks.save(answer, 0, 0)
+    assert marked(tmp_path, lab.spec, records)["a"][0].points is None  # one line is open
+    marks.save(answer, 1, 0)
+    (memo,) = marked(tmp_path, lab.spec, records)["a"]
+    assert (memo.points, memo.most) == (0, 4)
+
+
+def test_marks_belong_to_the_text_that_was_read(lab: GradedLab, tmp_path: Path) -> None:
+    marks, table = Marks(tmp_path / "marks.sqlite3"), tmp_path / "memos.csv"
+    (first,) = queue(lab.spec, [record("a", "my first thought")], False)
+    (second,) = queue(lab.spec, [record("a", "my second thought")], False)
+    marks.save(first, 0, 2)
+    export(table, [first], marks)
+    assert marks.of(second) == ([None, None], "")
+    with pytest.raises(CourseError, match="row 2: this is not the answer that was handed in last"):
+        restore(table, [second], marks)
+    assert marks.of(first)[0] == [2, None]
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:

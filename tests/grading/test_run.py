@@ -18,6 +18,7 @@ from helpers.course.compare import close
 from helpers.course.grading import records
 from helpers.course.grading.examine import Rules, examine
 from helpers.course.grading.lab import GradedLab, Private, load, load_private
+from helpers.course.grading.marks import marked
 from helpers.course.grading.records import Record
 from helpers.course.grading.run import Run, grade, lab_of, seed_of
 from helpers.course.grading.tables import write_tables
@@ -59,6 +60,29 @@ def test_a_wrong_answer_is_explained_and_costs_only_itself(
     assert q1.called.startswith("mine(float64 (5,)")
     assert q1.hint == "divide by the sum of the weights"
     assert "return float(values.mean())" in q1.answer
+
+
+def test_the_whole_notebook_is_run_only_where_another_cell_could_mend_an_answer(
+    lab: GradedLab, rules: Rules, solved: dict[str, Any], unsolved: dict[str, Any]
+) -> None:
+    quick, mean = replace(rules, whole=False), "return float(np.average(values, weights=weights))"
+
+    def handed_in(body: str) -> bytes:
+        def spoil(cells: recipes.Cells) -> recipes.Cells:
+            cells = recipes.first("table = {}\ndef fill(t): t['x'] = 1")(cells)
+            cells = recipes.last("fill(table)\nraise ValueError('it was run')")(cells)
+            changed = recipes.answering(body)(cells)
+            assert isinstance(changed, list)
+            return changed
+
+        return spoilt(recipes.Hostile("", spoil), solved, unsolved)
+
+    found = examine(lab, handed_in(f"table['x']\n{mean}"), quick)
+    assert found.tasks[0].points == 3
+    assert "it was run" in "".join(found.notes)
+    found = examine(lab, handed_in("return a_name_that_no_cell_knows"), quick)
+    assert found.tasks[0].status == "error"
+    assert "it was run" not in "".join(found.notes)
 
 
 def test_what_a_learner_is_told_does_not_depend_on_the_hidden_inputs(
@@ -257,23 +281,29 @@ def test_tables_hold_every_learner_and_the_columns_that_platforms_ask_for(
         records.TaskRecord(t.name, t.title, "passed", t.points, t.points) for t in lab.spec.tasks
     )
     made = [
-        Record("k", "a", "doe", "12", "Canvas", "f", "graded", tasks),
+        Record("k", "a", "doe", "12", "Canvas", "f", "graded", tasks, {"memo": "I decide"}),
         Record("k", "b", "=Ann", "34", "Moodle", "g", "stopped", tasks, notes=("=note",)),
     ]
-    write_tables(tmp_path, lab, made)
+    write_tables(tmp_path, lab, made, marked(tmp_path, lab.spec, made))
     rows = (tmp_path / "grades.csv").read_text().splitlines()
-    assert rows[0] == "learner,user,platform,file,status,q1,q2,q3,total,of,minutes,notes"
+    assert rows[0] == (
+        "learner,user,platform,file,status,q1,q2,q3,exercises,memo,total,of,minutes,notes"
+    )
     assert rows[1:] == [
-        "doe,12,Canvas,f,graded,3,2,1,6,6,0.0,",
-        "'=Ann,34,Moodle,g,stopped,3,2,1,6,6,0.0,'=note",
+        "doe,12,Canvas,f,graded,3,2,1,6,pending,pending,10,0.0,",
+        "'=Ann,34,Moodle,g,stopped,3,2,1,6,0,6,10,0.0,'=note",
     ]
-    assert (tmp_path / "canvas.csv").read_text().splitlines()[0] == (
-        "Student,ID,SIS User ID,SIS Login ID,Section,A tiny lab"
-    )
+    assert (tmp_path / "canvas.csv").read_text().splitlines() == [
+        "Student,ID,SIS User ID,SIS Login ID,Section,A tiny lab,A tiny lab: memo",
+        "    Points Possible,,,,,6,4",
+        "doe,12,,,,6,",
+    ]
     assert (tmp_path / "moodle.csv").read_text().splitlines()[1] == "Participant 34,'=Ann,6,6"
-    assert (tmp_path / "nbgrader.csv").read_text().splitlines()[1] == (
-        "01-tiny,,,12,,doe,,6.0,0.0,6.0,6.0"
-    )
+    assert (tmp_path / "moodle-memo.csv").read_text().splitlines()[1] == "Participant 34,'=Ann,0,4"
+    assert (tmp_path / "nbgrader.csv").read_text().splitlines()[1:3] == [
+        "01-tiny,,,12,,doe,,6.0,0.0,6.0,6.0",
+        "01-tiny-memo,,,12,,doe,,,0.0,,4.0",
+    ]
 
 
 def test_it_is_no_mark_that_a_notebook_holds(

@@ -12,7 +12,8 @@ import json
 import re
 import symtable
 import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 _SHOWN = 20_000  # characters of one answer that are kept for feedback
 _CODE = 400_000  # characters of all code that are kept for comparing submissions
 _MAX_CELLS = 2_000
+_BY_TEXT = frozenset(("eval", "exec", "get_ipython", "globals", "locals", "vars"))  # use any name
 # By these a notebook can get at the course's own answers without an import that says so.
 _REACHES = frozenset((
     "__bases__", "__builtins__", "__closure__", "__code__", "__globals__", "__import__",
@@ -59,6 +61,9 @@ class Anatomy:
         Positions of the cells that what is handed in rests on: see :func:`needed_cells`.
     broken
         Positions of the cells that are not Python.
+    alone
+        Tasks whose function uses nothing that another cell assigns or changes: only what it
+        imports, and names that no cell knows.
     """
 
     cells: tuple[str, ...]
@@ -72,6 +77,7 @@ class Anatomy:
     seed: int = 0
     needed: tuple[int, ...] = ()
     broken: tuple[int, ...] = ()
+    alone: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
@@ -121,26 +127,43 @@ def dissect(texts: Sequence[str]) -> Anatomy:
     found = _Finder()
     for number, tree in trees:
         found.visit_cell(number, tree, cells[number])
+    names = _names_of(cells, trees)
     return Anatomy(
         tuple(cells), tuple(found.labs), found.sources, found.functions, tuple(found.checks),
         tuple(sorted(found.imports)), tuple(sorted(found.reaches)), found.parameters, found.seed,
-        needed_cells(cells, trees, found.handing_in), tuple(broken),
+        needed_cells(names, found.handing_in), tuple(broken), _alone(names, found.places),
     )  # fmt: skip
 
 
-def needed_cells(
-    cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]], wanted: set[int]
-) -> tuple[int, ...]:
+def _names_of(cells: Sequence[str], trees: Sequence[tuple[int, ast.Module]]) -> dict[int, _Names]:
+    names = {}
+    for number, tree in trees:
+        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
+            names[number] = _Names.of(cells[number], tree)
+    return names
+
+
+def _alone(names: Mapping[int, _Names], places: Mapping[str, int]) -> tuple[str, ...]:
+    if any("*" in cell.imports for cell in names.values()):
+        return ()
+    found = []
+    for task, place in places.items():
+        others = [cell for number, cell in names.items() if number != place]
+        made = {"lab"}.union(*((cell.gives - cell.imports) | cell.changes for cell in others))
+        imported = set().union(*(cell.imports for cell in names.values()))
+        used = names[place].used if place in names else made
+        if not (used - {"lab"} - imported) & made and not used & _BY_TEXT:
+            found.append(task)
+    return tuple(found)
+
+
+def needed_cells(names: Mapping[int, _Names], wanted: set[int]) -> tuple[int, ...]:
     """Return the positions of some cells and of all that they rest on.
 
     A cell rests on those that assign, import or define a name it uses, or change in place what
     such a name stands for. Training and plots on which no answer rests are left out: running a
     lab whole takes a hundred times longer than judging its answers.
     """
-    names = {}
-    for number, tree in trees:
-        with contextlib.suppress(SyntaxError, RecursionError, MemoryError):
-            names[number] = _Names.of(cells[number], tree)
     modules = {"lab"}.union(*(cell.imports for cell in names.values()))
     chosen, before = set(wanted), -1
     while len(chosen) != before:
@@ -197,6 +220,46 @@ def _root(node: ast.stmt) -> str:
     return part.id if isinstance(part, ast.Name) else ""
 
 
+def without_idle_imports(cells: Mapping[int, str]) -> dict[int, str]:
+    """Return cells without what they import and none of them uses; every line keeps its number.
+
+    A lab's first cell imports for the whole lab. For its answers alone most of that is idle, and
+    it would take longer than all the rest of marking a submission.
+    """
+    trees: dict[int, ast.Module] = {}
+    used: set[str] = set()
+    for number, cell in cells.items():
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            trees[number] = _parse(cell)
+            used |= _Names.of(cell, trees[number]).used
+    if used & _BY_TEXT:
+        return dict(cells)
+    return {n: _trimmed(cell, trees[n], used) if n in trees else cell for n, cell in cells.items()}
+
+
+def _trimmed(cell: str, tree: ast.Module, used: set[str]) -> str:
+    lines = cell.split("\n")
+    places = [range(node.lineno - 1, node.end_lineno or node.lineno) for node in tree.body]
+    held = Counter(line for place in places for line in place)
+    for node, place in zip(tree.body, places, strict=True):
+        if not isinstance(node, ast.Import | ast.ImportFrom) or _is_future(node) or "\r" in cell:
+            continue
+        kept = [item for item in node.names if _bound(item) in used or item.name == "*"]
+        if len(kept) < len(node.names) and all(held[line] == 1 for line in place):
+            node.names = kept
+            text = ast.unparse(node) if kept else ""
+            lines[place.start : place.stop] = [text, *[""] * (len(place) - 1)]
+    return "\n".join(lines)
+
+
+def _is_future(node: ast.Import | ast.ImportFrom) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _bound(item: ast.alias) -> str:
+    return item.asname or item.name.partition(".")[0]
+
+
 def definitions(cell: str) -> str:
     """Return only what a cell defines: its imports, functions and classes, and the session."""
     try:
@@ -243,6 +306,8 @@ class _Finder:
         self.labs: list[str] = []
         self.sources: dict[str, str] = {}
         self.functions: dict[str, str] = {}
+        self.places: dict[str, int] = {}  # the cell of each function
+        self._number = -1
         self.checks: list[str] = []
         self.imports: set[str] = set()
         self.reaches: set[str] = set()
@@ -250,6 +315,7 @@ class _Finder:
         self.handing_in: set[int] = set()
 
     def visit_cell(self, number: int, tree: ast.Module, text: str) -> None:
+        self._number = number
         for node in ast.walk(tree):
             if _called(node) in ("Lab", "task", "answer", "memo"):
                 self.handing_in.add(number)
@@ -267,6 +333,7 @@ class _Finder:
             if isinstance(decorator, ast.Call) and _called(decorator) == "task":
                 task = _first_text(decorator)
                 self.functions[task] = node.name
+                self.places[task] = self._number
                 self.sources[task] = (ast.get_source_segment(text, node) or "")[:_SHOWN]
 
     def _call(self, node: ast.Call, text: str) -> None:

@@ -183,8 +183,11 @@ def _anatomy(said: dict[str, Any]) -> Anatomy:
             raise TypeError("a whole number was expected")
         return value
 
+    def numbers(name: str) -> tuple[int, ...]:
+        return tuple(whole(number) for number in said[name])
+
     return Anatomy(
         texts("cells"), texts("labs"), by_name("sources"), by_name("functions"), texts("checks"),
         texts("imports"), texts("reaches"), whole(said["parameters"]), whole(said["seed"]),
-        *(tuple(whole(number) for number in said[name]) for name in ("needed", "broken")),
+        numbers("needed"), numbers("broken"), texts("alone"),
     )  # fmt: skip

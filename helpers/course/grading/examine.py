@@ -56,7 +56,7 @@ class Rules:
         Time one cell may take.
     whole : bool
         Run every cell. Otherwise only those on which something handed in rests are run, and the
-        others too if that ends in an error.
+        others too if that ends in an error that they could mend.
     limits : Limits
         What one submission may use; its ``seconds`` are for the whole of it.
     layers : Layers
@@ -106,8 +106,7 @@ class _Examination:
     def __init__(self, lab: GradedLab, notebook: bytes, rules: Rules) -> None:
         self._lab, self._notebook, self._rules = lab, notebook, rules
         self._ends = time.monotonic() + rules.limits.seconds
-        self._found = Examined()
-        self._anatomy = Anatomy(())
+        self._found, self._anatomy = Examined(), Anatomy(())
         self._done: dict[str, tuple[Verdict, bool]] = {}  # and whether it is a hidden failure
         self._define: set[int] = set()  # cells of which only the definitions are run
         self._skip: set[int] = set()
@@ -145,9 +144,10 @@ class _Examination:
             del self._done[name]
 
     def _may_mend(self, found: Verdict) -> bool:
+        own = self._anatomy
         if found.status == "error":
-            return found.explanation.startswith("it raised")
-        missing = found.status == "not attempted" and found.task in self._anatomy.sources
+            return found.explanation.startswith("it raised") and found.task not in own.alone
+        missing = found.status == "not attempted" and found.task in own.sources
         return missing and self._cells_failed
 
     def _conversation(self) -> Conversation:
@@ -206,6 +206,7 @@ class _Examination:
                 "seed": self._anatomy.seed,
                 "cell_seconds": self._rules.cell_seconds,
                 "define": sorted(self._define),
+                "whole": self._whole,
                 "skip": sorted(self._skip | self._idle()),
                 "functions": self._lab.given.functions,
             },
@@ -215,8 +216,8 @@ class _Examination:
             self._keep(ran)
 
     def _idle(self) -> set[int]:
-        cells = set(range(len(self._anatomy.cells)))
-        return set() if self._whole else cells - set(self._anatomy.needed)
+        idle = {*range(len(self._anatomy.cells))} - {*self._anatomy.needed}
+        return set() if self._whole else idle
 
     def _blame_cell(self, cell: int, why: str) -> None:
         if cell < 0:
@@ -394,7 +395,6 @@ def _tidy(text: str) -> str:
 
 
 def _pairs(errors: Any) -> Sequence[tuple[int, str]]:
-    if not isinstance(errors, list):
-        return []
-    pairs = [pair for pair in errors if isinstance(pair, tuple) and len(pair) == 2]
+    found = errors if isinstance(errors, list) else []
+    pairs = [pair for pair in found if isinstance(pair, tuple) and len(pair) == 2]
     return [(n, text) for n, text in pairs if type(n) is int and isinstance(text, str)]

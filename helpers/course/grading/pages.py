@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from helpers.course.generate import write_atomically
 from helpers.course.grading.lab import GradedLab
+from helpers.course.grading.marks import MOST, Marked, MemoMark, pending
 from helpers.course.grading.records import Record
+from helpers.course.grading.tables import total
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +50,10 @@ _FEEDBACK = (
     _HEAD
     + """<h1>{{ title }}</h1>
 <p><bdi>{{ record.learner }}</bdi>:
-<strong>{{ record.points }} of {{ record.max_points }} points</strong></p>
+<strong>{{ record.points }} of {{ record.max_points }} points</strong> for the exercises
+{%- if memos %};
+{% if total is none %}your memo is not marked yet{% else %}with the memo
+<strong>{{ total }} of {{ most }}</strong>{% endif %}{% endif %}.</p>
 {% if record.state != "graded" %}<p>{{ excuse }}</p>{% endif %}
 {% for task in record.tasks %}
 <section class="{{ 'passed' if task.status == 'passed' else 'lost' }}">
@@ -59,16 +64,24 @@ _FEEDBACK = (
     ("Hint", task.hint)) %}{% if text %}<h3>{{ name }}</h3><pre>{{ text }}</pre>{% endif %}
 {% endfor %}</section>
 {% endfor %}
-{% for name, text in record.memos.items() %}
-<section><h2>{{ memos.get(name, name) }}</h2><p>Read by a person, against the rubric.</p>
-<pre>{{ text }}</pre></section>{% endfor %}
+{% for memo in memos %}
+<section><h2>{{ memo.title }}:
+{% if memo.points is none %}not marked yet{% else %}{{ memo.points }} of {{ memo.most }}{% endif %}
+</h2>
+{% if not memo.handed_in %}<p>You have handed in no text.</p>{% else %}
+<p>Read by a person, against the rubric.</p><pre>{{ record.memos[memo.name] }}</pre>
+{% if memo.points is not none %}<table><tr><th>the text<th>points of {{ line_most }}</tr>
+{% for text, points in memo.lines %}<tr><td>{{ text }}<td>{{ points }}</tr>{% endfor %}</table>
+{% if memo.comment %}<h3>Comment</h3><pre>{{ memo.comment }}</pre>{% endif %}
+{% endif %}{% endif %}</section>{% endfor %}
 </body></html>
 """
 )
 _SUMMARY = (
     _HEAD
     + """<h1>{{ title }}</h1>
-<p>{{ records|length }} submissions; mean {{ "%.1f"|format(mean) }} of {{ most }} points.</p>
+<p>{{ records|length }} submissions; mean {{ "%.1f"|format(mean) }} of {{ most }} points for the
+exercises{% if pending %}; {{ pending }} memos to be read yet{% endif %}.</p>
 {% for name, image in plots %}<h2>{{ name }}</h2><img alt="{{ name }}" src="{{ image }}">
 {% endfor %}
 <h2>Look at these</h2>
@@ -79,11 +92,16 @@ _SUMMARY = (
 <td>{{ record.points }}<td>{% for note in record.notes %}{{ note }}<br>{% endfor %}</tr>
 {% endfor %}</table>
 <h2>Everyone</h2>
-<table><tr><th>learner{% for task in tasks %}<th>{{ task.name }}{% endfor %}<th>total<th>s</tr>
+<table><tr><th>learner{% for task in tasks %}<th>{{ task.name }}{% endfor %}<th>exercises
+{% for memo in memos %}<th>{{ memo.name }}{% endfor %}<th>total<th>s</tr>
 {% for record in records %}<tr>
 <td><a href="feedback/{{ record.ident }}.html">{{ record.learner }}</a>
 {% for task in record.tasks %}<td>{{ task.points }}{% endfor %}
-<td>{{ record.points }}<td>{{ "%.0f"|format(record.seconds) }}</tr>{% endfor %}</table>
+<td>{{ record.points }}
+{% for memo in marks[record.ident] %}<td>
+{{ "pending" if memo.points is none else memo.points }}{% endfor %}
+<td>{{ "pending" if totals[record.ident] is none else totals[record.ident] }}
+<td>{{ "%.0f"|format(record.seconds) }}</tr>{% endfor %}</table>
 </body></html>
 """
 )
@@ -110,7 +128,7 @@ def _render(template: str, **values: object) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def feedback(lab: GradedLab, record: Record) -> str:
+def feedback(lab: GradedLab, record: Record, memos: Sequence[MemoMark]) -> str:
     """Return the page that tells one learner what their answers earned and why."""
     return _render(
         _FEEDBACK,
@@ -118,19 +136,23 @@ def feedback(lab: GradedLab, record: Record) -> str:
         record=record,
         words=_WORDS,
         excuse=_EXCUSES.get(record.state, ""),
-        memos={memo.name: memo.title for memo in lab.spec.memos},
+        memos=memos,
+        total=total(record, memos),
+        most=record.max_points + sum(memo.most for memo in memos),
+        line_most=MOST,
     )
 
 
-def write_pages(out: Path, lab: GradedLab, records: Sequence[Record]) -> Path:
+def write_pages(out: Path, lab: GradedLab, records: Sequence[Record], memos: Marked) -> Path:
     """Write one page a learner and the summary, and return where that lies."""
     for record in records:
-        write_atomically(out / "feedback" / f"{record.ident}.html", feedback(lab, record))
-    write_atomically(out / "summary.html", summary(lab, records))
+        page = feedback(lab, record, memos[record.ident])
+        write_atomically(out / "feedback" / f"{record.ident}.html", page)
+    write_atomically(out / "summary.html", summary(lab, records, memos))
     return out / "summary.html"
 
 
-def summary(lab: GradedLab, records: Sequence[Record]) -> str:
+def summary(lab: GradedLab, records: Sequence[Record], memos: Marked) -> str:
     """Return the page for the instructor: how the class did, and what needs a look."""
     plots = [
         ("How each task went", _image(lambda ax: _draw_tasks(ax, lab, records))),
@@ -139,15 +161,19 @@ def summary(lab: GradedLab, records: Sequence[Record]) -> str:
     messages = failure_messages(records)
     if messages:
         plots.insert(1, ("Commonest failures", _image(lambda ax: _draw_messages(ax, messages))))
-    total = sum(record.points for record in records)
+    points = sum(record.points for record in records)
     return _render(
         _SUMMARY,
         title=f"{lab.spec.title}: the class",
         records=records,
         tasks=lab.spec.tasks,
         plots=plots,
-        mean=total / max(len(records), 1),
+        mean=points / max(len(records), 1),
         most=lab.spec.points,
+        memos=lab.spec.memos,
+        marks=memos,
+        totals={record.ident: total(record, memos[record.ident]) for record in records},
+        pending=pending(memos),
     )
 
 

@@ -27,6 +27,7 @@ _MOODLE = re.compile(r"(?P<name>.+)_(?P<user>\d+)_assignsubmission_(?:file|onlin
 _ATTEMPT = re.compile(r"-(\d{1,3})$")  # Canvas numbers resubmissions
 _NOISE = re.compile(r"(^|/)(\.|__MACOSX/|.*\.ipynb_checkpoints/|.*assignsubmission_onlinetext_)")
 _MAX_MEMBERS = 10_000  # files in one archive
+_MAX_NAME = 1_000  # characters; looking for words in a longer one takes by its length squared
 _MAX_ARCHIVE = 30 * 2**20  # bytes of a learner's own archive
 
 
@@ -79,7 +80,7 @@ class Place:
                 names = [item.filename for item in archive.infolist() if not item.is_dir()]
         except Exception:
             return []
-        return names[:_MAX_MEMBERS]
+        return [name for name in names[:_MAX_MEMBERS] if len(name) <= _MAX_NAME]
 
 
 def _limited(data: bytes, limit: int) -> bytes:

@@ -149,9 +149,10 @@ class Worker:
         name, seed, profile = self._recorder.spec.name, request["seed"], request["profile"]
         self._names["lab"] = session.Lab(name, seed=seed, profile=profile)
         errors: list[tuple[int, str]] = []
-        for number, cell in enumerate(self._anatomy.cells):
-            if number in request["skip"]:
-                continue
+        cells = {n: c for n, c in enumerate(self._anatomy.cells) if n not in request["skip"]}
+        if not request["whole"]:
+            cells = anatomy.without_idle_imports(cells)
+        for number, cell in cells.items():
             self._say({"cell": number})
             code = anatomy.definitions(cell) if number in request["define"] else cell
             problem = _run_cell(shell, code, request["cell_seconds"])

@@ -158,6 +158,12 @@ _PIPE = (
         1, "wrote to the grader's pipe"),
     Hostile("an array for the token", last(_STEAL +
         "worker._say({'ran': {}, 'token': np.zeros(3)})"), 6, "wrote to the grader's pipe"),
+    Hostile("half a million names with one hash", last(_STEAL + "import time\n"
+        "pairs = ','.join(f'[{k * (2**61 - 1)},0]' for k in range(1, 500_000))\n"
+        "dicts = '{\"~\":\"dict\",\"v\":[[\"reply\",{\"~\":\"dict\",\"v\":[' + pairs + ']}]]}'\n"
+        "def call(r):\n    worker._replies.write(dicts.encode() + b'\\n')\n"
+        "    worker._replies.flush()\n    time.sleep(60)\nactions['call'] = call"),
+        1, "wrote to the grader's pipe"),
     Hostile("two replies to one question", last(_STEAL + "call = actions['call']\n"
         "def twice(r):\n    worker._say({**call(r), 'token': r['token']})\n    return call(r)\n"
         "actions['call'] = twice"), 1, "wrote to the grader's pipe"),
@@ -208,6 +214,9 @@ _HANGS = (
         "import os, time\nfor _ in range(8):\n    if not os.fork():\n"
         "        held = bytearray(b'x') * (90 << 20)\n        time.sleep(30)\n"
         "time.sleep(4)"), 6, "used more than"),
+    Hostile("memory that no process shows", first(
+        "import mmap\nheld = [mmap.mmap(-1, 1 << 26) for _ in range(20)]"), 6,
+            "Operation not permitted"),
     Hostile("a disk bomb", first(
         "for n in range(1000):\n    with open(f'f{n}', 'wb') as file: file.write(bytes(1 << 20))"),
         6, "No space left"),
