@@ -868,14 +868,14 @@ lab.memo(
     """
     Ship 8 free, 4 bits: eight filters, free adversarial training, kernels of four bits. Packed it
     takes 5.2 of 5.5 kB, its activations 1.4 of 2 kB, and a digit 2.0 of 4 ms at the upper end of
-    the estimate. Packing is a condition: as our tools write it the file has 6.1 kB and does not
-    fit. If the firmware cannot unpack, the fallback is 4 free, int8, in the contest five points
-    worse clean and eleven under attack.
+    the estimate. As our tools write it the file has 6.1 kB and does not fit. If the firmware cannot
+    unpack 4 bits, the fallback is 4 free, int8, in the contest five points worse clean and eleven
+    under attack.
 
     Against somebody who has the file and changes each pixel by up to 15 % of the range, on images
     that chose nothing: right on 93.5 % of clean digits (91.8 to 94.9). PGD on its own replica
     leaves 47.3 % (44.2 to 50.4); the stronger attack, on the first 250 of them, 38.0 % (32.0 to
-    44.3). Please promise no more than that, and call it an upper bound.
+    44.3). Promise no more: any attack gives an upper bound.
 
     Passed over. 8 half led the contest at one attacked digit in twenty by less than the images
     settle. Its 1.5 points in clean accuracy there are 0.4 on sealed images (-0.8 to 1.6), and under
@@ -885,8 +885,8 @@ lab.memo(
     At eight filters robustness costs nothing that we can see. Two filters pay 15 clean points (11
     to 19) for 17 robust ones; sixteen pay nothing for 49. The narrow networks fail on attacked
     training images just as on new ones, so data are not what they lack: half of the images changed
-    nothing we could see, nor did rounding. At four filters longer training brought eleven points,
-    and twice the width eleven more on top: search and size both.
+    nothing visible, nor did rounding. At four filters longer training brought eleven points, and
+    twice the width eleven more on top: search and size both.
 
     What would change this: surely fewer than one attack in fifteen (8 half); half as much again of
     flash and memory with twice the time (16 filters, 54 to 58 % in the contest). At a radius of 0.2
