@@ -380,8 +380,9 @@ kept = list(best_within(accuracies, costs.to_numpy(), list(LIMITS.values())))
 table.iloc[kept].round(3)
 
 # %% [markdown]
-# Here is all of it to play with. Choose what is across and up, and change the budget: what would
-# twice the flash buy, and what twice the time? Within the budget, the dashed line is the front.
+# Here is all of it to play with. Choose what is across and up, and change the budget. What does
+# twice the flash buy? Which limits have to move together before a network of 16 filters fits?
+# Within the budget, the dashed line is the front.
 
 # %%
 MEASURES = [
@@ -867,29 +868,29 @@ lab.memo(
     """
     Ship 8 free, 4 bits: eight filters, free adversarial training, kernels of four bits. Packed it
     takes 5.2 of 5.5 kB, its activations 1.4 of 2 kB, and a digit 2.0 of 4 ms at the upper end of
-    the estimate. Packing is a condition: as our tools write it the file has 6.1 kB and does not
-    fit. If the firmware cannot unpack, the fallback is 4 free, int8, about five points worse clean
-    and eleven under attack in the contest.
+    the estimate. As our tools write it the file has 6.1 kB and does not fit. If the firmware cannot
+    unpack 4 bits, the fallback is 4 free, int8, in the contest five points worse clean and eleven
+    under attack.
 
     Against somebody who has the file and changes each pixel by up to 15 % of the range, on images
     that chose nothing: right on 93.5 % of clean digits (91.8 to 94.9). PGD on its own replica
     leaves 47.3 % (44.2 to 50.4); the stronger attack, on the first 250 of them, 38.0 % (32.0 to
-    44.3). Please promise no more than that, and call it an upper bound.
+    44.3). Promise no more: any attack gives an upper bound.
 
-    Passed over. 8 half won the contest at one attacked digit in twenty by less than the images
-    settle. Its lead in clean accuracy, 1.4 points there, is 0.4 on sealed images (-0.8 to 1.6), and
-    under attack it is 23 points worse. 8 pgd is 1.1 points worse clean, and in robustness the
-    images hardly tell. 8 plain is as good clean and keeps 5 % under attack.
+    Passed over. 8 half led the contest at one attacked digit in twenty by less than the images
+    settle. Its 1.5 points in clean accuracy there are 0.4 on sealed images (-0.8 to 1.6), and under
+    attack it is 23 points worse. 8 pgd is one point behind clean and two under attack, neither
+    settled. 8 plain is as good clean and keeps 5 % under attack.
 
-    At this width robustness costs nothing that we can see. Two filters pay 15 points of clean
-    accuracy (11 to 19) for 17 robust ones; sixteen pay nothing for 49. The narrow networks fail on
-    attacked training images just as on new ones, so data are not what they lack: half of the images
-    changed nothing we could see, nor did rounding. Longer training brought eleven points at width
-    four, and twice the width eleven more on top: size and search both.
+    At eight filters robustness costs nothing that we can see. Two filters pay 15 clean points (11
+    to 19) for 17 robust ones; sixteen pay nothing for 49. The narrow networks fail on attacked
+    training images just as on new ones, so data are not what they lack: half of the images changed
+    nothing visible, nor did rounding. At four filters longer training brought eleven points, and
+    twice the width eleven more on top: search and size both.
 
-    What would change this: surely fewer than one attack in fifteen (8 half); twice the time (16
-    filters, 54 to 58 % in the contest). At a radius of 0.2 half of the robustness is gone. Not
-    measured: the ring, real postcodes, printing, other seeds.
+    What would change this: surely fewer than one attack in fifteen (8 half); half as much again of
+    flash and memory with twice the time (16 filters, 54 to 58 % in the contest). At a radius of 0.2
+    half of the robustness is gone. Not measured: the ring, real postcodes, printing, other seeds.
     """,
     # END SOLUTION
 )

@@ -18,12 +18,18 @@ def _chosen_reference(clean: Any, robust: Any, shares: Any) -> list[int]:
 
 
 def _chosen_cases(rng: np.random.Generator) -> list[Case]:
+    def three(clean: list[float], robust: list[float], shares: list[float]) -> tuple[Any, ...]:
+        return np.array(clean), np.array(robust), shares
+
     clean, robust = rng.uniform(0.7, 0.99, 9), rng.uniform(0.05, 0.7, 9)
     return [
-        Case(([0.97, 0.94, 0.86], [0.05, 0.35, 0.55], [0.0, 0.05, 0.2, 0.6, 1.0]), "three designs"),
-        Case(([0.97, 0.88, 0.86], [0.05, 0.30, 0.60], [0.0, 0.1, 0.2, 0.4]), "one in a dent"),
+        Case(
+            three([0.97, 0.94, 0.86], [0.05, 0.35, 0.55], [0.0, 0.05, 0.2, 0.6, 1.0]),
+            "three designs",
+        ),
+        Case(three([0.97, 0.88, 0.86], [0.05, 0.30, 0.60], [0.0, 0.1, 0.2, 0.4]), "one in a dent"),
         Case((clean, robust, np.linspace(0, 1, 11)), "nine designs"),
-        Case(([0.9, 0.8], [0.2, 0.2], [0.0, 0.5]), "one is better in all"),
+        Case(three([0.9, 0.8], [0.2, 0.2], [0.0, 0.5]), "one is better in all"),
     ]
 
 
