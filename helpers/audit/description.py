@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers.audit import claims
 from helpers.edge.artefact import TensorContract
+from helpers.edge.runtimes.wire import DTYPES
 from helpers.errors import EdgeError, ModelContractError
 
 MAX_PORTS = 64
@@ -64,8 +65,10 @@ class Port:
         Raises
         ------
         ModelContractError
-            If a number is NaN where the file takes integers.
+            If the file takes no numbers, or a number is NaN where it takes integers.
         """
+        if self.dtype not in DTYPES:
+            raise ModelContractError(f"{self} takes no numbers.")
         try:
             return self.stated.encode(values)
         except EdgeError as error:

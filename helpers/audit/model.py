@@ -364,7 +364,7 @@ class UntrustedModel:
 
         try:
             return build_replica(graph, rounding, logits=logits)
-        except (EdgeError, ValueError, TypeError) as error:  # as in the rehearsal, if ever
+        except Exception as error:  # it was built before, in the sandbox; a stranger made it
             raise ModelContractError(f"No replica: {error}") from error
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from helpers.audit.description import ModelContract, Port, find_task, read_contr
 from helpers.audit.description import read_description as read
 from helpers.edge.runtimes import wire
 from helpers.edge.tflite.graph import read_graph
-from helpers.errors import EdgesecError
+from helpers.errors import EdgesecError, ModelContractError
 from tests.edge.conftest import wake_word
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -118,6 +118,11 @@ def test_a_message_larger_than_allowed_is_not_read() -> None:
     content = iter([wire._PREFIX.pack(10, 1000)])
     with pytest.raises(wire.WireError, match="too large"):
         wire.unpack(lambda count: next(content), 100, 999)
+
+
+def test_texts_where_numbers_are_needed_are_named() -> None:
+    with pytest.raises(ModelContractError, match=r"words \(\?, string\) takes no numbers"):
+        Port("words", (None,), "string").encode(np.zeros(1))
 
 
 IMAGE = Port("x", (None, 8, 8, 3), "uint8", 0.0, 0)
