@@ -41,13 +41,19 @@ def accuracy(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     said = probabilities.argmax(axis=1)
     right = said == truth
     overall = notes.share("accuracy", "Accuracy", int(right.sum()), len(right), "higher")
-    confidence = float(probabilities.max(axis=1).mean())
-    notes.measures.append(Measure(
-        "confidence", "Mean probability of the answer given", confidence, unit="share",
-        trials=len(right),
-    ))  # fmt: skip
+    _confidence(notes, probabilities.max(axis=1))
     _against_guessing(notes, right, truth)
     _by_class(notes, truth, said, overall.value, probabilities.shape[1])
+
+
+def _confidence(notes: Notes, highest: np.ndarray) -> None:
+    """Note how sure the model is on average; the interval is that of a mean, by a normal law."""
+    mean = float(highest.mean())
+    reach = 1.96 * float(highest.std()) / len(highest) ** 0.5
+    notes.measures.append(Measure(
+        "confidence", "Mean probability of the answer given", mean, max(0.0, mean - reach),
+        min(1.0, mean + reach), "share", len(highest),
+    ))  # fmt: skip
 
 
 def _against_guessing(notes: Notes, right: np.ndarray, truth: np.ndarray) -> None:
