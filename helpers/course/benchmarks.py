@@ -220,6 +220,14 @@ def _certification(own: dict[str, Any]) -> Iterator[_Line]:
             yield f"{int(votes):,} votes for one image", "ART", "memory", ratio, ratio, ratio, None
 
 
+def _grading(own: dict[str, Any]) -> Iterator[_Line]:
+    ours = own["graders"]["ours"]
+    for peer in (name for name in own["graders"] if name != "ours"):
+        row = own["graders"][peer]
+        for key, unit in (("cpu_seconds_each", "CPU time"), ("peak_megabytes", "memory")):
+            yield "one submission of lab 1", peer, unit, *_over(row[key], ours[key]), None
+
+
 def _shadow_training(own: dict[str, Any]) -> Iterator[_Line]:
     for model, found in own["models"].items():
         cost = {name: row["cpu"] for name, row in found["seconds_a_shadow"].items()}
@@ -236,4 +244,5 @@ _READERS = {
     "secure_aggregation": _secure_aggregation,
     "certification": _certification,
     "shadow_training": _shadow_training,
+    "grading": _grading,
 }
