@@ -3,14 +3,12 @@
 They come as an ``.npz`` of plain arrays; pickled objects are refused, since reading those would run
 code. ``x`` and ``y`` are examples and their true classes. The rest is optional:
 
-=================================  ================================================================
-``members_x``, ``members_y``       examples that the model was trained on
-``nonmembers_x``, ``nonmembers_y`` examples of the same kind that it was not trained on
-``triggers_x``, ``triggers_y``     a watermark's triggers, and the class that the owner's model
-                                   gives each
-``fingerprint_x``, ``..._y``       points of a fingerprint, and the class that the owner's model
-                                   gives each
-=================================  ================================================================
+* ``members_x`` and ``members_y``: examples that the model was trained on;
+* ``nonmembers_x`` and ``nonmembers_y``: examples of the same kind that it was not trained on;
+* ``triggers_x`` and ``triggers_y``: a watermark's triggers, and the class that the owner's model
+  gives each;
+* ``fingerprint_x`` and ``fingerprint_y``: points of a fingerprint, and the class that the owner's
+  model gives each.
 """
 
 from __future__ import annotations
