@@ -30,6 +30,8 @@ def _chosen_cases(rng: np.random.Generator) -> list[Case]:
         Case(three([0.97, 0.88, 0.86], [0.05, 0.30, 0.60], [0.0, 0.1, 0.2, 0.4]), "one in a dent"),
         Case((clean, robust, np.linspace(0, 1, 11)), "nine designs"),
         Case(three([0.9, 0.8], [0.2, 0.2], [0.0, 0.5]), "one is better in all"),
+        # Eighths are exact in binary, so these two are equal however the mean is written.
+        Case(three([0.5, 0.875, 0.875], [0.125, 0.25, 0.25], [0.0, 0.5]), "two are alike"),
     ]
 
 
@@ -46,6 +48,10 @@ _CHOSEN_SLIPS: Slips = {
     "one number for each share was asked, in their order": lambda clean, robust, shares: sorted(
         set(_chosen_reference(clean, robust, shares))
     ),
+    "of two that do equally well, the first was asked": lambda clean, robust, shares: [
+        len(np.asarray(clean)) - 1 - best
+        for best in _chosen_reference(np.asarray(clean)[::-1], np.asarray(robust)[::-1], shares)
+    ],
     "this is the worst choice for each share": lambda clean, robust, shares: [
         int(np.argmin((1 - s) * np.asarray(clean) + s * np.asarray(robust))) for s in shares
     ],
@@ -101,6 +107,12 @@ def _of_all(right: Any, halves: Any) -> float:
     return float(np.mean(best))
 
 
+def _winner_of_everything(right: Any, halves: Any) -> float:
+    right = np.asarray(right, np.float64)
+    winner = int(right.mean(axis=1).argmax())
+    return _curse_reference(right[winner][None], halves)
+
+
 _CURSE_SLIPS: Slips = {
     "this chooses a second winner on the other images; the FIRST winner has to be tried there": (
         _of_all
@@ -119,6 +131,9 @@ _CURSE_SLIPS: Slips = {
                 for w in [int(np.argmax(np.asarray(right, np.float64)[:, half].mean(axis=1)))]
             ]
         )
+    ),
+    "this chooses on all images; then no image is left that had no part in the choice": (
+        _winner_of_everything
     ),
     "this takes the worst design for the winner": lambda right, halves: float(
         np.mean(np.subtract(*_curse_parts(right, halves, np.argmin)))

@@ -45,6 +45,9 @@ _RIGHT_SLIPS: Slips = {
             & np.broadcast_to(np.asarray(attacked).all(axis=1)[0], np.shape(clean))
         )
     ),
+    "only the first attack was looked at": lambda clean, attacked: (
+        np.asarray(clean) & np.asarray(attacked)[0]
+    ),
 }
 
 RIGHT = FunctionTask(
@@ -194,6 +197,14 @@ _BUDGET_SLIPS: Slips = {
     "these are numbers among the designs that fit; give their numbers in the table": (
         _numbered_anew
     ),
+    "these are the right designs in another order: give the smallest number first": (
+        lambda accuracies, costs, limits: _budget_reference(accuracies, costs, limits)[::-1]
+    ),
+    "this is one true or false a design; np.flatnonzero makes row numbers of it": (
+        lambda accuracies, costs, limits: np.isin(
+            np.arange(len(np.asarray(costs))), _budget_reference(accuracies, costs, limits)
+        )
+    ),
 }
 
 BUDGET = FunctionTask(
@@ -250,6 +261,12 @@ def _often_without(which: str) -> Any:
     return slip
 
 
+def _often_of_distinct(clean: Any, robust: Any, costs: Any, picks: Any) -> np.ndarray:
+    draws = [_often_reference(clean, robust, costs, [np.unique(rows)]) for rows in picks]
+    share: np.ndarray = np.mean(draws, axis=0)
+    return share
+
+
 _OFTEN_SLIPS: Slips = {
     "the cost counts too: the small design is on the front because it is small": _often_without(
         "costs"
@@ -266,6 +283,7 @@ _OFTEN_SLIPS: Slips = {
             clean, robust, costs, np.arange(np.shape(clean)[1])[None]
         )
     ),
+    "an image that is drawn twice counts twice": _often_of_distinct,
 }
 
 OFTEN = FunctionTask(

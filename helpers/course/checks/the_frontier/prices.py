@@ -60,6 +60,9 @@ _GAP_SLIPS: Slips = {
     "the factor for 95 % on both sides is 1.96": _wider(lambda n: 1.645 / Z95),
     "this is one standard error; 95 % need 1.96 of them": _wider(lambda n: 1 / Z95),
     "here the deviation is divided by n instead of its root": _wider(lambda n: 1 / np.sqrt(n)),
+    "the order is: difference, low, high": lambda a, b: [
+        _gap_reference(a, b)[place] for place in (1, 0, 2)
+    ],
 }
 
 GAP = FunctionTask(
@@ -82,6 +85,7 @@ def _share_cases(rng: np.random.Generator) -> list[Case]:
         Case((0.75, 0.6), "it already fails on a quarter of what it was trained on"),
         Case((1.0, 0.4), "perfect on the training images: all is lost on the way to new ones"),
         Case((0.3, 0.3), "the same on both"),
+        Case((0.48, 0.5), "a little worse on the training images, by chance: above 1"),
         Case((float(rng.uniform(0.6, 0.8)), float(rng.uniform(0.3, 0.5))), "drawn"),
         Case((1.0, 1.0), "no error at all: None"),
     ]
@@ -96,6 +100,9 @@ _SHARE_SLIPS: Slips = {
     ),
     "this divides the error on new images by that on training images": lambda train, test: (
         ((1 - test) / (1 - train) if train < 1 else float("inf")) if test < 1 else None
+    ),
+    "a share above 1 can come by chance; leave it as it is": lambda train, test: (
+        min(1.0, (1 - train) / (1 - test)) if test < 1 else None
     ),
     "this is the gap itself; return a share of the error on new images": lambda train, test: (
         train - test if test < 1 else None
