@@ -236,7 +236,7 @@ def _parts(config: Any) -> Iterator[dict[str, Any]]:
         if isinstance(part, dict):
             yield part
         if isinstance(part, dict | list):
-            waiting += part.values() if isinstance(part, dict) else part
+            waiting.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _is_foreign(part: dict[str, Any]) -> bool:

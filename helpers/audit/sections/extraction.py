@@ -50,7 +50,8 @@ def extraction(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     theirs = _prepared(bench, data.x[thief]), _prepared(bench, data.x[judge])
     bought = bench.form.probabilities(ask(data.x[thief]))
     said = ask(data.x[judge]).argmax(axis=1)
-    curve, without = _Curve(bench, allowance, theirs, bought, said), None
+    curve = _Curve(bench, allowance, theirs, bought, said)
+    without: int | None = None
     try:
         # The best copy comes first: where time is short, it is the one that counts.
         bench.student = curve.step(half)
