@@ -93,6 +93,8 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray]:
         If it is no such file, holds objects or arrays without a name that is known, or would fill
         more than 4 GiB.
     """
+    if not Path(path).is_file():  # a pipe would be waited for
+        raise AuditError(f"{path} is no regular file: examples come as an .npz file.")
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import re
+import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -199,14 +199,50 @@ def _open_inputs(data: bytes) -> list[str]:
 
 
 def find_code_in_keras(data: bytes) -> list[str]:
-    """Return what in a Keras file runs code of its author when it is loaded."""
-    config = _keras_config(data)
-    lambdas = len(re.findall(r'"class_name":\s*"Lambda"', config))
-    if not lambdas:
-        return []
-    return [
-        f"The file holds {lambdas} Lambda layer(s): whoever loads it runs its author's Python code."
-    ]
+    """Return what in a Keras file runs code of its author when it is loaded.
+
+    Raises
+    ------
+    EdgeError
+        If the file holds no configuration that can be read.
+    """
+    try:
+        parts = list(_parts(json.loads(_keras_config(data))))
+    # JSON spells a letter in several ways and Keras reads them all, so it is read as Keras does.
+    except (ValueError, RecursionError) as error:
+        raise EdgeError(f"the file's configuration is no JSON: {error}") from error
+    found = []
+    lambdas = sum(part.get("class_name") in ("Lambda", "__lambda__") for part in parts)
+    if lambdas:
+        found.append(
+            f"The file holds {lambdas} Lambda layer(s) or function(s): whoever loads it runs its "
+            "author's Python code."
+        )
+    modules = {str(part["module"]) for part in parts if part.get("class_name")
+               and part.get("module") and _is_foreign(part)}  # fmt: skip
+    if modules:
+        found.append(
+            f"Loading the file imports and calls Python code outside Keras, which its author "
+            f"chose: {', '.join(sorted(modules)[:10])}."
+        )
+    return found
+
+
+def _parts(config: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a configuration."""
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+        if isinstance(part, dict | list):
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+
+
+def _is_foreign(part: dict[str, Any]) -> bool:
+    if part["module"] == "builtins":  # so a function of Keras is written down
+        return part["class_name"] != "function"
+    return str(part["module"]).partition(".")[0] not in ("keras", "tensorflow", "tf_keras")
 
 
 def _keras_config(data: bytes) -> str:
@@ -215,7 +251,10 @@ def _keras_config(data: bytes) -> str:
             if "config.json" not in archive.namelist():
                 raise EdgeError("the zip archive holds no config.json, so it is no Keras model")
             with archive.open("config.json") as file:
-                return file.read(_MAX_CONFIG).decode("utf-8", "replace")
+                config = file.read(_MAX_CONFIG + 1)
+        if len(config) > _MAX_CONFIG:
+            raise EdgeError(f"its config.json holds more than {_MAX_CONFIG:,} bytes")
+        return config.decode("utf-8", "replace")
     import h5py
 
     with h5py.File(io.BytesIO(data), "r") as file:

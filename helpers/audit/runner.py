@@ -17,7 +17,7 @@ from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench, classes_of
 from helpers.audit.model import Incident
 from helpers.audit.results import Notes, Rated
-from helpers.audit.schema import SCHEMA
+from helpers.audit.schema import SCHEMA, check
 from helpers.audit.sections import SECTIONS, Section
 from helpers.errors import EdgesecError
 from helpers.robustness.findings import RULE
@@ -78,8 +78,8 @@ def run_audit(
         the interrupt is raised again after ``keep``.
     """
     clocks = clocks or Clocks()
+    report = check(_head(bench, budget, clocks))  # loads the validator before the time runs
     total = Allowance(budget, clocks.monotonic)
-    report = _head(bench, budget, clocks)
     weights = [section.weight for section in sections]
     with tqdm(total=len(sections), desc="audit", unit="section", disable=not progress) as bar:
         for place, section in enumerate(sections):

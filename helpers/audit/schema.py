@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 from importlib.resources import files
@@ -48,6 +49,10 @@ def check(report: Any, source: str = "the audit") -> dict[str, Any]:
     if worst is not None:
         raise AuditError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
     assert isinstance(report, dict)
+    try:
+        datetime.datetime.fromisoformat(report["made"])
+    except ValueError as error:
+        raise AuditError(f"{source}: at $.made: {error}") from error
     return report
 
 
@@ -63,6 +68,8 @@ def read(path: Path) -> dict[str, Any]:
     def refuse(constant: str) -> float:
         raise ValueError(f"{constant} is no number")
 
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise AuditError(f"{path} is no regular file: it is no audit.")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

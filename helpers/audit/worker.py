@@ -3,7 +3,8 @@
 Runs as ``python -P -m helpers.audit.worker RUNTIME`` with messages of
 :mod:`helpers.edge.runtimes.wire` on its standard input and output. It answers what the worker of
 :mod:`helpers.edge.runtimes` answers, and beyond that ``open`` with a description, ``graph``,
-``convert`` (a Keras file, whose code may run here), ``rehearse`` and ``peak-memory``.
+``find-code`` and ``convert`` (a Keras file, whose code may run here), ``rehearse`` and
+``peak-memory``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class AuditServer(Server):
             "open": self._open,
             "time": self._time,
             "graph": self._send_graph,
+            "find-code": _find_code,
             "convert": _convert,
             "rehearse": _rehearse,
             "peak-memory": self._peak_memory,
@@ -103,9 +105,13 @@ class AuditServer(Server):
         return wire.pack({"runtime": describe_memory()["resident"], "model": int(added)})
 
 
+def _find_code(header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
+    """Say what code a Keras file holds: a question of its own, answered before any has run."""
+    return wire.pack({"notes": inspection.find_code_in_keras(blob)})
+
+
 def _convert(header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
     """Turn a Keras file into a float ``.tflite``; code in the file runs here and nowhere else."""
-    notes = inspection.find_code_in_keras(blob)  # before any of it has run
     import tensorflow as tf
 
     from helpers.edge.convert import to_tflite
@@ -116,7 +122,7 @@ def _convert(header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
         path.write_bytes(blob)
         with quiet():
             model = tf.keras.models.load_model(path, compile=False, safe_mode=False)
-    return wire.pack({"notes": notes}, blob=to_tflite(model).data)
+    return wire.pack({}, blob=to_tflite(model).data)
 
 
 def _rehearse(header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:

@@ -115,7 +115,7 @@ def run(ctx: click.Context, /, model: Path, **options: Any) -> None:
     settings = _settings(options)
     folder = options["out"] or Path(f"audit-{model.stem}")
     with _bench(model, settings, budget, options) as bench:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         try:
             report = run_audit(
                 bench, budget, keep=partial(_keep, folder), progress=not options["quiet"]
@@ -180,8 +180,9 @@ def render(audit: Path, out: Path | None, target: str) -> None:
     from helpers.audit import schema
 
     folder = out or audit.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_pages(folder, schema.read(audit), target)
+    report = schema.read(audit)
+    _make(folder)
+    _write_pages(folder, report, target)
     for name in ("html", "card", "threats"):
         click.echo(str(folder / NAMES[name]))
 
@@ -249,6 +250,15 @@ def _span(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         pass
     raise AuditError(f"--range {text!r} must be two numbers, the smaller first, such as 0,1.")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(
+            f"{folder} cannot be made a folder: {error.strerror}; --out takes another one."
+        ) from error
 
 
 def _keep(folder: Path, report: dict[str, Any]) -> None:

@@ -12,11 +12,14 @@ from click.testing import CliRunner, Result
 
 from helpers import data
 from helpers.audit import schema
+from helpers.audit.runner import run_audit
+from helpers.audit.sections import SECTIONS
 from helpers.cli.audit import FOUND, command
 from helpers.edge import convert, signing
 from helpers.errors import AuditError, EdgesecError
 from helpers.threats.lab_reports import read_report
 from tests.audit.conftest import CLASSES, onnx_classifier
+from tests.audit.doubles import bench
 from tests.edge.conftest import wake_word
 
 if TYPE_CHECKING:
@@ -178,6 +181,16 @@ def test_a_file_that_was_changed_after_signing_does_not_verify(
     assert [finding["severity"] for finding in found] == ["critical"]
 
 
+def test_a_signature_that_is_not_there_is_no_verdict(tmp_path: Path) -> None:
+    one = bench(public_key=tmp_path / "key.pem")
+    one.path = tmp_path / "unsigned.onnx"
+    one.path.write_bytes(b"plain")
+    report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "signature"])
+    found = section(report, "signature")
+    assert not found["findings"]
+    assert "unsigned.onnx.sig is not there" in found["not_done"][0]
+
+
 def test_a_model_of_another_kind_still_gets_a_report(folder: Path) -> None:
     """A third party's streaming wake word: it keeps state, so no answer can be judged."""
     out = folder / "wake"
@@ -263,3 +276,11 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"not a model at all")
     with pytest.raises(AuditError, match="begins with"):
         audit(tmp_path / "model.tflite", "--out", tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    stored, taken = tmp_path / "audit.json", tmp_path / "taken"
+    stored.write_text(schema.dump(run_audit(bench(), 60, sections=[])))
+    taken.write_text("")
+    with pytest.raises(AuditError, match="--out"):
+        audit("render", stored, "--out", taken / "deeper")

@@ -16,9 +16,11 @@ from helpers.audit.model import Incident
 from helpers.audit.results import Measure, Notes
 from helpers.audit.runner import Clocks, run_audit
 from helpers.audit.schema import check
-from helpers.audit.sections import Section
+from helpers.audit.sections import SECTIONS, Section
 from helpers.audit.sections.accuracy import accuracy
-from helpers.errors import AuditError, OutOfTimeError
+from helpers.audit.sections.attacks import _Trial
+from helpers.errors import AuditError, ModelMemoryError, OutOfTimeError
+from helpers.robustness.budget import as_stored
 from tests.audit.doubles import Clock, bench
 
 
@@ -138,3 +140,41 @@ def test_what_a_file_does_to_its_process_is_a_finding() -> None:
     assert finding["severity"] == "high"
     assert "signal 11" in finding["evidence"]
     assert report["incidents"] == ["crash during run: signal 11"]
+
+
+def test_pictures_that_are_attacked_are_not_those_that_a_copy_has_learnt_from() -> None:
+    one = bench((8, 8, 1), count=200, span=(0.0, 1.0), images=100)
+    trial = _Trial(one, Allowance(60))
+    attacked = np.concatenate([pictures for pictures, _ in trial._groups()])
+    thief = one.order[:100]
+    for picture in as_stored(one.pictures(one.require_data().examples.x[thief])):
+        assert not (attacked == picture).all(axis=(1, 2, 3)).any()
+
+
+def test_without_gradients_the_file_is_still_asked() -> None:
+    one = bench((8, 8, 1), count=40, span=(0.0, 1.0), images=20, attack_queries=4)
+
+    def refuse(*_: object, **__: object) -> object:
+        raise ModelMemoryError("the rehearsal took too much")
+
+    vars(one.model)["replica"] = refuse
+    report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "attacks"])
+    [found] = report["sections"]
+    assert "square_success" in {measure["key"] for measure in found["measures"]}
+    assert any("took too much" in reason for reason in found["not_done"])
+
+
+def test_a_short_audit_makes_the_best_copy_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    one = bench(count=200, clock=clock)
+
+    def slow(*_: object) -> None:
+        clock.now += 20
+
+    monkeypatch.setattr("helpers.watermark.removal.fit_scores", slow)
+    chosen = [s for s in SECTIONS if s.name == "extraction"]
+    report = run_audit(one, 30, sections=chosen, clocks=Clocks(clock))
+    [found] = report["sections"]
+    assert {m["key"]: m["value"] for m in found["measures"]}["queries"] == 100
+    assert "3 of 4 copies, and the same network" in found["not_done"][0]
+    assert one.student is not None

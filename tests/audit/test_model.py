@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from helpers.audit import cage
 from helpers.audit.cage import Budget
 from helpers.audit.files import detect_format
+from helpers.audit.inspection import find_code_in_keras
 from helpers.audit.model import UntrustedModel, open_untrusted
 from helpers.edge.runtimes import open_model
 from helpers.errors import (
@@ -105,6 +108,35 @@ def test_code_in_a_keras_file_runs_in_the_sandbox_and_reaches_nothing(
         assert model.format == "keras"
         assert "1 Lambda layer" in model.description.notes[0]
         np.testing.assert_allclose(model.predict(ROWS), same.predict(ROWS), atol=1e-6)
+
+
+def test_code_in_a_keras_file_cannot_answer_for_the_process_that_names_it(
+    files: dict[str, Path],
+) -> None:
+    with open_untrusted(files["forging"]) as model:
+        assert any("Python code" in note for note in model.description.notes)
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ('{"class_name": "Lambda", "module": "keras.layers"}', True),
+        ('{"class_name": "L\\u0061mbda", "module": "keras.layers"}', True),
+        ('{"a": [{"class_name": "__lambda__", "config": {}}]}', True),
+        ('{"class_name": "function", "config": "run", "module": "subprocess"}', True),
+        ('{"class_name": "eval", "module": "builtins"}', True),
+        ('{"class_name": "function", "config": "relu", "module": "builtins"}', False),
+        ('{"class_name": "Dense", "module": "keras.layers", "registered_name": null}', False),
+        ('{"class_name": "Dense", "config": {"name": "Lambda"}}', False),
+    ],
+)
+def test_code_in_a_keras_file_is_found_however_it_is_spelt(config: str, code: bool) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("config.json", config)
+    notes = find_code_in_keras(archive.getvalue())
+    assert bool(notes) == code
+    assert all("Python code" in note for note in notes)
 
 
 def test_an_onnx_file_answers_rows_without_a_limit_but_has_no_replica(

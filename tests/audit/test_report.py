@@ -6,6 +6,7 @@ import copy
 import datetime
 import html.parser
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from helpers import threats
 from helpers.audit import schema
 from helpers.audit.card import to_card
 from helpers.audit.compare import compare
+from helpers.audit.data import read_npz
+from helpers.audit.model import PeakMemory
 from helpers.audit.report import comparison_to_html, to_html
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
 from helpers.audit.runner import run_audit
@@ -248,3 +251,44 @@ def test_what_was_not_done_stands_beside_what_was_found(hostile: dict[str, Any])
     text = to_html(changed)
     assert text.index("What was not done") < text.index("Half of it: no time.")
     assert "Half of it: no time." in to_card(changed)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + 400 * "0"])
+def test_a_number_that_no_computer_holds_is_refused(number: str, tmp_path: Path) -> None:
+    text = json.dumps(with_share(50)).replace('"value": 0.5', f'"value": {number}')
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(AuditError, match="value"):
+        schema.read(tmp_path / "a.json")
+
+
+def test_what_a_page_is_made_from_is_there_or_the_report_is_refused() -> None:
+    for spoil in ({"settings": {}}, {"made": "yesterday"}):
+        with pytest.raises(AuditError):
+            schema.check({**with_share(3), **spoil})
+
+
+def test_an_estimate_is_called_one_in_the_card_and_its_interval_is_not_called_95() -> None:
+    estimated = Measure("e", "Latency on a board", 5.0, 3.0, 8.0, "ms", kind="estimated")
+    card = to_card(made_by(lambda notes: notes.measures.append(estimated), "cost"))
+    assert "| estimated, not measured |" in card
+    assert "an estimate four of five stacks" in card
+
+
+def test_memory_that_differs_by_some_pages_is_not_called_worse() -> None:
+    def audit(size: float) -> dict[str, Any]:
+        one = bench()
+        vars(one.model)["peak_memory"] = lambda: PeakMemory(0, int(size * 2**20))
+        chosen = [section for section in SECTIONS if section.name == "cost"]
+        return run_audit(one, 60, sections=chosen)
+
+    found = compare(audit(10.0), audit(10.1))
+    assert not found.worse
+    assert "changed" in [change.verdict for change in found.changes]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(AuditError, match="no regular file"):
+        schema.read(tmp_path / "pipe")
+    with pytest.raises(AuditError, match="no regular file"):
+        read_npz(tmp_path / "pipe")

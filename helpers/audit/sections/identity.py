@@ -44,7 +44,7 @@ def identity(bench: Bench, allowance: Allowance, notes: Notes) -> None:
             "Find out who wrote them, and read that code as you would any other.", RULE_CODE,
         ))  # fmt: skip
     for note in said.notes:
-        if "Lambda" in note:
+        if "Python code" in note:
             notes.findings.append(Rated(
                 "The file runs code of its author when it is loaded", "high", note,
                 "Ship the converted file, which holds none, and load the original nowhere else.",

@@ -111,11 +111,13 @@ def _chart(attack: ThresholdAttack) -> Chart:
 
 def _finding(notes: Notes, attack: ThresholdAttack, named: float, apart: ThresholdAttack) -> None:
     low, high = attack.auc_bounds()
-    said = f"area {attack.auc:.3f} ({low:.3f} to {high:.3f})"
+    said = (
+        f"area under the accuser's curve {attack.auc:.3f} ({low:.3f} to {high:.3f}; guessing: 0.5)"
+    )
     if apart.auc_bounds()[0] > 0.5:
         notes.findings.append(Rated(
             "Members and non-members differ without the model", "medium",
-            f"from the inputs alone the area is {apart.auc:.3f}, by the model's confidence {said}",
+            f"from the inputs alone the area is {apart.auc:.3f}; by the model's confidence, {said}",
             "Draw both from one source at random; until then the leak is not measured.", RULE,
         ))  # fmt: skip
     severity: Severity = "low"

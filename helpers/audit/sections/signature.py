@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
@@ -24,8 +25,12 @@ def signature(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     if now != bench.model.sha256:
         raise AuditError("the file has changed since the audit began, so no signature can speak "
                          "for what was audited")  # fmt: skip
+    stored = bench.settings.signature or Path(f"{bench.path}.sig")
+    if not stored.is_file():
+        raise AuditError(f"{stored.name} is not there, so nothing says what the maker signed: give "
+                         "--signature")  # fmt: skip
     try:
-        verify(bench.path, key, bench.settings.signature)
+        verify(bench.path, key, stored)
     except EdgeError as refused:
         notes.table("Signature", ("Key", "Verdict"), [(key.name, "does not verify")])
         notes.findings.append(Rated(
