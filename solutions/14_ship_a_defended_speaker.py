@@ -656,7 +656,7 @@ pd.DataFrame(
 
 # %%
 decisions = {
-    # such as "flash-read-out@flash": ("mitigate", "A. Person, hardware", "2026-12-31", "because"),
+    # such as "rule@target": ("mitigate", "A. Person, head of ...", "2026-12-31", "because ..."),
     # BEGIN SOLUTION
     "flash-read-out@flash": (
         "mitigate",
@@ -709,12 +709,25 @@ decisions = {
 
 # %%
 OWN = {"fixed-seed@training": "Who knows the seed subtracts the noise and voids the guarantee."}
-risks = []
-for name in dict.fromkeys([*required, *(decisions if isinstance(decisions, dict) else ())]):
-    decision, owner, until, reason = decisions.get(name, ("open", "", str(TODAY), ""))
-    text = required[name].statement if name in required else OWN.get(name, reason)
-    risks.append(Risk(name, text, decision, owner, datetime.date.fromisoformat(until), reason))
-print(collections.Counter(risk.problem(TODAY) or risk.decision for risk in risks))
+
+
+def risks_of(decisions, texts):
+    """One risk for each text; what nobody decided is open."""
+    found = []
+    for name, text in texts.items():
+        decision, owner, until, reason = decisions.get(name, ("open", "", str(TODAY), ""))
+        day = datetime.date.fromisoformat(until)
+        found.append(Risk(name, text, decision, owner, day, reason))
+    return tuple(found)
+
+
+to_decide = {name: threat.statement for name, threat in required.items()} | OWN
+try:
+    risks = risks_of(decisions, to_decide)
+except (AttributeError, TypeError, ValueError) as error:
+    print(f"{error}\nThe notebook goes on without your decisions.")
+    risks = risks_of({}, to_decide)
+collections.Counter(risk.problem(TODAY) or risk.decision for risk in risks)
 
 # %% [markdown]
 # ## The case
@@ -781,7 +794,7 @@ case = SecurityCase(
     artefact="model.tflite",
     sha256=SHIPPED,
     claims=claims,
-    risks=tuple(risks),
+    risks=risks,
     not_covered=(
         "Voices of people: every clip is synthetic.",
         "Sounds in a room: the attack changes features, not sound.",
@@ -799,7 +812,38 @@ pd.DataFrame(
 
 # %% [markdown]
 # A claim that is *not supported* stays where it is. Leaving it out would make the case hold, and
-# make it worthless. Here is the page; follow a claim to its number.
+# make it worthless. But a person may **answer for it**: a risk `unmet@` and the claim's name, with
+# an owner, a day and a reason. The claim is still shown as missed. For evidence that is missing,
+# changed or stale nobody can answer. Decide which misses you would put a name to, if any.
+
+# %%
+unmet = {
+    # such as "unmet@in-time": ("mitigate", "A. Person, firmware", "2026-08-31", "because ..."),
+    # BEGIN SOLUTION
+    "unmet@certified": (
+        "accept",
+        "M. Lindqvist, head of product",
+        "2026-12-31",
+        "the speaker takes no votes, so a listener loses nothing; stated as missed",
+    ),
+    # END SOLUTION
+}
+
+# %%
+missed = [f"unmet@{f.claim.name}" for f in examination.findings if f.state == "not supported"]
+try:
+    answered = [name for name in missed if name in unmet]
+    texts = {name: f"The claim {name.removeprefix('unmet@')} is not met." for name in answered}
+    case = replace(case, risks=(*risks, *risks_of(unmet, texts)))
+except (AttributeError, TypeError, ValueError) as error:
+    print(f"{error}\nThe notebook goes on without your decisions.")
+folder = write_case(office / "case", case, file.data, evidence)
+examination = examine(*read_case(folder), TODAY, required)
+print("missed:", ", ".join(missed) or "nothing")
+print("against the case:", "; ".join(examination.objections) or "nothing")
+
+# %% [markdown]
+# Here is the page. Follow a claim to its number.
 
 # %%
 page = case_to_html(case, examination, TODAY)
@@ -913,7 +957,8 @@ pd.Series({trick: "; ".join(found) or "nothing new" for trick, found in said.ite
 # ### Exercise 7: what caught each trick
 #
 # Give a dict with a letter for each of the six. A trick that the program did not object to as a
-# trick was caught by nothing in it, even where the claim still fails for another reason.
+# trick was caught by nothing in it, even where the claim still fails for another reason. (The
+# objection to an old case is that decisions have ended; if you have made none, none can end.)
 
 # %%
 for letter, meaning in CATCHES.items():

@@ -105,7 +105,7 @@ def test_evidence_that_is_read_before_it_is_hashed_is_told_so() -> None:
     [
         ({"the best sample is reported": "h"}, "the best sample is reported"),
         ({"a risk is left out": "x"}, "none of the letters"),
-        ({"somebody else": "h"}, "were expected"),
+        ({"somebody else": "h"}, "the keys"),
     ],
 )
 def test_a_trick_put_down_to_the_wrong_catch_is_named(change: Any, message: str) -> None:
