@@ -66,6 +66,7 @@ from helpers.edge.runtimes import open_model
 from helpers.errors import EdgeError
 from helpers.privacy import accounting
 from helpers.privacy.dp_sgd import fit_dp
+from helpers.privacy.membership import threshold_attack
 from helpers.robustness.budget import Budget
 from helpers.robustness.certification.outcome import certified_accuracy_curve
 from helpers.robustness.certification.smoothing import Classifier, Smoothing, certify
@@ -277,8 +278,8 @@ models.fit_keywords(spotter, x_public, y_public, epochs={"fast": 6, "full": 25}[
 public_only = network()
 public_only.set_weights(spotter.get_weights())
 
-STEPS = {"fast": 20, "full": 120}[profile]
-rate = 100 / len(x)
+STEPS = {"fast": 15, "full": 80}[profile]
+rate = 0.25  # of the clips in a batch: large batches, few steps, so that little noise is added up
 noise = accounting.calibrate_noise(EPSILON_CLIP, rate, STEPS, DELTA_CLIP, "rdp")
 history = fit_dp(
     spotter,
@@ -363,9 +364,9 @@ for name, steps in orders.items():
 # file, since that is what a thief has. Its key is drawn and committed to first (lab 7).
 
 # %%
-BITS = 192
+BITS = 128
 key = Key(np.random.default_rng([seed, 14]).bytes(32))  # a real owner: Key.fresh()
-scheme = WeightMessage(2, bits=BITS, epochs={"fast": 3, "full": 10}[profile])
+scheme = WeightMessage(2, bits=BITS, epochs={"fast": 10, "full": 25}[profile], learning_rate=5e-3)
 marked = scheme.embed(spotter, x_public, y_public, key, seed)
 file = convert.to_tflite(marked, "int8", x_public[:100])
 notary = Notary()
@@ -437,42 +438,47 @@ runner = open_model(file, "litert", isolated=False)
 right = runner.predict(x_test).argmax(axis=1) == y_test
 record_share("understands", right, "the int8 file")
 bare = public_only(x_test, training=False).numpy().argmax(axis=1) == y_test
-print(f"for comparison, the public corpus alone: {bare.mean():.3f}, in float")
+print(f"for comparison, in float: the public corpus alone {bare.mean():.3f}", end=", ")
+
+promiseless = network()
+promiseless.set_weights(public_only.get_weights())
+models.fit_keywords(
+    promiseless, x_all, y_all, epochs={"fast": 3, "full": 6}[profile], seed=seed, progress=False
+)
+loud = promiseless(x_test, training=False).numpy().argmax(axis=1) == y_test
+print(f"all owners' clips without any promise {loud.mean():.3f}")
 
 # %% [markdown]
-# Compare the last two numbers: that is what the owners' clips bought, after the noise that hides
-# them. Now an attacker who can choose the features, with gradients from the model in float and the
+# The first of these is the worth of the owners' clips to us once they are hidden; the second is
+# what the promise costs. Neither can be tuned away on these clips: whoever tries several trainings
+# and looks at the test has chosen by it.
+#
+# Now an attacker who can choose the features, with gradients from the model in float and the
 # file as the judge (lab 8), and a certificate by votes of the same file (lab 10).
 
 # %%
 bounds = float(x_test.min()) - 20, float(x_test.max()) + 20
 target = Target(runner.predict, marked, bounds)
-tried = {"fast": 40, "full": 240}[profile]
-order = np.random.default_rng([seed, 1]).permutation(len(x_test))  # drawn before any result
-attacked, proved = order[:tried], order[: tried // 2]
-
 radii = [RADIUS / 4, RADIUS / 2, RADIUS, 2 * RADIUS, 4 * RADIUS]
 outcomes = {
-    radius: transfer(
-        target, x_test[attacked], y_test[attacked], Budget(radius, "l2"), steps=20, seed=seed
-    )
+    radius: transfer(target, x_test, y_test, Budget(radius, "l2"), steps=40, seed=seed)
     for radius in radii
 }
-record_share("withstands", outcomes[RADIUS].robust, f"PGD, 20 steps, L2 radius {RADIUS}")
+record_share("withstands", outcomes[RADIUS].robust, f"PGD, 40 steps, L2 radius {RADIUS}")
 
-SIGMA, VOTES, CHOOSING = 1.0, {"fast": 60, "full": 300}[profile], 50
+SIGMA, VOTES, CHOOSING = 1.0, {"fast": 60, "full": 1000}[profile], 50
 CERTIFICATE_ALPHA = 0.001
 smoothing = Smoothing(SIGMA, VOTES, CHOOSING, alpha=CERTIFICATE_ALPHA, guarantee="all", seed=seed)
-certification = certify(Classifier.deployed(runner, file.data), x_test[proved], smoothing)
-certified = certification.certified(y_test[proved], RADIUS)
+certification = certify(Classifier.deployed(runner, file.data), x_test, smoothing)
+certified = certification.certified(y_test, RADIUS)
 record_share("certified", certified, f"smoothed with sigma {SIGMA}, {VOTES} votes, L2 {RADIUS}")
 
 far = np.linspace(0, certification.ceiling, 60)
-curve = certified_accuracy_curve(certification, y_test[proved], far.tolist())
+curve = certified_accuracy_curve(certification, y_test, far.tolist())
 figure, axis = plt.subplots(figsize=(7, 3.6))
 axis.plot(
     [0, *radii],
-    [right[attacked].mean(), *(outcomes[radius].robust_accuracy for radius in radii)],
+    [right.mean(), *(outcomes[radius].robust_accuracy for radius in radii)],
     marker="o",
     label="the file, under attack",
 )
@@ -537,6 +543,12 @@ record("private", person_epsilon, person_epsilon, person_epsilon,
        "mark and ranges on public clips")  # fmt: skip
 named = most_members_named(person_epsilon, person_delta)
 print(f"    at one false accusation in a hundred, at most {named:.0%} of the owners are named")
+
+
+answers = runner.predict(np.concatenate([x, x_test]))
+confidence = answers[np.arange(len(answers)), np.concatenate([y, y_test])]
+guesses = threshold_attack(confidence[: len(x)], confidence[len(x) :])
+print(f"    an attacker who looks at confidence gets an AUC of {guesses.auc:.3f}; 0.5 is chance")
 
 layers = reading.read_weights(file.data)
 suspect = Suspect(
@@ -698,6 +710,12 @@ decisions = {
             "mutual TLS is planned for autumn; speakers refuse what we did not sign",
         ),
     ),
+    "membership-inference@wake-word-model": (
+        "accept",
+        "M. Lindqvist, head of product",
+        "2026-12-31",
+        "an epsilon of 8 rules out little on paper; the next release halves it, or the cap",
+    ),
     "fixed-seed@training": (
         "mitigate",
         "the release engineer, S. Varga",
@@ -848,8 +866,8 @@ print("against the case:", "; ".join(examination.objections) or "nothing")
 # %%
 page = case_to_html(case, examination, TODAY)
 HTML(
-    f'<iframe srcdoc="{html.escape(page)}" title="The security case" '
-    'style="width:100%; height:30rem; border:1px solid #999"></iframe>'
+    f'<div><iframe srcdoc="{html.escape(page)}" title="The security case" '
+    'style="width:100%; height:30rem; border:1px solid #999"></iframe></div>'
 )
 
 # %% [markdown]
@@ -990,7 +1008,14 @@ lab.check("q7")
 # first measurement.
 
 # %%
-protocol = {"limits": LIMITS, "clips": order.tolist(), "seed": seed, "tries": 1, "radius": RADIUS}
+protocol = {
+    "limits": LIMITS,
+    "clips": digest(x_test.tobytes()),
+    "seed": seed,
+    "tries": 1,
+    "radius": RADIUS,
+    "attack": "PGD, 40 steps",
+}
 print("to be dated beforehand:", digest(json.dumps(protocol, sort_keys=True).encode()))
 
 # %% [markdown]
