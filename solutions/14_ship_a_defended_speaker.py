@@ -113,18 +113,18 @@ pd.set_option("display.max_colwidth", None)
 # %%
 TODAY = datetime.date(2026, 7, 1)
 ALPHA, SHARES = 0.05, 3  # of the shares that are claimed, together
+RADIUS = 1.0  # of a change of the features: the root of the sum of squares
+DELTA = 1e-5
 LIMITS = {
-    "private": ("at most", 8.0, "epsilon of a person, with delta at most 1e-5"),
+    "private": ("at most", 8.0, f"epsilon of a person, with delta at most {DELTA:g}"),
     "understands": ("at least", 0.70, "share of new voices' clips that are understood"),
-    "withstands": ("at least", 0.50, "the same, under attack within RADIUS"),
-    "certified": ("at least", 0.30, "the same, proved for every change within RADIUS"),
+    "withstands": ("at least", 0.50, f"share still understood, attacked within L2 {RADIUS:g}"),
+    "certified": ("at least", 0.30, f"share proved right for any change within L2 {RADIUS:g}"),
     "ours": ("at most", 1e-9, "chance that the mark accuses an innocent"),
     "fits": ("at most", 65_536, "bytes of flash"),
-    "in-time": ("at most", 250.0, "milliseconds an answer, on a Cortex-M4, upper end"),
-    "refused": ("at most", 0, "bad releases that a speaker installs, of five"),
+    "in-time": ("at most", 250.0, "milliseconds an answer takes on a Cortex-M4"),
+    "refused": ("at most", 0, "bad releases, of five, that a speaker installs"),
 }
-RADIUS = 1.0  # length of a change of the features, the root of the sum of squares
-DELTA = 1e-5
 
 # %% [markdown]
 # ## Your prediction

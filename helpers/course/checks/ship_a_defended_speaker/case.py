@@ -165,6 +165,8 @@ def _caught(seed: int = 0, profile: str = "full") -> dict[str, str]:
 
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
+    if not isinstance(got, dict) or set(got) != set(expected):
+        return "give a dict with one letter for each of the six tricks, and for nothing else"
     tidy = {name: str(letter).strip().lower() for name, letter in got.items()}
     strange = next((letter for letter in tidy.values() if letter not in CATCHES), None)
     if strange is not None:
