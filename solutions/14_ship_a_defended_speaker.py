@@ -63,7 +63,7 @@ from helpers.course.checks.ship_a_defended_speaker import CATCHES
 from helpers.data import audio, speech_plan, speech_synthesis
 from helpers.edge import convert, devices, measure, reading, sealing, signing
 from helpers.edge.runtimes import open_model
-from helpers.errors import EdgeError
+from helpers.errors import EdgeError, ThreatModelError
 from helpers.privacy import accounting
 from helpers.privacy.dp_sgd import fit_dp
 from helpers.privacy.membership import threshold_attack
@@ -742,7 +742,7 @@ def risks_of(decisions, texts):
 to_decide = {name: threat.statement for name, threat in required.items()} | OWN
 try:
     risks = risks_of(decisions, to_decide)
-except (AttributeError, TypeError, ValueError) as error:
+except (AttributeError, TypeError, ValueError, ThreatModelError) as error:
     print(f"{error}\nThe notebook goes on without your decisions.")
     risks = risks_of({}, to_decide)
 collections.Counter(risk.problem(TODAY) or risk.decision for risk in risks)
@@ -853,7 +853,7 @@ try:
     answered = [name for name in missed if name in unmet]
     texts = {name: f"The claim {name.removeprefix('unmet@')} is not met." for name in answered}
     case = replace(case, risks=(*risks, *risks_of(unmet, texts)))
-except (AttributeError, TypeError, ValueError) as error:
+except (AttributeError, TypeError, ValueError, ThreatModelError) as error:
     print(f"{error}\nThe notebook goes on without your decisions.")
 folder = write_case(office / "case", case, file.data, evidence)
 examination = examine(*read_case(folder), TODAY, required)

@@ -20,10 +20,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from helpers._files import write_atomically
-from helpers._reading import exists, shown
+from helpers._reading import exists, nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats.evidence import (
     Evidence,
@@ -38,6 +38,7 @@ from helpers.threats.measurement import read_json
 SCHEMA = "edgesec-security-case/1"
 UNMET = "unmet@"  # with the name of a claim: the id of the risk that it is not supported
 MOST_ARTEFACT = 64 * 2**20  # bytes of the released file
+Decision = Literal["accept", "mitigate", "transfer", "open"]
 State = Literal["supported", "not supported", "stale", "changed", "missing"]
 
 
@@ -88,14 +89,26 @@ class Risk:
         Last day on which the decision holds.
     reason
         Why it was decided so.
+
+    Raises
+    ------
+    ThreatModelError
+        If there is no such decision.
     """
 
     threat: str
     text: str
-    decision: Literal["accept", "mitigate", "transfer", "open"]
+    decision: Decision
     owner: str
     until: datetime.date
     reason: str
+
+    def __post_init__(self) -> None:
+        if self.decision not in get_args(Decision):
+            raise ThreatModelError(
+                f"{shown(self.threat)}: decision is {shown(str(self.decision))}; "
+                f"{nearest(str(self.decision), get_args(Decision))}"
+            )
 
     def problem(self, today: datetime.date) -> str:
         """Say why the risk is not decided on a day, or ``""``."""

@@ -146,6 +146,11 @@ def test_a_risk_that_nobody_answers_for_blocks(change: dict[str, Any], says: str
     assert says in found.objections[0]
 
 
+def test_a_decision_that_is_none_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ThreatModelError, match="did you mean 'accept'"):
+        replace(RISK, decision="acept")  # type: ignore[arg-type]
+
+
 def test_whoever_examines_brings_the_threats_that_must_be_decided() -> None:
     assert examined(required=[RISK.threat]).objections == ()
     found = examined(replace(CASE, risks=()), required=[RISK.threat])
