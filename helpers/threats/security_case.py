@@ -19,8 +19,9 @@ import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 from helpers._files import write_atomically
 from helpers._reading import exists, nearest, shown
@@ -332,7 +333,7 @@ def write_case(
     try:
         (target / "evidence").mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
-            write_atomically(path, lambda file, content=content: file.write(content))
+            write_atomically(path, partial(_write, content))
     except OSError as error:
         raise ThreatModelError(f"{folder} cannot be written: {error.strerror}.") from error
     return target
@@ -370,6 +371,10 @@ def case_from_json(content: Any, source: str = "case") -> SecurityCase:
         for risk in values["risks"]
     )
     return SecurityCase(**values | {"not_covered": tuple(values["not_covered"])})
+
+
+def _write(content: bytes, file: IO[bytes]) -> None:
+    file.write(content)
 
 
 def _content(path: Path, most: int) -> bytes | None:

@@ -58,7 +58,7 @@ CASE = SecurityCase(
 
 
 def examined(case: SecurityCase = CASE, **changes: Any) -> Examination:
-    given = {
+    given: dict[str, Any] = {
         "artefact": FILE,
         "evidence": {name: e.to_bytes() for name, e in EVIDENCE.items()},
         "today": DAY,
