@@ -227,8 +227,9 @@ def person_guarantee(epsilon, delta, clips):
 lab.check("q1")
 
 # %% [markdown]
-# With the largest contributor's clips nothing useful is left of a budget of 8. So cap what anybody
-# contributes, and throw the rest away unread: the noise then has to hide `CAP` clips.
+# With the clips of whoever sent most nothing is left of a budget of 8: a delta of 1 promises
+# nothing at all. So cap what anybody contributes, and throw the rest away: the noise then has to
+# hide `CAP` clips. The last line below is the largest contributor without a cap.
 
 # %%
 CAP = 2
@@ -237,7 +238,7 @@ DELTA_CLIP = DELTA / person_guarantee(EPSILON_CLIP, 1.0, CAP)[1]
 
 for clips in sorted({1, CAP, max(sent_in.values())}):
     epsilon, delta = person_guarantee(EPSILON_CLIP, DELTA_CLIP, clips)
-    print(f"{clips:2} clips: epsilon {epsilon:5.1f}, delta {delta:.1e}")
+    print(f"{clips:2} clips: epsilon {epsilon:5.1f}, delta {min(delta, 1):.1e}")
 
 seen = collections.Counter()
 kept = []
