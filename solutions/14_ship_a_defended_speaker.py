@@ -625,7 +625,7 @@ def install(folder, signature=None):
         sealed = (folder / "model.sealed").read_bytes()
         model = sealing.open_sealed(sealed, secret, f"{PRODUCT} {stated['version']}")
     except EdgeError as error:
-        return f"refused: {str(error).splitlines()[0][:70]}"
+        return f"refused: {str(error).replace(f'{office}/', '')[:70]}"
     return "installed" if digest(model) == stated["model"] else "refused: not the model stated"
 
 
@@ -855,11 +855,11 @@ pd.DataFrame(
 unmet = {
     # such as "unmet@in-time": ("mitigate", "A. Person, firmware", "2026-08-31", "because ..."),
     # BEGIN SOLUTION
-    "unmet@certified": (
+    "unmet@withstands": (
         "accept",
         "M. Lindqvist, head of product",
         "2026-12-31",
-        "the speaker takes no votes, so a listener loses nothing; stated as missed",
+        "the attack moves features in the speaker's memory; played sound was not tried",
     ),
     # END SOLUTION
 }
@@ -984,9 +984,9 @@ show_to_examiner(
 
 # the second: find out what was reached, and ask for that
 show_to_examiner("the limit is lowered", with_claim("certified", evidence["certified"], 0.0))
-pd.Series({trick: "; ".join(found) or "nothing new" for trick, found in said.items()}).to_frame(
-    "what the examiner's program said"
-)
+heard = {trick: found[0] if found else "nothing new" for trick, found in said.items()}
+more = {trick: max(0, len(found) - 1) for trick, found in said.items()}
+pd.DataFrame({"what the examiner's program said": heard, "objections more": more})
 
 # %% [markdown]
 # ### Exercise 7: what caught each trick
@@ -1067,7 +1067,33 @@ lab.memo(
     "memo",
     # BEGIN SOLUTION
     """
-    TO BE WRITTEN
+    It does not ship. Of eight claims the evidence supports six. Two are missed and stay in the
+    case: the file understands 69.2 % of new voices' clips, 64.4 % at the worse end, and 70 was
+    asked; under attack 50.0 % are left, 45.0 at the worse end, and 50 was asked. You answer for the
+    second until December, since the attack changes features in memory. Nobody should answer for
+    the first.
+
+    The owners' clips are the reason. Their promise is kept: epsilon 8 for a person who sent in two
+    clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was spent. But
+    the same pipeline without any owner's clip reaches 68.3 %; 22 clips against 18 is no difference.
+    Without a promise it would be 73.5 %. And an epsilon of 8 rules out hardly anything on
+    paper, so membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
+    I propose to stop using these clips until far more people agree to give one each.
+
+    A third of the clips, 35.4 %, is certified within a change of 1. That holds for a thousand votes
+    at the office. On the speaker about 13 fit, and with them no radius above 0.22 can be proved.
+    The mark is whole, 128 bits of 128; five bad releases of five were refused.
+
+    Nine threats are decided by name. Membership and copying by answers: you, until December.
+    Read-out of the flash: H. Okafor, December. Denial at two services: R. Haddad, September;
+    control of the update service: August; impersonation of three: October. The fixed seed, which
+    voids the guarantee: S. Varga, 15 July.
+
+    A machine caught four of six tricks. A picked sample and a lowered limit leave every hash right.
+    So limits, clips and the number of tries are dated by the notary before the next measurement.
+
+    All voices are synthetic, latency is an estimate, and no sound was played in a room. A pilot has
+    to show these.
     """,
     # END SOLUTION
 )
