@@ -1076,8 +1076,8 @@ lab.memo(
     The owners' clips are the reason. Their promise is kept: epsilon 8 for a person who sent in two
     clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was spent. But
     the same pipeline without any owner's clip reaches 68.3 %; 22 clips against 18 is no difference.
-    Without a promise it would be 73.5 %. And an epsilon of 8 rules out hardly anything on
-    paper, so membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
+    Without a promise it would be 73.5 %. And an epsilon of 8 rules out hardly anything on paper, so
+    membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
     I propose to stop using these clips until far more people agree to give one each.
 
     A third of the clips, 35.4 %, is certified within a change of 1. That holds for a thousand votes
