@@ -1019,8 +1019,10 @@ caught_by = lab.answer(
 lab.check("q7")
 
 # %% [markdown]
-# A hash binds a number to a file. It does not bind the number to an honest procedure. What does is
-# fixed **before** the result: the limits, the clips, the seed, how often one may try. You have a
+# A hash binds a number to a file. It does not say who wrote the number: whoever mends it *and*
+# cites it anew has every hash right again. So evidence is signed where it was measured, by somebody
+# other than the author of the case. Nor does a hash bind a number to an honest procedure. What does
+# is fixed **before** the result: the limits, the clips, the seed, how often one may try. You have a
 # notary from lab 7 who dates what nobody has to see yet; this hash would be entered before the
 # first measurement.
 
