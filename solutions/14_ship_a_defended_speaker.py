@@ -240,7 +240,7 @@ for clips in sorted({1, CAP, max(sent_in.values())}):
     epsilon, delta = person_guarantee(EPSILON_CLIP, DELTA_CLIP, clips)
     print(f"{clips:2} clips: epsilon {epsilon:5.1f}, delta {min(delta, 1):.1e}")
 
-seen = collections.Counter()
+seen = dict.fromkeys(voices["train"], 0)
 kept = []
 for number, voice in enumerate(voices["train"]):
     seen[voice] += 1
@@ -571,7 +571,6 @@ layers = reading.read_weights(file.data)
 suspect = Suspect(
     ask=runner.predict,
     kernels=[layer.kernel for layer in layers],
-    biases=[layer.bias for layer in layers],
     name="the release",
 )
 found = scheme.read(suspect, key).found
@@ -956,12 +955,13 @@ print(f"{right.mean():.1%} of all clips, {right[best].mean():.1%} of the best {S
 print(f"a sample as good: {chance_of_passing(right.mean(), SAMPLE, reached, 1):.1%} of the time; "
       f"one of {DRAWS}: {chance_of_passing(right.mean(), SAMPLE, reached, DRAWS):.1%}")  # fmt: skip
 
-ends = [worse_end(reached, SAMPLE, end, ALPHA, SHARES) for end in ("at least", "at most")]
+low, high = (worse_end(reached, SAMPLE, end, ALPHA, SHARES) for end in ("at least", "at most"))
 lucky = Evidence(
     SHIPPED,
     LIMITS["understands"][2],
     reached / SAMPLE,
-    *ends,
+    low,
+    high,
     f"{SAMPLE} clips of unheard voices; the int8 file",
     SOURCE,
     TODAY,
