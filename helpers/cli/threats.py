@@ -169,6 +169,43 @@ def compare(model: str, reference: str, pairs: bool) -> None:
     click.echo(found)
 
 
+@command.command("case")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--model", metavar="MODEL",
+              help="Threat model whose threats the case must decide; the case's own list is its "
+                   "author's.")  # fmt: skip
+@click.option("--at", type=click.Choice(_LEVELS), default="high", show_default=True,
+              help="With --model: threats of this level or above.")  # fmt: skip
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD",
+              help="The day on which decisions are judged.  [default: today]")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write the case as one HTML file.")  # fmt: skip
+def security_case(
+    folder: Path, model: str | None, at: str, today: datetime.datetime | None, out: Path | None
+) -> None:
+    """Examine the security case in FOLDER; fail if it does not hold.
+
+    Recomputes every hash and comparison: of the released file, of each piece of evidence, of each
+    claim's number, of each risk's owner and date.
+    """
+    from helpers.threats.security_case import examine, read_case
+    from helpers.threats.security_case_page import case_to_html
+
+    day = _day(today)
+    required = [threat.id for threat in _analysis(model).unaccepted(at, day)] if model else []
+    case, artefact, evidence = read_case(folder)
+    found = examine(case, artefact, evidence, day, required)
+    for finding in found.findings:
+        click.echo(f"  {finding.state:<13} {finding.claim.name}: {finding.why}")
+    if out is not None:
+        _form(out, {".html": "html"}, "html")
+        _give(case_to_html(case, found, day), out)
+    if found.objections:
+        lines = "\n".join(f"  {objection}" for objection in found.objections)
+        raise ThreatModelError(f"the case does not hold on {day}:\n{lines}")
+    click.echo(f"the case holds on {day}: {len(found.findings)} claims, {len(case.risks)} risks")
+
+
 def _form(out: Path | None, suffixes: dict[str, str], default: str) -> str:
     if out is None:
         return default

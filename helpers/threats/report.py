@@ -87,11 +87,11 @@ def to_html(analysis: Analysis, today: datetime.date | None = None) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width, initial-scale=1"><title>Threat model: {title}</title>'
-        f"<style>{_CSS}</style></head><body><main>\n{body}\n</main></body></html>\n"
+        f"<style>{CSS}</style></head><body><main>\n{body}\n</main></body></html>\n"
     )
 
 
-_CSS = (
+CSS = (
     "body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;margin:0}"
     "main{max-width:72rem;margin:auto;padding:1rem}table{border-collapse:collapse;width:100%}"
     "th,td{border:1px solid #ccc;padding:.3rem .5rem;text-align:left;vertical-align:top}"

@@ -1,0 +1,119 @@
+"""Lab 14's checks: right answers pass in any form, slips are named, tricks are told apart."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers.course.calling import call
+from helpers.course.checks.ship_a_defended_speaker import CATCHES, LAB, case, joints
+from helpers.course.compare import Slips
+from helpers.course.tasks import FunctionTask, ValueTask, Verdict, judge_function, judge_value
+
+SLIPS: dict[str, Slips] = {
+    "q1": joints._PERSON_SLIPS,
+    "q2": joints._SPENT_SLIPS,
+    "q3": joints._WORSE_SLIPS,
+    "q4": joints._FARTHEST_SLIPS,
+    "q5": case._STATE_SLIPS,
+    "q6": case._LUCK_SLIPS,
+}
+FUNCTIONS = [task for task in LAB.tasks if isinstance(task, FunctionTask)]
+
+
+def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
+    task = LAB.task(name)
+    assert isinstance(task, FunctionTask)
+    return judge_function(
+        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
+    )
+
+
+@pytest.mark.parametrize("task", FUNCTIONS, ids=lambda task: task.name)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_reference_passes_on_visible_and_hidden_cases(task: FunctionTask, seed: int) -> None:
+    assert judged(task.name, task.reference, seed).status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "slip"), [(n, text) for n, slips in SLIPS.items() for text in slips]
+)
+def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
+    found = judged(name, SLIPS[name][slip])
+    assert found.status == "mismatch"
+    assert found.explanation == slip
+
+
+def _step_by_step(epsilon: float, delta: float, clips: int) -> tuple[float, float]:
+    total = 0.0
+    for _ in range(clips):
+        total = total * math.exp(epsilon) + delta
+    return epsilon * clips, total
+
+
+def _exact_end(successes: int, trials: int, relation: str, alpha: float, claims: int) -> float:
+    side = "greater" if relation == "at least" else "less"
+    found = stats.binomtest(successes, trials, alternative=side)
+    interval = found.proportion_ci(1 - alpha / claims, method="exact")
+    return float(interval.low if relation == "at least" else interval.high)
+
+
+def _none_passes(share: float, clips: int, needed: int, tries: int) -> float:
+    fails = sum(stats.binom.pmf(k, clips, share) for k in range(needed))
+    return float(1 - fails**tries)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("q1", _step_by_step), ("q3", _exact_end), ("q6", _none_passes)]
+)
+def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
+    assert judged(name, other).status == "passed"
+
+
+def test_the_largest_radius_is_that_of_votes_which_all_agree() -> None:
+    def searched(deadline: float, answer: float, sigma: float, alpha: float) -> float:
+        votes = math.floor(deadline / answer)
+        if votes == 0:
+            return 0.0
+        # The smallest probability with which all votes agree in a share alpha of the cases.
+        least = float(stats.beta.ppf(alpha, votes, 1))
+        return max(0.0, sigma * float(stats.norm.ppf(least)))
+
+    assert judged("q4", searched).status == "passed"
+
+
+def test_an_infinite_radius_is_told_so() -> None:
+    found = judged("q4", lambda d, a, s, e: s * stats.norm.ppf(e ** (1 / max(d // a, 1e-9))))
+    assert found.status == "mismatch"
+
+
+def test_evidence_that_is_read_before_it_is_hashed_is_told_so() -> None:
+    def trusting(claim: Any, evidence: bytes, shipped: str) -> str:
+        return "supported" if json.loads(evidence)["measures"] == shipped else "stale"
+
+    assert judged("q5", trusting).status == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"the best sample is reported": "h"}, "the best sample is reported"),
+        ({"a risk is left out": "x"}, "none of the letters"),
+        ({"somebody else": "h"}, "the keys"),
+    ],
+)
+def test_a_trick_put_down_to_the_wrong_catch_is_named(change: Any, message: str) -> None:
+    task = LAB.task("q7")
+    assert isinstance(task, ValueTask)
+    right = task.reference(0, "fast")
+    assert set(right.values()) == set(CATCHES)
+    assert judge_value(task, right, right).status == "passed"
+    found = judge_value(task, right | change, right)
+    assert found.status == "mismatch"
+    assert message in found.explanation
