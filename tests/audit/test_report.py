@@ -262,7 +262,8 @@ def test_a_number_that_no_computer_holds_is_refused(number: str, tmp_path: Path)
 
 
 def test_what_a_page_is_made_from_is_there_or_the_report_is_refused() -> None:
-    for spoil in ({"settings": {}}, {"made": "yesterday"}):
+    spoilt: list[dict[str, Any]] = [{"settings": {}}, {"made": "yesterday"}]
+    for spoil in spoilt:
         with pytest.raises(AuditError):
             schema.check({**with_share(3), **spoil})
 
