@@ -19,6 +19,8 @@ from helpers.audit.schema import check
 from helpers.audit.sections import SECTIONS, Section
 from helpers.audit.sections.accuracy import accuracy
 from helpers.audit.sections.attacks import _Trial
+from helpers.audit.sections.corruption import _Trial as _Spoilt
+from helpers.audit.sections.corruption import _worst
 from helpers.errors import AuditError, ModelMemoryError, OutOfTimeError
 from helpers.robustness.budget import as_stored
 from tests.audit.doubles import Clock, bench
@@ -178,3 +180,11 @@ def test_a_short_audit_makes_the_best_copy_first(monkeypatch: pytest.MonkeyPatch
     assert {m["key"]: m["value"] for m in found["measures"]}["queries"] == 100
     assert "3 of 4 copies, and the same network" in found["not_done"][0]
     assert one.student is not None
+
+
+def test_a_model_that_gains_as_much_as_it_loses_has_no_weakness_shown() -> None:
+    right, after = np.arange(200) < 30, np.arange(200) >= 170
+    notes = Notes()
+    pictures, truth = np.zeros((200, 8, 8, 1), np.float32), np.zeros(200, int)
+    _worst(notes, _Spoilt(lambda rows: rows, pictures, truth, right, 0), {"fog": after})
+    assert [finding.severity for finding in notes.findings] == ["low"]

@@ -119,10 +119,11 @@ def _worst(notes: Notes, trial: _Trial, after: dict[str, np.ndarray]) -> None:
     ))  # fmt: skip
     fell, right = int((trial.right & ~after[name]).sum()), int(trial.right.sum())
     notes.findings.append(Rated(
-        "Weather, optics or motion make it wrong", severity_of(fell, right, "the file"),
+        "Weather, optics or motion make it wrong",
+        severity_of(fell, right, "the file") if low > 0 else "low",
         f"worst is {title}: at severity {SEVERITIES[0]} of 5, {fell} of {right} right pictures "
         f"become wrong; accuracy falls by {loss:.1%} ({interval_text(low, high)}, corrected for "
         f"{len(after)} tries)",
         "Train with it, warn the user where it occurs, or let the model decline to answer.",
-        f"{RULE} Nobody attacks here, so no step is added.",
+        f"{RULE} Nobody attacks here, so no step is added. A loss that is not shown is low.",
     ))  # fmt: skip

@@ -48,7 +48,8 @@ def identity(bench: Bench, allowance: Allowance, notes: Notes) -> None:
             notes.findings.append(Rated(
                 "The file runs code of its author when it is loaded", "high", note,
                 "Ship the converted file, which holds none, and load the original nowhere else.",
-                "Whoever loads it gives its author their computer: high.",
+                "Whoever loads it gives its author their computer: high. That code "
+                "also chooses which network this audit has seen.",
             ))  # fmt: skip
 
 

@@ -27,8 +27,8 @@ def signature(bench: Bench, allowance: Allowance, notes: Notes) -> None:
                          "for what was audited")  # fmt: skip
     stored = bench.settings.signature or Path(f"{bench.path}.sig")
     if not stored.is_file():
-        raise AuditError(f"{stored.name} is not there, so nothing says what the maker signed: give "
-                         "--signature")  # fmt: skip
+        raise AuditError(f"there is no signature {stored.name} that says what the maker signed: "
+                         "give --signature")  # fmt: skip
     try:
         verify(bench.path, key, stored)
     except EdgeError as refused:
