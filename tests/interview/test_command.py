@@ -59,7 +59,7 @@ def test_prose_is_committed_before_its_rubric_is_shown(edgesec: Edgesec, log: Pr
 
 
 def test_a_number_that_cannot_be_read_is_asked_again(edgesec: Edgesec, log: PracticeLog) -> None:
-    done = edgesec("drill", "--id", "noise-on-a-count", typed="about 15\n50\n5\n50\n/skip\n")
+    done = edgesec("drill", "--id", "noise-on-a-count", typed="about 15\n5\n50\n/skip\n")
     assert "is not one number" in done.output
     assert "That is the scale of the noise" in done.output
     assert "log of 20" not in done.output.split("How many")[0]
