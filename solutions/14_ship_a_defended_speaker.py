@@ -568,11 +568,8 @@ guesses = threshold_attack(confidence[: len(x)], confidence[len(x) :])
 print(f"    an attacker who looks at confidence gets an AUC of {guesses.auc:.3f}; 0.5 is chance")
 
 layers = reading.read_weights(file.data)
-suspect = Suspect(
-    ask=runner.predict,
-    kernels=[layer.kernel for layer in layers],
-    name="the release",
-)
+kernels, biases = zip(*((layer.kernel, layer.bias) for layer in layers))
+suspect = Suspect(ask=runner.predict, kernels=kernels, biases=biases, name="the release")
 found = scheme.read(suspect, key).found
 false_claim = float(binom.sf(found - 1, BITS, scheme.chance))
 record("ours", false_claim, false_claim, false_claim,
