@@ -109,12 +109,8 @@ class InterviewAbout(_FromBank):
         """Return the list."""
         chapter = self.env.docname.rpartition("/")[2]
         chosen = [question for question in self.questions() if chapter in question.chapters]
-        if not chosen:
-            where = (self.env.docname, self.lineno)
-            LOGGER.warning("no question names the chapter %r", chapter, location=where)
-            return []
         chosen.sort(key=lambda question: LEVELS.index(question.level))
-        return [_raw(_list(chosen, "questions/"))]
+        return [_raw(_list(chosen, "questions/"))] if chosen else []
 
 
 def _list(questions: Iterable[Question], folder: str = "") -> str:
