@@ -9,7 +9,7 @@ The peers live in an environment of their own; without it that part is left out:
 
     python3.11 -m venv build/peers/graders
     build/peers/graders/bin/pip install nbgrader==0.9.6 otter-grader==7.0.0 numpy==1.26.4
-    build/peers/graders/bin/pip install scipy==1.13.1 scikit-image==0.26.0
+    build/peers/graders/bin/pip install scipy==1.13.1 scikit-image==0.26.0 tqdm==4.70.1
 
 ``common/semester.py`` draws the submissions. Ours marks the whole semester, two submissions at a
 time, until ``--minutes`` are over. Then, in blocks of a few, each grader marks the same ones, one
@@ -38,7 +38,7 @@ from typing import Any
 
 from common import process_tree
 from common.figures import machine, spread
-from common.grading_peers import Nbgrader, Otter
+from common.grading_peers import Nbgrader, Otter, can_judge
 from common.process_tree import Used
 from common.semester import ROOT, Learner, semester, write_notebooks
 from common.store import Row, Store, Unit
@@ -65,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for n in range(blocks)
         if options.peers.exists()
     ]
+    if options.peers.exists():
+        can_judge(options.peers)
+    store.keep_only(units)
     left = store.run(units, time.monotonic() + 60 * options.minutes, options.again)
     print(report(summarise(store.rows)))
     print(f"written to {out}" + (f"; {left} runs are left" if left else ""))
@@ -75,7 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
-    parser.add_argument("--blocks", type=int, default=3, help="of five submissions (default: 3)")
+    parser.add_argument("--blocks", type=int, default=4, help="of five submissions (default: 4)")
     parser.add_argument("--minutes", type=float, default=60.0, help="time for it (default: 60)")
     parser.add_argument("--again", action="store_true", help="measure anew")
     parser.add_argument("--peers", type=Path, default=PEERS, help="programs of the peers")

@@ -169,6 +169,21 @@ def _environment(programs: Path, seed: int) -> dict[str, str]:
     }
 
 
+def can_judge(programs: Path) -> None:
+    """End the benchmark if the peers' environment lacks what the tests import.
+
+    Without this each answer would fail its test there, and every mark be 0.
+    """
+    done = subprocess.run(
+        [str(programs / "python"), "-c", "import lab1_judge"],
+        env={**os.environ, **_environment(programs, 0)}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1]
+        raise SystemExit(f"{programs} cannot run the tests ({reason}); install it as --help says")
+
+
 def together(steps: Sequence[Used]) -> Used:
     """Return what commands used that ran one after the other."""
     return Used(

@@ -68,6 +68,10 @@ class Store:
         """Return the row of a unit that was done before."""
         return next((row for row in self.rows if _same(row, unit)), None)
 
+    def keep_only(self, units: Sequence[Unit]) -> None:
+        """Forget the rows of other units, where rows of one plan make no sense beside another's."""
+        self.rows = [row for row in self.rows if any(_same(row, unit) for unit in units)]
+
     def run(self, units: Sequence[Unit], deadline: float, again: bool) -> int:
         """Do the units that are not done yet, and return how many are left.
 
