@@ -39,12 +39,15 @@ def equal() -> Comparison:
 
 
 def row_of(comparison: Comparison) -> Comparison:
-    """Compare a row of numbers, or of true and false, in any form: list, tuple or array."""
+    """Take a row of values, be it a list, a tuple or an array, in the form that is expected."""
 
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        if isinstance(got, list | tuple) and all(np.ndim(item) == 0 for item in got):
-            got = np.asarray(got)
-        return comparison(got, np.asarray(expected), args)
+        if isinstance(expected, list | tuple) and isinstance(got, np.ndarray) and got.ndim:
+            got = got.tolist()
+        elif isinstance(expected, np.ndarray) and isinstance(got, list | tuple):
+            row = all(isinstance(item, bool | int | float | complex) for item in got)
+            got = np.asarray(got) if row else got
+        return comparison(got, expected, args)
 
     return compare
 
@@ -83,16 +86,6 @@ def all_of(*comparisons: Comparison) -> Comparison:
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
         objections = (comparison(got, expected, args) for comparison in comparisons)
         return next((objection for objection in objections if objection), None)
-
-    return compare
-
-
-def accepting_arrays(comparison: Comparison) -> Comparison:
-    """Take an array for a list of its numbers, where either serves the cells that follow."""
-
-    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        plain = got.tolist() if isinstance(got, np.ndarray) and got.ndim else got
-        return comparison(plain, expected, args)
 
     return compare
 
