@@ -52,25 +52,6 @@ def row_of(comparison: Comparison) -> Comparison:
     return compare
 
 
-def same_partition() -> Comparison:
-    """Accept the expected groups of indices in any order, with any order inside a group."""
-
-    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        if not isinstance(got, list | tuple):
-            return f"a list of groups of indices was expected, got {describe.kind(got)}"
-        for number, part in enumerate(got):
-            if np.ndim(np.asarray(part)) != 1 or np.asarray(part).dtype.kind not in "iu":
-                return f"group {number} is {describe.kind(part)}, not a list of whole numbers"
-        if len(got) != len(expected):
-            return f"{len(expected)} groups were expected, got {len(got)}"
-        missing = _groups(expected) - _groups(got)
-        if missing:
-            return f"no group holds exactly these indices: {list(min(missing))[:10]}"
-        return None if sorted(map(len, got)) == sorted(map(len, expected)) else "a group repeats"
-
-    return compare
-
-
 def satisfies(explain: Callable[[tuple[Any, ...], Any], str | None]) -> Comparison:
     """Judge a result by a property: ``explain(args, got)`` says what is wrong, or ``None``."""
 
@@ -122,10 +103,6 @@ def kind_problem(got: Any, expected: Any) -> str | None:
     else:
         same = type(expected) is type(got)
     return None if same else f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
-
-
-def _groups(parts: Any) -> set[tuple[int, ...]]:
-    return {tuple(sorted(np.asarray(part).tolist())) for part in parts}
 
 
 def _is_number(value: Any) -> bool:
