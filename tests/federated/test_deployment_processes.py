@@ -21,18 +21,22 @@ import pytest
 from click.testing import CliRunner
 
 from helpers.cli.federate import command
+from helpers.errors import TaskError
 from helpers.federated import History
+from helpers.federated.checkpoint import Checkpoint, CheckpointFolder
 from helpers.federated.deployment import (
     CertificateAuthority,
     Consortium,
     DeploymentError,
     probes,
 )
+from helpers.federated.deployment.dense_task import DenseTask
 from helpers.federated.deployment.founding import Settings, enrol, make_node_key, plan, renew
 from helpers.federated.deployment.layout import Layout, read_events, read_json
 from helpers.federated.deployment.lies import APP, LIES, plan_lies
 from helpers.federated.deployment.processes.common import work_alone
 from helpers.federated.deployment.reports import final_weights
+from helpers.federated.history import RoundRecord
 from helpers.federated.vectorised import VectorisedEngine
 
 SECONDS = 150.0
@@ -366,7 +370,7 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
     locks = [layout.run / "lock", layout.server / "serverapp.lock", tmp_path / "new" / ".founding"]
     holds = (
         "import sys, time; from pathlib import Path; "
-        "from helpers.federated.deployment.layout import take_lock; "
+        "from helpers._files import take_lock; "
         "[take_lock(Path(p)) for p in sys.argv[1:]]; print('held', flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", holds, *map(str, locks)]
@@ -384,6 +388,25 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
             other.kill()
     work_alone(locks[1])
     assert Consortium(tmp_path / "new", clients=1).hospitals == ["hospital-1"]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint round-")
+def test_rounds_of_which_no_checkpoint_can_be_read_are_not_trained_again(tmp_path: Path) -> None:
+    consortium = Consortium(tmp_path, clients=1)
+    folder = CheckpointFolder(
+        consortium.layout.checkpoints, DenseTask.load(consortium.layout.server).fingerprint
+    )
+    record = RoundRecord(1, (0,), 9, 0.5, 0.9, 0.5, None, 8, 8, 0.1)
+    for count in (1, 2):
+        folder.save(Checkpoint([np.zeros(3)], [record] * count))
+    for arrays in consortium.layout.checkpoints.glob("*.npz"):
+        arrays.write_bytes(arrays.read_bytes()[:-1])
+    with pytest.raises(TaskError, match="delete it to start again at round 1"):
+        consortium.start()
+    with pytest.raises(TaskError, match="None of the checkpoints"):
+        consortium.history()
+    consortium.stop()
+    assert consortium.state_of("superlink") == "not started"
 
 
 def test_stray_files_and_lines_do_not_stop_a_consortium(tmp_path: Path) -> None:
