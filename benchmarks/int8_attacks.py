@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine
+from common.figures import command_of, machine
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
     options = parser.parse_args(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/int8_attacks.py", *sys.argv[1:]])
+    command = command_of(__file__)
     packages = ("tensorflow-cpu", "numpy", "adversarial-robustness-toolbox")
     store = Store(out, machine(*packages), command, summary)
     left = store.run(units(options.quick), time.monotonic() + 60 * options.minutes, options.again)
