@@ -188,15 +188,9 @@ def cifar_row(method: Method, epochs: int, train: int, test: int) -> Row:
         raise DataError("CIFAR-10 is not here: edgesec data fetch cifar10.")
     x, y = photographs.x_train[:train], photographs.y_train[:train]
     network = models.small_cnn(x.shape[1:], 10, (16, 32, 64))
-    if method == "plain":  # to the last epoch, as a product is trained that nobody attacks
-        trained = network
-        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        trained.compile(tf.keras.optimizers.Adam(0.002), loss)
-        trained.fit(x, y, 64, epochs, verbose=0)
-    else:
-        held_out = photographs.x_test[-200:], photographs.y_test[-200:]
-        how = Settings(method, epochs, learning_rate=0.002)
-        trained = fit_robust(network, x, y, 8 / 255, held_out, how).model
+    held_out = photographs.x_test[-200:], photographs.y_test[-200:]
+    how = Settings(method, epochs, learning_rate=0.002)
+    trained = fit_robust(network, x, y, 8 / 255, held_out, how).model
     chances = tf.keras.layers.Softmax()(trained.outputs[0])
     shipped = tf.keras.Model(trained.inputs, chances)
     artefact = to_tflite(shipped, "int8", x[:200])
