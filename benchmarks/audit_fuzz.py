@@ -22,7 +22,6 @@ import argparse
 import functools
 import os
 import re
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import machine
+from common.figures import command_of, machine
 from common.mutants import MUTATORS
 from common.store import Row, Store, Unit
 
@@ -259,7 +258,7 @@ def main() -> None:
     store = Store(
         QUICK_OUTPUT if arguments.quick else OUTPUT,
         machine("ai-edge-litert", "onnxruntime", "tensorflow-cpu"),
-        " ".join(["python", "benchmarks/audit_fuzz.py", *sys.argv[1:]]),
+        command_of(__file__),
         summarise,
     )
     planned = units(arguments.quick)

@@ -37,7 +37,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine, spread
+from common.figures import command_of, machine, spread
 from common.peers import run_peer
 from common.store import Row, Store, Unit
 
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/certification.py", *sys.argv[1:]])
+    command = command_of(__file__)
     packages = ("tensorflow-cpu", "numpy", "scipy", "adversarial-robustness-toolbox")
     store = Store(out, machine(*packages, "ai-edge-litert"), command, summary)
     left = store.run(units(options.quick), time.monotonic() + 60 * options.minutes, options.again)

@@ -21,10 +21,8 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +32,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow as tf
 import tensorflow_privacy as tfp
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from common.networks import tutorial_cnn
 from tensorflow_privacy.privacy.fast_gradient_clipping.layer_registry import (
     make_default_layer_registry,
@@ -58,7 +56,7 @@ MODELS: dict[str, Callable[[], tf.keras.Model]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     repeats = 3 if options.quick else options.repeats
     batch = 16 if options.quick else options.batch
     result: dict[str, Any] = {
@@ -66,21 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "repeats": repeats,
         "models": {name: compare(name, batch, repeats) for name in MODELS},
         "quick": options.quick,
-        "machine": {
-            **machine("tensorflow-cpu", "tensorflow-privacy", "numpy"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/dp_sgd_step.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "tensorflow-cpu", "tensorflow-privacy", "numpy"),
     }
     if options.opacus_python:
         command = [options.opacus_python, str(PEER), str(batch), str(repeats)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         result["opacus"] = json.loads(done.stdout)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {options.out}")
+    save(options.out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

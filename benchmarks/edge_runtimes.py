@@ -29,7 +29,6 @@ import functools
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -40,7 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import machine, spread
+from common.figures import command_of, machine, spread
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -76,7 +75,7 @@ RUNTIMES: dict[Runtime, tuple[str, ...]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/edge_runtimes.py", *sys.argv[1:]])
+    command = command_of(__file__)
     versions = machine("tensorflow-cpu", "ai-edge-litert", "onnxruntime", "tf2onnx", "numpy")
     store = Store(out, versions, command, summarise)
     left, deadline = 0, time.monotonic() + 60 * options.minutes

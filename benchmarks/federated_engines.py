@@ -22,13 +22,10 @@ A run on Ray may hang; each is killed after ``--ray-timeout`` seconds and counte
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +42,7 @@ from common.federated_peers import (
     helpers_rounds,
     keras_rounds,
 )
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from tqdm import tqdm
 
 from helpers import data
@@ -73,7 +70,7 @@ MOST_CLIENTS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before, rounds = os.getloadavg(), 3 if options.quick else options.rounds
+    before, rounds = os.getloadavg()[0], 3 if options.quick else options.rounds
     names = COMPARED[:1] if options.quick else COMPARED
     clients = CLIENT_GROWTH[:1] if options.quick else CLIENT_GROWTH
     hidden = HIDDEN_GROWTH[:1] if options.quick else HIDDEN_GROWTH
@@ -92,18 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "engines": {engine: grow_parameters(engine, hidden) for engine in ENGINES},
         },
         "quick": options.quick,
-        "machine": {
-            **machine("tensorflow-cpu", "tensorflow-federated", "flwr", "numpy"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/federated_engines.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "tensorflow-cpu", "tensorflow-federated", "flwr", "numpy"),
     }
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {out}")
+    save(out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine
+from common.figures import command_of, machine
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -85,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
     options = parser.parse_args(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/int8_attacks.py", *sys.argv[1:]])
+    command = command_of(__file__)
     packages = ("tensorflow-cpu", "numpy", "adversarial-robustness-toolbox")
     store = Store(out, machine(*packages), command, summary)
     left = store.run(units(options.quick), time.monotonic() + 60 * options.minutes, options.again)
@@ -189,15 +188,9 @@ def cifar_row(method: Method, epochs: int, train: int, test: int) -> Row:
         raise DataError("CIFAR-10 is not here: edgesec data fetch cifar10.")
     x, y = photographs.x_train[:train], photographs.y_train[:train]
     network = models.small_cnn(x.shape[1:], 10, (16, 32, 64))
-    if method == "plain":  # to the last epoch, as a product is trained that nobody attacks
-        trained = network
-        loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        trained.compile(tf.keras.optimizers.Adam(0.002), loss)
-        trained.fit(x, y, 64, epochs, verbose=0)
-    else:
-        held_out = photographs.x_test[-200:], photographs.y_test[-200:]
-        how = Settings(method, epochs, learning_rate=0.002)
-        trained = fit_robust(network, x, y, 8 / 255, held_out, how).model
+    held_out = photographs.x_test[-200:], photographs.y_test[-200:]
+    how = Settings(method, epochs, learning_rate=0.002)
+    trained = fit_robust(network, x, y, 8 / 255, held_out, how).model
     chances = tf.keras.layers.Softmax()(trained.outputs[0])
     shipped = tf.keras.Model(trained.inputs, chances)
     artefact = to_tflite(shipped, "int8", x[:200])

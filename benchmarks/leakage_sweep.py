@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine
+from common.figures import stamp
 from common.leaking import Digits, digits, network
 
 from helpers import models
@@ -66,7 +64,7 @@ Built = Callable[[tf.keras.Model, np.ndarray], Artefact]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     found: dict[str, Any] = {"seeds": {}}
     for seed in range(1 if options.quick else options.seeds):
         rows = sweep(seed, options.quick)
@@ -83,12 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "qat": QAT,
         },
         "quick": options.quick,
-        "machine": {
-            **machine("tensorflow-cpu", "tensorflow-model-optimization", "numpy"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/leakage_sweep.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "tensorflow-cpu", "tensorflow-model-optimization", "numpy"),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n")

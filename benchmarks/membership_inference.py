@@ -19,14 +19,11 @@ matplotlib, absl-py, immutabledict, statsmodels and scikit-learn before 1.5.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from common.leaking import digits, network
 from common.peers import run_peer
 
@@ -57,26 +54,20 @@ Figures = dict[str, Any]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     models, pool, repeats = (4, 200, 3) if options.quick else (16, 1000, options.repeats)
     inputs = prepare(models, pool)
     result: Figures = {
         "inputs": {"models": models, "examples": pool, "seed": 0, "mnist": "offline, 14 x 14"},
         "art": beside_art(inputs, repeats),
         "quick": options.quick,
-        "machine": {
-            **machine("adversarial-robustness-toolbox", "tensorflow-cpu", "numpy", "scipy"),
-            "load_average_before": before[0],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/membership_inference.py", *sys.argv[1:]]),
+        **stamp(
+            __file__, before, "adversarial-robustness-toolbox", "tensorflow-cpu", "numpy", "scipy"
+        ),
     }
     if options.tfp_python:
         result["tensorflow_privacy"] = beside_tfp(inputs, repeats, options.tfp_python)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {options.out}")
+    save(options.out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -18,7 +18,6 @@ foolbox and cleverhans; what it lacks is left out, and the report says so.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine, spread
+from common.figures import machine, save, spread
 from common.peers import run_peer
 from tqdm import tqdm
 
@@ -65,10 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["python", "benchmarks/pgd.py", *without_path(sys.argv[1:])]),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {options.out}")
+    save(options.out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

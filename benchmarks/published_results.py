@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from common import published_byzantine, published_dp, published_fedavg
-from common.figures import machine
+from common.figures import command_of, machine
 from common.store import Row, Store, Unit
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +42,7 @@ EXPERIMENTS = (published_dp.NAME, IID, published_byzantine.NAME, *FEDERATED[1:])
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/published_results.py", *sys.argv[1:]])
+    command = command_of(__file__)
     versions = machine("tensorflow-cpu", "tensorflow-privacy", "dp-accounting", "numpy")
     store = Store(out, versions, command, summarise)
     left, deadline = 0, time.monotonic() + 60 * options.minutes

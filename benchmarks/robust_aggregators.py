@@ -21,15 +21,12 @@ out and says so.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Flower imports TensorFlow
 os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
 
 import numpy as np
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from common.peers import run_peer
 from tqdm import tqdm
 
@@ -141,7 +138,7 @@ def _flower(name: str, updates: np.ndarray, f: int) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     clients = NUM_CLIENTS[:2] if options.quick else NUM_CLIENTS
     parameters = NUM_PARAMETERS[:2] if options.quick else NUM_PARAMETERS
     use_byzfl = options.byzfl_python.exists()
@@ -165,18 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "limit_seconds": options.limit,
         "byzfl": versions or None,
         "quick": options.quick,
-        "machine": {
-            **machine("numpy", "flwr"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/robust_aggregators.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "numpy", "flwr"),
     }
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(report(result))
-    print(f"written to {out}")
+    save(out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

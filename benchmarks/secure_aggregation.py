@@ -15,20 +15,17 @@ CPU seconds, which neighbours on the machine disturb less than the clock.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from tqdm import tqdm
 
 from helpers.federated.secure import (
@@ -50,7 +47,7 @@ Work = Callable[[], Any]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     repeats = 3 if options.quick else options.repeats
     sizes = (1000, 10_000) if options.quick else (10_000, 100_000, 1_000_000)
     counts = (10, 20) if options.quick else (10, 30, 100, 300, 1000)
@@ -62,17 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "ckks": homomorphic(2000 if options.quick else MODEL, repeats),
         "search": search(options.quick, options.full_search),
         "quick": options.quick,
-        "machine": {
-            **machine("flwr", "tenseal", "cryptography", "pycryptodome", "numpy"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/secure_aggregation.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "flwr", "tenseal", "cryptography", "pycryptodome", "numpy"),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {options.out}")
+    save(options.out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -15,12 +15,9 @@ models are compared by their test accuracy.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine, spread
+from common.figures import save, spread, stamp
 from common.leaking import Digits, digits, network
 
 from helpers import models
@@ -45,7 +42,7 @@ Work = Callable[[], ShadowModels]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    before = os.getloadavg()
+    before = os.getloadavg()[0]
     shadows, epochs, repeats = (2, 2, 1) if options.quick else (8, 40, options.repeats)
     own = digits()
     result: dict[str, Any] = {
@@ -56,17 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "repeats": repeats,
         "models": {name: compare(name, own, shadows, epochs, repeats) for name in MODELS},
         "quick": options.quick,
-        "machine": {
-            **machine("tensorflow-cpu", "numpy"),
-            "load_average_before_and_after": [before[0], os.getloadavg()[0]],
-        },
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/shadow_training.py", *sys.argv[1:]]),
+        **stamp(__file__, before, "tensorflow-cpu", "numpy"),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(report(result))
-    print(f"written to {options.out}")
+    save(options.out, result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from common import innocent_models as innocents
-from common.figures import machine
+from common.figures import command_of, machine
 from common.store import Row, Store, Unit
 from scipy import stats
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
     options = parser.parse_args(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/watermark_false_claims.py", *sys.argv[1:]])
+    command = command_of(__file__)
     store = Store(out, machine("tensorflow-cpu", "numpy", "scipy"), command, summary)
     keys = 20 if options.quick else KEYS
     common = {"models": MODELS, "keys": keys, "clips": innocents.CLIPS, "epochs": innocents.EPOCHS}

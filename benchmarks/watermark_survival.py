@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -31,7 +30,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import pandas as pd
-from common.figures import machine
+from common.figures import command_of, machine
 from common.stolen_spotter import QUICK, Sizes, Spotter
 from common.store import Row, Store, Unit
 
@@ -47,7 +46,7 @@ VICTIMS = ("product", "keyed mistakes")
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     out = options.out or (BUILD / "quick.json" if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/watermark_survival.py", *sys.argv[1:]])
+    command = command_of(__file__)
     packages = ("tensorflow-cpu", "adversarial-robustness-toolbox", "numpy")
     store = Store(out, machine(*packages), command, summary)
     sizes = QUICK if options.quick else Sizes()

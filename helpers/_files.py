@@ -1,7 +1,8 @@
-"""Files that survive a kill at any moment: atomic writes, and checkpoints made of them."""
+"""Files that survive a kill at any moment: atomic writes, locks, checkpoints."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -29,6 +30,23 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def take_lock(path: Path) -> int | None:
+    """Lock a file until this process ends, however it ends.
+
+    Returns
+    -------
+    int or None
+        A handle whose closing frees the lock; None where another process holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def hashes(arrays: Sequence[np.ndarray]) -> str:
@@ -99,11 +117,6 @@ class SavedRun(Generic[Record]):
                 "choose a folder of your own."
             ) from refused
 
-    @property
-    def started(self) -> bool:
-        """Whether an earlier run has saved a checkpoint, whole or damaged by now."""
-        return bool(self._newest_first())
-
     def save(self, state: Saved[Record]) -> None:
         """Write a checkpoint; a kill at any moment leaves the previous one usable."""
         name = f"{self._unit}-{len(state.records):06d}"
@@ -121,15 +134,22 @@ class SavedRun(Generic[Record]):
             old.unlink()
             old.with_suffix(".npz").unlink(missing_ok=True)
 
-    def load(self) -> Saved[Record] | None:
+    def load(self, refusal: str = "") -> Saved[Record] | None:
         """Return the newest checkpoint that is whole, or None where there is none.
 
         Damaged ones are skipped with a warning.
 
+        Parameters
+        ----------
+        refusal
+            Why a run of which no checkpoint can be read must not start again, and what to do;
+            empty where it may.
+
         Raises
         ------
         EdgesecError
-            If a checkpoint belongs to another run; the message says what differs.
+            If a checkpoint belongs to another run; the message says what differs. If there are
+            checkpoints, none of them can be read, and there is a `refusal`.
         """
         for path in self._newest_first():
             try:
@@ -144,6 +164,8 @@ class SavedRun(Generic[Record]):
             # A damaged zip archive raises anything from BadZipFile to EOFError and zlib.error.
             except Exception as error:
                 self._warn_damaged(path, error)
+        if refusal and self._newest_first():
+            raise self._error(f"None of the checkpoints in {self._path} can be read. {refusal}")
         return None
 
     def _newest_first(self) -> list[Path]:

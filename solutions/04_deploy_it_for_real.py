@@ -67,6 +67,7 @@ from helpers.federated.deployment.founding import plan
 from helpers.federated.deployment.lies import APP, BACKWARDS, plan_lies
 from helpers.federated.deployment.numpy_training import accuracy
 from helpers.federated.deployment.probes import knock
+from helpers.federated.deployment.scratch import SweptFolder
 from helpers.federated.robust import coordinate_median
 
 lab = Lab("deploy-it-for-real", seed=seed, profile=profile)
@@ -156,7 +157,7 @@ lab.predict(
 # %%
 if earlier := globals().get("consortium"):  # this cell was run before
     earlier.stop()
-office = tempfile.TemporaryDirectory(prefix="consortium-", ignore_cleanup_errors=True)
+office = SweptFolder("consortium-")  # goes when the notebook ends, even if it is killed
 consortium = Consortium(
     Path(office.name) / "consortium",
     clients=HOSPITALS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ FOUNDATION = {"plots", "data", "models"}
 SUBJECTS = {"federated", "privacy", "watermark", "edge", "robustness", "threats", "interview"}
 TOOLS = {"sandbox"}  # for untrusted code; knows no room
 TOPS = {"audit", "course", "cli"}
-SHARED = {"errors", "_files", "_reading", ""}  # "" is `helpers` itself
+SHARED = {"errors", "_files", "_reading", ""}  # "" is `helpers` itself; these know no room
+# What an installed package does not have beside it.
+OUTSIDE = {"tests", "benchmarks", "scripts", "solutions", "labs", "_ext"}
 
 ALLOWED = {
     **{room: set() for room in FOUNDATION},
@@ -23,12 +26,18 @@ ALLOWED = {
     "course": FOUNDATION | SUBJECTS | TOOLS,
     "audit": FOUNDATION | SUBJECTS | TOOLS,
     "cli": FOUNDATION | SUBJECTS | TOOLS | {"course", "audit"},
+    "__main__": {"cli"},
+    **{shared: set() for shared in (SHARED | {"__init__"}) - {""}},
 }
+MODULE = re.compile(r"helpers(\.\w+)+\.?")
 HEAVY = {"tensorflow", "tensorflow_federated", "art", "sklearn", "matplotlib", "pandas", "torch"}
 
 
-def rooms_imported(module: Path) -> set[str]:
-    """The rooms that a module names in any import, at its top or inside a function."""
+def named(module: Path) -> set[str]:
+    """Every module that one imports, at its top or inside a function, or names in a string.
+
+    A string is as good as an import: ``importlib`` and ``python -m`` take one.
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -36,19 +45,35 @@ def rooms_imported(module: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: imports here are absolute"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= {node.value} if MODULE.fullmatch(node.value) else set()
+    return names
+
+
+def rooms_of(names: set[str]) -> set[str]:
     parts = [name.split(".") for name in names if name.split(".")[0] == "helpers"]
     return {part[1] if len(part) > 1 else "" for part in parts} - {"__version__"}
 
 
-def modules() -> list[Path]:
-    return sorted(path for path in HELPERS.rglob("*.py") if path.parent != HELPERS)
+MODULES = sorted(HELPERS.rglob("*.py"))
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(HELPERS)))
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(HELPERS)))
 def test_a_room_knows_only_the_rooms_below_it(module: Path) -> None:
-    room = module.relative_to(HELPERS).parts[0]
-    unknown = rooms_imported(module) - ALLOWED[room] - SHARED - {room}
-    assert not unknown, f"{room} must not import {sorted(unknown)}"
+    room, names = module.relative_to(HELPERS).parts[0].removesuffix(".py"), named(module)
+    unknown = rooms_of(names) - ALLOWED[room] - SHARED - {room}
+    assert not unknown, f"{room} must not know {sorted(unknown)}"
+    assert not OUTSIDE & {name.split(".")[0] for name in names}
+
+
+def test_a_module_that_is_named_in_a_string_counts(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        '"""About helpers.edge."""\nimport importlib\nimport helpers.data\n'
+        "def late(name):\n    from helpers import models\n"
+        "    return importlib.import_module(f'helpers.privacy.{name}'), 'helpers.audit.worker'\n"
+    )
+    assert rooms_of(named(module)) == {"data", "models", "privacy", "audit"}
 
 
 def test_every_room_has_its_place_in_the_drawing() -> None:

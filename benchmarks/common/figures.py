@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import statistics
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +30,26 @@ def machine(*packages: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
     }
+
+
+def command_of(script: str) -> str:
+    """Return the command that runs a benchmark as this process does; `script` is its file."""
+    return " ".join(["python", f"benchmarks/{Path(script).name}", *sys.argv[1:]])
+
+
+def stamp(script: str, load_before: float, *packages: str) -> dict[str, Any]:
+    """Say where a result comes from: the machine and its load before and after, date, command."""
+    load = [load_before, os.getloadavg()[0]]
+    return {
+        "machine": {**machine(*packages), "load_average_before_and_after": load},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command_of(script),
+    }
+
+
+def save(path: Path, result: dict[str, Any], report: str) -> None:
+    """Write a result as JSON, show what it says, and say where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(report)
+    print(f"written to {path}")

@@ -39,31 +39,15 @@ def equal() -> Comparison:
 
 
 def row_of(comparison: Comparison) -> Comparison:
-    """Compare a row of numbers, or of true and false, in any form: list, tuple or array."""
+    """Take a row of values, be it a list, a tuple or an array, in the form that is expected."""
 
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        if isinstance(got, list | tuple) and all(np.ndim(item) == 0 for item in got):
-            got = np.asarray(got)
-        return comparison(got, np.asarray(expected), args)
-
-    return compare
-
-
-def same_partition() -> Comparison:
-    """Accept the expected groups of indices in any order, with any order inside a group."""
-
-    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        if not isinstance(got, list | tuple):
-            return f"a list of groups of indices was expected, got {describe.kind(got)}"
-        for number, part in enumerate(got):
-            if np.ndim(np.asarray(part)) != 1 or np.asarray(part).dtype.kind not in "iu":
-                return f"group {number} is {describe.kind(part)}, not a list of whole numbers"
-        if len(got) != len(expected):
-            return f"{len(expected)} groups were expected, got {len(got)}"
-        missing = _groups(expected) - _groups(got)
-        if missing:
-            return f"no group holds exactly these indices: {list(min(missing))[:10]}"
-        return None if sorted(map(len, got)) == sorted(map(len, expected)) else "a group repeats"
+        if isinstance(expected, list | tuple) and isinstance(got, np.ndarray) and got.ndim:
+            got = got.tolist()
+        elif isinstance(expected, np.ndarray) and isinstance(got, list | tuple):
+            row = all(isinstance(item, bool | int | float | complex) for item in got)
+            got = np.asarray(got) if row else got
+        return comparison(got, expected, args)
 
     return compare
 
@@ -83,16 +67,6 @@ def all_of(*comparisons: Comparison) -> Comparison:
     def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
         objections = (comparison(got, expected, args) for comparison in comparisons)
         return next((objection for objection in objections if objection), None)
-
-    return compare
-
-
-def accepting_arrays(comparison: Comparison) -> Comparison:
-    """Take an array for a list of its numbers, where either serves the cells that follow."""
-
-    def compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-        plain = got.tolist() if isinstance(got, np.ndarray) and got.ndim else got
-        return comparison(plain, expected, args)
 
     return compare
 
@@ -129,10 +103,6 @@ def kind_problem(got: Any, expected: Any) -> str | None:
     else:
         same = type(expected) is type(got)
     return None if same else f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
-
-
-def _groups(parts: Any) -> set[tuple[int, ...]]:
-    return {tuple(sorted(np.asarray(part).tolist())) for part in parts}
 
 
 def _is_number(value: Any) -> bool:

@@ -4,7 +4,7 @@ In code cells, a line of its own opens and closes a region::
 
     # BEGIN SOLUTION          the learner's notebook gets a stub instead
     # END SOLUTION
-    # BEGIN HIDDEN            removed from the learner's notebook; kept as a hidden check
+    # BEGIN HIDDEN            not in the learner's notebook
     # END HIDDEN
 
 In markdown cells the lines are ``<!-- BEGIN SOLUTION -->`` and so on. Labs are plain Python: no
@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import textwrap
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,17 +143,6 @@ def region_lines(cell: Cell, what: str | None = None) -> list[str]:
         if what in (None, region.what)
         for line in lines[region.first + 1 : region.last]
     ]
-
-
-def hidden_checks(source: Source) -> list[str]:
-    """Return the code of every hidden region, dedented, in order."""
-    found = []
-    for cell in source.cells:
-        lines = cell.text.splitlines()
-        for region in cell.regions:
-            if region.what == "HIDDEN" and cell.kind == "code":
-                found.append(textwrap.dedent("\n".join(lines[region.first + 1 : region.last])))
-    return found
 
 
 class _Locator:

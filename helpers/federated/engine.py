@@ -235,15 +235,15 @@ def local_updates(
     return [trainer(weights, round_number, [client])[0] for client in clients]
 
 
+_RELEASED = (
+    "Rounds of this private task may have been released already, and starting again would release "
+    "them a second time without accounting for the first: restore the folder, or pay for both and "
+    "use another checkpoint_dir."
+)
+
+
 def _saved_within(task: FederatedTask, folder: CheckpointFolder, rounds: int) -> Checkpoint | None:
-    checkpoint = folder.load()
-    if checkpoint is None and task.private_aggregator is not None and folder.started:
-        raise TaskError(
-            "None of the checkpoints can be read. Rounds of this private task may have been "
-            "released already, and starting again would release them a second time without "
-            "accounting for the first: restore the folder, or pay for both and use another "
-            "checkpoint_dir."
-        )
+    checkpoint = folder.load("" if task.private_aggregator is None else _RELEASED)
     if checkpoint is not None and len(checkpoint.records) > rounds:
         raise TaskError(
             f"The checkpoints already hold {len(checkpoint.records)} rounds, more than "

@@ -119,7 +119,6 @@ if not os.fork():
         for number in (0, 1, 2): os.close(number)
         time.sleep(4321)
 """
-_SEND = "socket.socket(socket.{family}, socket.{kind}).{call}"
 
 PROBES = (
     Probe("files", "read a file of yours", _attempt("open({secret!r}).read()")),

@@ -8,19 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.course.calling import call
 from helpers.course.checks.a_consortium_with_bad_actors import LAB
 from helpers.course.checks.a_consortium_with_bad_actors.masks import pair_streams
 from helpers.course.checks.a_consortium_with_bad_actors.rules import aggregate
-from helpers.course.tasks import FunctionTask, Verdict, judge_function
+from helpers.course.tasks import FunctionTask
+from tests.course.judging import judge_of
 
-
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    return judge_function(
-        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
-    )
+judged = judge_of(LAB)
 
 
 def squares(rows: np.ndarray) -> np.ndarray:

@@ -14,16 +14,11 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from helpers.course.calling import call
 from helpers.course.checks.deploy_it_for_real import LAB, LAYERS
-from helpers.course.tasks import FunctionTask, Verdict, judge_function, judge_value
+from helpers.course.tasks import FunctionTask, judge_value
+from tests.course.judging import judge_of
 
-
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    rng = np.random.default_rng(seed)
-    return judge_function(task, lambda args, limit: call(answer, args, limit), rng)
+judged = judge_of(LAB)
 
 
 def letting_in(

@@ -13,23 +13,17 @@ import numpy as np
 import pytest
 
 from helpers import threats
-from helpers.course.calling import call
 from helpers.course.checks.model_the_smart_speaker_fleet import LAB, decisions, ranking, shapes
 from helpers.course.checks.model_the_smart_speaker_fleet.fleet import SENTENCES
 from helpers.course.compare import Slips
-from helpers.course.tasks import FunctionTask, Verdict, judge_function
+from helpers.course.tasks import Verdict
 from helpers.threats.editing import dumps, with_controls, without
+from tests.course.judging import each, judge_of
+
+judged = judge_of(LAB)
 
 SOLUTION = Path(__file__).parents[2] / "solutions" / "13_model_the_smart_speaker_fleet.py"
 REFERENCE = threats.load("smart-speaker")
-
-
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    return judge_function(
-        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
-    )
 
 
 def model_judged(text: Any) -> Verdict:
@@ -139,22 +133,20 @@ def test_what_is_no_model_is_a_mismatch_and_never_a_crash(text: Any) -> None:
 
 # ---------------------------------------------------------------------------- the functions
 
-_FOUND_BY: dict[str, Slips] = {
+SLIPS: dict[str, Slips] = {
     "q2": shapes._CROSSINGS_SLIPS,
     "q4": ranking._KEPT_SLIPS,
     "q5": shapes._TENETS_SLIPS,
     "q6": decisions._LIKELIHOOD_SLIPS,
     "q7": decisions._GATE_SLIPS,
 }
-SLIPS = [(name, text) for name, slips in _FOUND_BY.items() for text in slips]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize(("name", "text"), SLIPS)
-def test_a_slip_is_named(name: str, text: str, seed: int) -> None:
-    found = judged(name, _FOUND_BY[name][text], seed)
-    assert found.status == "mismatch"
-    assert found.explanation == text
+@pytest.mark.parametrize(("name", "told", "slip"), each(SLIPS))
+def test_a_slip_is_named(name: str, told: str, slip: Callable[..., Any], seed: int) -> None:
+    found = judged(name, slip, seed)
+    assert (found.status, found.explanation) == ("mismatch", told)
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from helpers.course.calling import call
 from helpers.course.checks.put_it_on_the_device import LAB, STOPS
-from helpers.course.tasks import FunctionTask, Verdict, judge_function, judge_value
+from helpers.course.tasks import judge_value
 from helpers.edge.artefact import TensorContract
+from tests.course.judging import judge_of
 
-
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    rng = np.random.default_rng(seed)
-    return judge_function(task, lambda args, limit: call(answer, args, limit), rng)
+judged = judge_of(LAB)
 
 
 def as_the_runtime_does(values: np.ndarray, scale: float, zero_point: int) -> np.ndarray:

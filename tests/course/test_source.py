@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from helpers.course.source import (
-    hidden_checks,
     identify,
     read,
     region_lines,
@@ -193,15 +192,6 @@ def test_the_solution_keeps_everything_but_the_markers(tmp_path: Path) -> None:
     cell = read(path).cells[0]
     assert solution_text(cell) == "a = 1\nif a:\n    assert a == 1"
     assert region_lines(cell) == ["if a:", "    assert a == 1"]
-
-
-def test_hidden_checks_are_collected_as_code(tmp_path: Path) -> None:
-    path = tmp_path / "01_a.py"
-    path.write_text(
-        "# %%\nif True:\n    a = 1\n    # BEGIN HIDDEN\n    assert a == 1\n    # END HIDDEN\n"
-        "# %%\n# BEGIN HIDDEN\nb = 2\n# END HIDDEN\n"
-    )
-    assert hidden_checks(read(path)) == ["assert a == 1", "b = 2"]
 
 
 @pytest.mark.parametrize(

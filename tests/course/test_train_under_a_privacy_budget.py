@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.course.calling import call
 from helpers.course.checks.train_under_a_privacy_budget import DIAGNOSES, LAB, vendors
-from helpers.course.tasks import FunctionTask, Verdict, judge_function
 from helpers.privacy.auditing import AuditReport, audit_dp_sgd
+from tests.course.judging import judge_of
 
-
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    return judge_function(task, lambda args, limit: call(answer, args, limit), rng(seed))
+judged = judge_of(LAB)
 
 
 def rng(seed: Any) -> np.random.Generator:

@@ -10,37 +10,30 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.course.calling import call
 from helpers.course.checks.what_the_small_model_remembers import LAB, faces, members, terminal
-from helpers.course.tasks import FunctionTask, Verdict, judge_function
+from helpers.course.compare import Slips
+from tests.course.judging import each, judge_of
 
-SLIPS: dict[str, dict[str, Callable[..., Any]]] = {
-    "q1": dict(members._CONFIDENCE_SLIPS),
-    "q2": dict(members._HITS_SLIPS),
-    "q3": dict(members._RATIO_SLIPS),
-    "q4": dict(members._AUC_SLIPS),
-    "q5": dict(faces._STEP_SLIPS),
-    "q6": dict(faces._IDENTIFIED_SLIPS),
-    "q7": dict(faces._RECOGNISE_SLIPS),
+judged = judge_of(LAB)
+
+SLIPS: dict[str, Slips] = {
+    "q1": members._CONFIDENCE_SLIPS,
+    "q2": members._HITS_SLIPS,
+    "q3": members._RATIO_SLIPS,
+    "q4": members._AUC_SLIPS,
+    "q5": faces._STEP_SLIPS,
+    "q6": faces._IDENTIFIED_SLIPS,
+    "q7": faces._RECOGNISE_SLIPS,
 }
 
 
-def judged(name: str, answer: Callable[..., Any], seed: int) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    rng = np.random.default_rng(seed)
-    return judge_function(task, lambda args, limit: call(answer, args, limit), rng)
-
-
 @pytest.mark.parametrize("seed", [0, 7])
-@pytest.mark.parametrize(
-    ("name", "explanation"), [(name, words) for name, slips in SLIPS.items() for words in slips]
-)
-def test_a_slip_is_named(name: str, explanation: str, seed: int) -> None:
+@pytest.mark.parametrize(("name", "told", "slip"), each(SLIPS))
+def test_a_slip_is_named(name: str, told: str, slip: Callable[..., Any], seed: int) -> None:
     with np.errstate(all="ignore"):
-        found = judged(name, SLIPS[name][explanation], seed)
+        found = judged(name, slip, seed)
     assert found.status == "mismatch"
-    assert explanation in found.explanation
+    assert told in found.explanation
 
 
 def confidence_by_loops(logits: np.ndarray, labels: np.ndarray) -> list[float]:

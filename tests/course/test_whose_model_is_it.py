@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from helpers.course.calling import call
 from helpers.course.checks.whose_model_is_it import LAB, court, evidence, forgery
 from helpers.course.compare import Slips
-from helpers.course.tasks import FunctionTask, Verdict, judge_function
+from tests.course.judging import each, judge_of
+
+judged = judge_of(LAB)
 
 SLIPS: dict[str, Slips] = {
     "q1": evidence._READ_SLIPS,
@@ -25,27 +26,10 @@ SLIPS: dict[str, Slips] = {
 }
 
 
-def judged(name: str, answer: Callable[..., Any], seed: int = 0) -> Verdict:
-    task = LAB.task(name)
-    assert isinstance(task, FunctionTask)
-    return judge_function(
-        task, lambda args, limit: call(answer, args, limit), np.random.default_rng(seed)
-    )
-
-
-@pytest.mark.parametrize("task", LAB.tasks, ids=lambda task: task.name)
-@pytest.mark.parametrize("seed", range(3))
-def test_the_reference_passes_on_visible_and_hidden_cases(task: FunctionTask, seed: int) -> None:
-    assert judged(task.name, task.reference, seed).status == "passed"
-
-
-@pytest.mark.parametrize(
-    ("name", "slip"), [(n, text) for n, slips in SLIPS.items() for text in slips]
-)
-def test_a_slip_fails_and_is_named(name: str, slip: str) -> None:
-    found = judged(name, SLIPS[name][slip])
-    assert found.status == "mismatch"
-    assert found.explanation == slip
+@pytest.mark.parametrize(("name", "told", "slip"), each(SLIPS))
+def test_a_slip_fails_and_is_named(name: str, told: str, slip: Callable[..., Any]) -> None:
+    found = judged(name, slip)
+    assert (found.status, found.explanation) == ("mismatch", told)
 
 
 @pytest.mark.parametrize(

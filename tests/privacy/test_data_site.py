@@ -402,9 +402,10 @@ def test_answers_asked_for_at_the_same_time_cannot_overspend(tmp_path: Path) -> 
     site.check_log()
 
 
-def test_a_crash_before_the_record_charges_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def reopened_after_a_crash_in(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[DataSite, int]:
+    """A site whose process ended in mid-release, and the number of the request."""
     site = new_site(tmp_path)
     number = approved(site, older_than(60), 0.5)
 
@@ -412,10 +413,16 @@ def test_a_crash_before_the_record_charges_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(site_module, "noisy_answer", crash)
+        patched.setattr(site_module, name, crash)
         with pytest.raises(KeyboardInterrupt):
             site.release(number, "ana")
-    again = reopened(tmp_path)
+    return reopened(tmp_path), number
+
+
+def test_a_crash_before_the_record_charges_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, number = reopened_after_a_crash_in("noisy_answer", tmp_path, monkeypatch)
     assert again.spent == 0
     assert again.release(number, "ana").epsilon == 0.5
 
@@ -423,17 +430,7 @@ def test_a_crash_before_the_record_charges_nothing(
 def test_a_crash_after_the_record_returns_the_recorded_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site = new_site(tmp_path)
-    number = approved(site, older_than(60), 0.5)
-
-    def crash(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(site_module, "recorded_release", crash)
-        with pytest.raises(KeyboardInterrupt):
-            site.release(number, "ana")
-    again = reopened(tmp_path)
+    again, number = reopened_after_a_crash_in("recorded_release", tmp_path, monkeypatch)
     assert again.spent == pytest.approx(0.5, abs=0.01)
     recorded = again.log()[-1].details["answer"]
     assert again.release(number, "ana").answer == recorded

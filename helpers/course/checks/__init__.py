@@ -1,4 +1,4 @@
-"""The checks of every lab: ``train_across_devices.py`` defines ``LAB`` for the lab of that name."""
+"""The checks of every lab: ``train_across_devices`` defines ``LAB`` for the lab of that name."""
 
 from __future__ import annotations
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from helpers._files import take_lock
 from helpers.federated.deployment import founding, reports
 from helpers.federated.deployment.authority import CertificateAuthority
+from helpers.federated.deployment.dense_task import DenseTask
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.founding import Settings
 from helpers.federated.deployment.hosts import SERVER, Hosts
-from helpers.federated.deployment.layout import Layout, read_events, take_lock, write_json
+from helpers.federated.deployment.layout import Layout, read_events, write_json
 from helpers.federated.deployment.reports import Status, born, supervisor
+from helpers.federated.deployment.scratch import SweptFolder
 from helpers.federated.history import History
 
 
@@ -35,7 +36,7 @@ class Consortium(Hosts):
     ----------
     folder
         Folder of the deployment; one that holds a consortium is continued. None is a temporary
-        folder, deleted by :meth:`stop`.
+        folder, deleted by :meth:`stop`, or when this process ends in any other way.
     apps
         ClientApps that hospitals run instead of the course's, ``"module:function"`` by name; the
         function takes the hospital's folder. (A hospital runs what it likes: some lie.)
@@ -59,15 +60,16 @@ class Consortium(Hosts):
         routes: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
-        self._temporary: str | None = None
+        self._temporary: SweptFolder | None = None
         self._lock: int | None = None
         if folder is None:
-            self._temporary = folder = tempfile.mkdtemp(prefix="consortium-")
+            self._temporary = SweptFolder("consortium-")
+            folder = self._temporary.name
         self.layout = Layout(folder)
         if self.layout.settings.exists():
             self._continue(settings)
         else:
-            founding.found(folder, Settings(**settings))
+            founding.found(self.layout.root, Settings(**settings))
         super().__init__(self.layout, apps or {}, routes or {})
 
     def _continue(self, settings: dict[str, Any]) -> None:
@@ -105,6 +107,8 @@ class Consortium(Hosts):
         ------
         DeploymentError
             If another process runs this consortium, or the server does not come up.
+        TaskError
+            If it has trained and none of its checkpoints can be read.
         """
         if self._lock is None:
             self._lock = take_lock(self.layout.run / "lock")
@@ -113,6 +117,8 @@ class Consortium(Hosts):
                 f"{self.layout.root} is run by process {supervisor(self.layout) or 'unknown'}: "
                 "stop that one first (`edgesec federate stop`)."
             )
+        # Unreadable ones would end the server, and end it again.
+        reports.last_checkpoint(self.layout, DenseTask.load(self.layout.server))
         if not any(self.is_alive(name) for name in SERVER):
             founding.renew(self.layout)
         write_json(self.layout.state("supervisor"), {"pid": os.getpid(), "born": born(os.getpid())})
@@ -154,7 +160,7 @@ class Consortium(Hosts):
             os.close(self._lock)
             self._lock = None
         if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.cleanup()
 
     # -- what happened --------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import numpy as np
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from helpers._files import take_lock
 from helpers.federated.deployment.authority import (
     LEAF_DAYS,
     CertificateAuthority,
@@ -27,7 +28,7 @@ from helpers.federated.deployment.authority import (
 from helpers.federated.deployment.dense_task import DenseTask
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.hospitals import DatasetName, Hospitals, hospital_data
-from helpers.federated.deployment.layout import Layout, take_lock, write_json
+from helpers.federated.deployment.layout import Layout, write_json
 from helpers.federated.robust.aggregator import RobustAggregator
 from helpers.federated.task import LocalTraining, ServerOptimizer, Weighting
 from helpers.federated.validation import require_positive, require_whole

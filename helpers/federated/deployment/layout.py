@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,25 +128,6 @@ def read_json(path: Path) -> Any:
         raise DeploymentError(
             f"{path} is damaged ({error}): restore it, or start anew in another folder."
         ) from error
-
-
-def take_lock(path: Path) -> int | None:
-    """Lock a file until this process ends, however it ends.
-
-    Returns
-    -------
-    int or None
-        A handle whose closing frees the lock; None where another process holds it.
-    """
-    import fcntl
-
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
 
 
 def append_event(path: Path, event: str, **details: Any) -> None:

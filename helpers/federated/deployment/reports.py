@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.federated.checkpoint import CheckpointFolder
+from helpers.federated.checkpoint import Checkpoint, CheckpointFolder
 from helpers.federated.deployment.dense_task import DenseTask
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.layout import Layout, read_events, read_json
@@ -55,10 +55,25 @@ class Status:
         return "\n".join([head, *lines, f"  updates rejected: {self.rejected}"])
 
 
+def last_checkpoint(layout: Layout, task: DenseTask) -> Checkpoint | None:
+    """Return what a deployment saved after its last round, or None before the first.
+
+    Raises
+    ------
+    TaskError
+        If rounds were saved and none can be read any more: training them again is for whoever
+        runs the consortium to decide.
+    """
+    return CheckpointFolder(layout.checkpoints, task.fingerprint).load(
+        "The rounds they hold were trained with the hospitals, and are not trained again unasked: "
+        "restore the folder from a copy, or delete it to start again at round 1."
+    )
+
+
 def read_history(layout: Layout) -> History:
     """Return the rounds that a deployment has done (see :meth:`Consortium.history`)."""
     task = DenseTask.load(layout.server)
-    saved = CheckpointFolder(layout.checkpoints, task.fingerprint).load()
+    saved = last_checkpoint(layout, task)
     if saved is None:
         raise DeploymentError("No round is done yet: wait_for_round(1) waits for it.")
     # Before the weights lies the last aggregate, after them what the server optimiser remembers.

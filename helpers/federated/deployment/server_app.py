@@ -25,6 +25,7 @@ from helpers.federated.deployment.errors import DeploymentError, RejectedUpdate
 from helpers.federated.deployment.layout import Layout, append_event, read_json, write_json
 from helpers.federated.deployment.mailbox import Mailbox
 from helpers.federated.deployment.numpy_training import accuracy, mean_loss
+from helpers.federated.deployment.reports import last_checkpoint
 from helpers.federated.deployment.updates import Admitted, Member, Ticket, UpdateGate
 from helpers.federated.history import RoundRecord
 from helpers.federated.receiving import average
@@ -92,7 +93,7 @@ class Server:
         self._event("run finished", rounds=rounds)
 
     def _resume(self) -> None:
-        saved = self._checkpoints.load()
+        saved = last_checkpoint(self._layout, self._task)
         if saved is None:
             return
         self._previous, *arrays = saved.arrays

@@ -85,14 +85,11 @@ def start_or_resume(
     """
     if folder is None:
         return PrivateRun(np.random.SeedSequence(seed), "", [], None, variables)
-    saved = folder.load()
+    saved = folder.load(
+        "Starting again would forget the steps that were taken, and what they cost: restore the "
+        "folder, or account for those steps too and use another checkpoint_dir."
+    )
     if saved is None:
-        if folder.started:
-            raise PrivacyError(
-                "None of the checkpoints can be read. Starting again would forget the steps that "
-                "were taken, and what they cost: restore the folder, or account for those steps "
-                "too and use another checkpoint_dir."
-            )
         return PrivateRun(np.random.SeedSequence(seed), uuid.uuid4().hex, [], folder, variables)
     if len(saved.records) > steps:
         raise PrivacyError(

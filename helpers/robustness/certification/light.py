@@ -99,9 +99,3 @@ def light_in_l2(
     """
     changed = change_light(images, brightness=brightness, contrast=contrast, noise=noise, seed=seed)
     return distances(images, changed, "l2")
-
-
-def contrast_factors(radius: float) -> tuple[float, float]:
-    """Return the smallest and largest contrast that a radius over the logarithm covers."""
-    require_not_negative("radius", radius)
-    return math.exp(-radius), math.exp(radius)

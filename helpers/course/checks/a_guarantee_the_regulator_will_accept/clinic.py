@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, accepting_arrays, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q5: accuracy, sensitivity and specificity at a radius
@@ -119,9 +119,7 @@ _LIGHT_SLIPS: Slips = {
 
 RATES = FunctionTask(
     "q5", "What is certified, in a clinic's words", 2, _rates(), _rates_cases,
-    accepting_arrays(
-        or_explain(close(parts=("accuracy", "sensitivity", "specificity")), _RATES_SLIPS)
-    ),
+    or_explain(row_of(close(parts=("accuracy", "sensitivity", "specificity"))), _RATES_SLIPS),
     "First an array that says which answers are right and certified far enough; then its mean over "
     "all, over the lesions of class 1, and over those of class 0.",
 )  # fmt: skip

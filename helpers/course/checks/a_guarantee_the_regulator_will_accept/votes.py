@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, accepting_arrays, close, equal, or_explain, satisfies
+from helpers.course.compare import Slips, close, equal, or_explain, row_of, satisfies
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.certification.radius import (
     certified_radius,
@@ -317,9 +317,7 @@ BOUND = FunctionTask(
 )  # fmt: skip
 CERTIFY = FunctionTask(
     "q3", "A certificate, or none", 2, _certify_reference, _certify_cases,
-    accepting_arrays(
-        or_explain(close(rtol=1e-5, atol=1e-7, parts=("label", "radius")), _CERTIFY_SLIPS)
-    ),
+    or_explain(row_of(close(rtol=1e-5, atol=1e-7, parts=("label", "radius"))), _CERTIFY_SLIPS),
     "Three lines: the class from the first votes, its bound from the others, and the case in "
     "which the bound proves nothing.",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.course.compare import Slips, accepting_arrays, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.target import proportion_interval
 
@@ -122,8 +122,6 @@ _INTERVAL_SLIPS: Slips = {
 
 INTERVAL = FunctionTask(
     "q5", "How sure", 1, _interval_reference, _interval_cases,
-    accepting_arrays(
-        or_explain(close(atol=1e-6, parts=("the lower end", "the upper end")), _INTERVAL_SLIPS)
-    ),
+    or_explain(row_of(close(atol=1e-6, parts=("the lower end", "the upper end"))), _INTERVAL_SLIPS),
     "Try it with left = 0 and with left = images before you run the check.",
 )  # fmt: skip

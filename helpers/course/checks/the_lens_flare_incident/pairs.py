@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.course.compare import Slips, accepting_arrays, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.paired import compare_paired, holm
 
@@ -210,7 +210,7 @@ _MANY_SLIPS: Slips = {
 
 MANY = FunctionTask(
     "q7", "Correct for many looks", 2, _many_reference, _many_cases,
-    accepting_arrays(or_explain(close(rtol=1e-6), _MANY_SLIPS)),
+    or_explain(row_of(close(rtol=1e-6)), _MANY_SLIPS),
     "np.argsort gives the places from the smallest p-value on. Walk along them with the factor "
     "n, n - 1, ..., 1, and remember the largest product so far.",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from helpers.federated.deployment.layout import take_lock
+from helpers._files import take_lock
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PARENT_VARIABLE = "EDGESEC_PARENT"
