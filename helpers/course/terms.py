@@ -120,7 +120,7 @@ def links(page: str) -> list[Link]:
             parts = _TARGET.fullmatch(inside)
             shown, target = (parts["shown"], parts["target"]) if parts else (inside, inside)
             found.append(Link(match.start(), shown, target))
-        elif match["address"] and match["address"].split("#")[0].endswith("glossary.md"):
+        elif match["address"] and re.search(r"\bglossary\.(md|html)(#|$)", match["address"]):
             words = " ".join(match["words"].split()).strip("*_")
             found.append(Link(match.start(), words, words))
     return found
