@@ -2,7 +2,7 @@
 
 The rule is: **in every chapter, the first place in the prose at which a term of the glossary stands
 links to its entry.** Once for the whole book would be too seldom. The routes begin at different
-chapters, the week before an interview takes seven of twenty, and a search engine opens any page in
+chapters, the week before an interview takes seven of them, and a search engine opens any page in
 the middle of the book: each chapter is somebody's first. Every time would be too often; a page full
 of links has none that stands out. So it is once a page, there where the word is first met, whether
 or not the page explains it later.
