@@ -65,7 +65,7 @@ ROUNDS = {"fast": 10, "full": 40}[profile]
 #
 # **Who might attack.** The server is run by a contractor. It follows the protocol, since a broken
 # model would be noticed, but someone there may keep and study whatever arrives. The literature
-# calls this server *honest but curious*.
+# calls this server [*honest but curious*](../chapters/glossary.md).
 #
 # **What is accepted.** With the photographs dealt out unevenly, as they are in the field:
 #
@@ -204,7 +204,8 @@ plt.show()
 # ### Exercise 2: train on one device
 #
 # The model is the smallest that works: **softmax regression**, one layer. For an image `x` of 784
-# pixels, `x @ kernel + bias` gives ten *logits*, and softmax turns them into ten probabilities.
+# pixels, `x @ kernel + bias` gives ten [*logits*](../chapters/glossary.md), and softmax turns them
+# into ten probabilities.
 # Its gradient is short enough to write by hand. For a batch of `m` images,
 #
 # $$
@@ -582,8 +583,8 @@ batch = [np.arange(1)]
 show_stolen(local_update(*fresh, x_train[one], y_train[one], batch, LEARNING_RATE), x_train[one], 1)
 
 # %% [markdown]
-# That is the photograph itself, not something like it. The number is the **structural similarity
-# (SSIM)**: 1 for an identical image.
+# That is the photograph itself, not something like it. The number is the structural similarity,
+# [**SSIM**](../chapters/glossary.md): 1 for an identical image.
 #
 # With one image this was bound to work. Does a batch of 16 hide its images? Each column is now a
 # weighted sum of all 16, an image's weight being its error for that class. Your second prediction

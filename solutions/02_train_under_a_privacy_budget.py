@@ -171,8 +171,8 @@ print(f"{len(x_open)} open patients, {y_open.sum()} of them with cancer")
 # ### The attack that everybody tries first
 #
 # The clinic's **logistic regression**, and for comparison a **network** with 64 hidden units that
-# is trained until it has learned its patients by heart. Both map a row of `x` to a logit, above 0
-# for malignant.
+# is trained until it has learned its patients by heart. Both map a row of `x` to a
+# [logit](../chapters/glossary.md), above 0 for malignant.
 
 
 # %%

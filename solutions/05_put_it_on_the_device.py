@@ -251,10 +251,10 @@ print(f"{floating.num_bytes:,} bytes, accuracy {float_accuracy:.3f} on {len(y_te
 # ## In eight bits
 #
 # A microcontroller multiplies small whole numbers quickly and with little energy. So every tensor
-# gets a **scale** $s$ and a **zero point** $z$, and a real number $r$ is stored as a code $q$ from
+# gets a **scale** $S$ and a **zero point** $Z$, and a real number $r$ is stored as a code $q$ from
 # -128 to 127:
 #
-# $$r \approx s\,(q - z), \qquad q = \mathrm{round}(r / s) + z .$$
+# $$r \approx S\,(q - Z), \qquad q = \mathrm{round}(r / S) + Z .$$
 #
 # The scale is what one step is worth. The zero point is the code that stands for exactly zero. A
 # number whose code would lie beyond the ends gets the code at the end: it **saturates**.

@@ -805,8 +805,8 @@ print(f"here, on x86: int8 {int8_ms:.2f} ms, float {float_ms:.2f} ms, 96 pixels"
 # ### Exercise 8: the front
 #
 # Each option costs time and has a score. One option **beats** another if it is no worse in both
-# and better in at least one. The **Pareto front** is what nothing beats: every sensible choice is
-# on it.
+# and better in at least one. The [**Pareto front**](../chapters/glossary.md) is what nothing
+# beats: every sensible choice is on it.
 
 
 # %%

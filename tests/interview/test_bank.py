@@ -24,7 +24,7 @@ Bank = dict[str, Question]
 ROOT = Path(__file__).resolve().parents[2]
 # Of the book's chapters these teach no skill of their own.
 NO_SUBJECT = {
-    "benchmarks", "for-instructors", "glossary", "interview-preparation", "references",
+    "benchmarks", "for-instructors", "glossary", "interview-preparation", "notation", "references",
     "routes",
 }  # fmt: skip
 FEWEST_A_CHAPTER = 1
