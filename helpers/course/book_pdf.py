@@ -22,7 +22,7 @@ from helpers.errors import CourseError
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from helpers.course.pdf_join import Document
+    from helpers.course.pdf_join import Document, Heading
 
 # What a line of A4 holds between the margins of print.css, in CSS pixels: 170 mm.
 _WIDTH = 642
@@ -136,20 +136,23 @@ def _print_pages(tab: Page, base: str, toc: list[Entry], progress: bool) -> list
             answer = tab.goto(base + where, wait_until="load")
             if answer is None or not answer.ok:
                 raise CourseError(f"Chromium cannot open {where} of the built book.")
-            heading = tab.locator("h1").first
-            title = heading.inner_text().rstrip("#¶\n ") if heading.count() else ""
-            style = f"@page {{ @top-left {{ content: {_quoted(title)}; {_HEADER} }} }}"
-            document = Document(where, _print(tab, style, count), entry.level, entry.part)
+            pdf, headings = _print(tab, count=count)
+            document = Document(where, pdf, headings, entry.level, entry.part)
             printed.append(document)
             count += len(document.reader().pages)
     return printed
 
 
-def _print(tab: Page, style: str, count: int = 0) -> bytes:
-    """Print what the tab shows; its first page has the number after `count`."""
+def _print(tab: Page, style: str = "", count: int = 0) -> tuple[bytes, tuple[Heading, ...]]:
+    """Print what the tab shows, and return its headings; its first page comes after `count`."""
+    from helpers.course.pdf_join import Heading
+
+    script = (files("helpers.course") / "print_page.js").read_text(encoding="utf-8")
+    headings = tuple(Heading(*found) for found in tab.evaluate(script))
+    if headings and not style:
+        style = f"@page {{ @top-left {{ content: {_quoted(headings[0].title)} }} }}"
     tab.add_style_tag(content=f"{style} html {{ counter-reset: page {count}; }}")
-    tab.evaluate((files("helpers.course") / "print_page.js").read_text(encoding="utf-8"))
-    return tab.pdf(prefer_css_page_size=True, print_background=True, outline=True, tagged=True)
+    return tab.pdf(prefer_css_page_size=True, print_background=True), headings
 
 
 def _quoted(text: str) -> str:
@@ -159,8 +162,6 @@ def _quoted(text: str) -> str:
 
 
 # --- what the HTML does not have ----------------------------------------------------------------
-
-_HEADER = "font: 9pt sans-serif; color: #4d5661;"
 
 _FRONT = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><base href="{base}">
 <link rel="stylesheet" href="_static/print.css"><style>
@@ -185,24 +186,24 @@ def _print_cover(tab: Page, base: str, config: dict[str, Any], published: str) -
         f'<p>{config.get("copyright", "")}</p><p><a href="{published}">{published}</a></p></div>'
     )
     tab.set_content(_FRONT.format(base=base, body=body))
-    return Document("", _print(tab, "@page { @bottom-center { content: none } }"))
+    pdf, _ = _print(tab, "@page { @bottom-center { content: none } }")
+    return Document("", pdf)
 
 
 def _print_contents(tab: Page, base: str, body: list[Document]) -> Document:
     """Print the contents: parts and pages, each with its number and a link."""
-    from helpers.course.pdf_join import Document, headings
+    from helpers.course.pdf_join import Document
 
-    lines, count = ["<h1>Contents</h1>"], 1
+    lines, count = ['<section id="contents"><h1>Contents</h1>'], 1
     for document in body:
-        reader = document.reader()
         if document.part:
             lines.append(f'<p class="part">{html.escape(document.part)}</p>')
-        found = headings(reader)
-        title = html.escape(found[0].title if found else document.address)
+        title = html.escape(document.headings[0].title if document.headings else document.address)
         indent = f"margin-left: {6 * max(document.level - 1, 0)}mm"
         link = f'<a href="{document.address}">{title}</a>'
         lines.append(f'<div class="line" style="{indent}">{link}<i></i><span>{count}</span></div>')
-        count += len(reader.pages)
-    tab.set_content(_FRONT.format(base=base, body="".join(lines)))
+        count += len(document.reader().pages)
+    tab.set_content(_FRONT.format(base=base, body="".join(lines) + "</section>"))
     roman = "@page { @bottom-center { content: counter(page, lower-roman) } }"
-    return Document("contents", _print(tab, roman, count=1))
+    pdf, headings = _print(tab, roman, count=1)
+    return Document("contents", pdf, headings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from pypdf import PdfReader, PdfWriter
@@ -21,15 +21,14 @@ from pypdf.generic import (
     TextStringObject,
 )
 
-# Deeper headings are not worth a line in the reader's pane.
-_LEVELS = 3
+# Key of what stands above the level 0 of all headings: the part, or nothing.
+_PART = -1
 
 # (address, name of a place in it) -> page of the whole, height on it
 _Places = dict[tuple[str, str], tuple[int, float]]
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading of one printed document.
 
     Attributes
@@ -38,16 +37,13 @@ class Heading:
         0 for the outermost.
     title
         Its words.
-    page
-        Page within the document, from 0.
-    top
-        Height on the page in points, from below.
+    name
+        Of the place in the document where it stands.
     """
 
     level: int
     title: str
-    page: int
-    top: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,9 @@ class Document:
     address
         Where the book has it, such as ``chapters/routes.html``; links name it.
     pdf
-        The printed file.
+        The printed file, in which every place that is linked to has a name.
+    headings
+        What gets a bookmark, in order.
     level
         How deep its bookmark stands: 0 beside the parts, 1 within one.
     part
@@ -68,26 +66,13 @@ class Document:
 
     address: str
     pdf: bytes
+    headings: tuple[Heading, ...] = ()
     level: int = 0
     part: str = ""
 
     def reader(self) -> PdfReader:
         """Open the file."""
         return PdfReader(BytesIO(self.pdf))
-
-
-def headings(reader: PdfReader) -> list[Heading]:
-    """Return the headings of a printed document, in order, as its outline has them."""
-    return list(_walk(reader, reader.outline, 0))
-
-
-def _walk(reader: PdfReader, outline: Any, level: int) -> Iterator[Heading]:
-    for item in outline:
-        if isinstance(item, list):
-            yield from _walk(reader, item, level + 1)
-        else:
-            page = reader.get_destination_page_number(item) or 0
-            yield Heading(level, " ".join(str(item.title).split()), page, float(item.top or 0))
 
 
 def join(
@@ -116,7 +101,7 @@ def join(
     writer = PdfWriter()
     places: _Places = {}
     starts = []
-    parents: dict[int, IndirectObject | None] = {-1: None}
+    parents: dict[int, IndirectObject | None] = {_PART: None}
     for document in documents:
         reader, start = document.reader(), len(writer.pages)
         starts.append(start)
@@ -127,8 +112,13 @@ def join(
             index = start + (reader.get_destination_page_number(place) or 0)
             places[document.address, unquote(name.lstrip("/"))] = (index, float(place.top or 0))
         if document.part:
-            parents[0] = writer.add_outline_item(document.part, start, bold=True, is_open=False)
-        _bookmark(writer, document.level, headings(reader), start, parents)
+            part = writer.add_outline_item(
+                title=document.part, page_number=start, bold=True, is_open=False
+            )
+            parents = {_PART: part}
+        elif document.level == 0:
+            parents = {_PART: None}
+        _bookmark(writer, document, places, parents)
     for document, first, last in zip(documents, starts, [*starts[1:], None], strict=True):
         for link in _links(writer, first, last):
             _redirect(writer, link, document.address, places, (base, published))
@@ -143,26 +133,23 @@ def join(
 
 def _bookmark(
     writer: PdfWriter,
-    level: int,
-    found: list[Heading],
-    start: int,
+    document: Document,
+    places: _Places,
     parents: dict[int, IndirectObject | None],
 ) -> None:
-    """Add the headings of one document below what `parents` holds for the level above it."""
-    for heading in found:
-        if heading.level >= _LEVELS:
-            continue
-        own = level + heading.level
-        above = max((known for known in parents if known < own), default=-1)
+    """Add the headings of one document below the nearest that stands above them."""
+    for heading in document.headings:
+        own = document.level + heading.level
+        page, top = places.get((document.address, heading.name)) or places[document.address, ""]
+        for deeper in [known for known in parents if known >= own and known != _PART]:
+            del parents[deeper]
         parents[own] = writer.add_outline_item(
-            heading.title,
-            start + heading.page,
-            parent=parents[above],
-            fit=Fit.xyz(left=0, top=heading.top),
+            title=heading.title,
+            page_number=page,
+            parent=parents[max(parents)],
+            fit=Fit.xyz(left=0, top=top),
             is_open=False,
         )
-        for deeper in [known for known in parents if known > own]:
-            del parents[deeper]
 
 
 def _links(writer: PdfWriter, first: int, last: int | None) -> Iterator[DictionaryObject]:

@@ -1,4 +1,5 @@
 // Make a page of the book ready for paper: everything open, drawn, loaded, and inside the margins.
+// Return its headings: level, words, id.
 async () => {
   const article = document.querySelector(".bd-article") || document.body;
   document.documentElement.dataset.theme = "light";
@@ -29,4 +30,11 @@ async () => {
     anchors.append(link);
   });
   document.body.append(anchors);
+
+  return [...article.querySelectorAll("h1, h2, h3")].flatMap((heading) => {
+    const words = heading.cloneNode(true);
+    words.querySelectorAll(".headerlink").forEach((link) => link.remove());
+    const place = heading.closest("section[id]");
+    return place ? [[Number(heading.tagName[1]) - 1, words.textContent.trim(), place.id]] : [];
+  });
 }
