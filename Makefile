@@ -40,8 +40,8 @@ lint: setup ## ruff (format and rules) and mypy
 	@.venv/bin/ruff check helpers solutions tests benchmarks scripts _ext
 	@.venv/bin/mypy
 
-bench: setup ## run every benchmark and write benchmarks/results
-	@for script in benchmarks/*.py; do .venv/bin/python $$script || exit 1; done
+bench: setup ## measure again every benchmark whose record is out of date
+	@$(EDGESEC) benchmarks run
 
 lock: ## regenerate requirements.txt and labs/requirements.txt (needs uv)
 	@./scripts/lock.sh

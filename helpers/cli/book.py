@@ -1,4 +1,4 @@
-"""``edgesec book``: build the book and read it."""
+"""``edgesec book``: build the book, print it, pack it, and read it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helpers.errors import CourseError
 
 @click.group(name="book", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Build the book and open it."""
+    """Build the book, print it as a PDF, pack it for use without a network, open it."""
 
 
 @command.command("build")
