@@ -4,7 +4,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve labs generate test lint bench lock clean
+.PHONY: help setup book pdf bundle serve labs generate test lint bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ setup: ## make .venv from the hashed lock (the other commands do this by themsel
 
 book: setup ## build the book with its executed figures and labs into build/book/html
 	@$(EDGESEC) book build
+
+pdf: setup ## print the built book to build/book/book.pdf (needs Chromium)
+	@$(EDGESEC) book pdf
+
+bundle: setup ## pack the built book, notebooks and every package for a machine without a network
+	@$(EDGESEC) book bundle --wheels
 
 serve: setup ## show the built book on this machine
 	@$(EDGESEC) book serve
@@ -34,8 +40,8 @@ lint: setup ## ruff (format and rules) and mypy
 	@.venv/bin/ruff check helpers solutions tests benchmarks scripts _ext
 	@.venv/bin/mypy
 
-bench: setup ## run every benchmark and write benchmarks/results
-	@for script in benchmarks/*.py; do .venv/bin/python $$script || exit 1; done
+bench: setup ## measure again every benchmark whose record is out of date
+	@$(EDGESEC) benchmarks run
 
 lock: ## regenerate requirements.txt and labs/requirements.txt (needs uv)
 	@./scripts/lock.sh

@@ -10,8 +10,11 @@ compiled and warmed up, then timed in turns, so that a drift of the machine hits
 result, one JSON file, gives times and multiples of the plain step, and the largest difference
 between each mode's noiseless gradient and ours.
 
-With ``--opacus-python`` the peer script in ``benchmarks/peers`` times Opacus too, in an environment
-of its own (torch and opacus), as a multiple of PyTorch's own plain step.
+The peer script in ``benchmarks/peers`` times Opacus too, as a multiple of PyTorch's own plain step,
+in an environment of its own; without it that part is left out:
+
+    python3.11 -m venv build/peers/opacus
+    build/peers/opacus/bin/pip install opacus==1.6.0
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from helpers import data, models
 from helpers.privacy.dp_sgd.clipping import Method, clipped_gradient_sum, clipped_sum, plan
 
 CLIP, NOISE, RATE = 1.0, 1.1, 0.1
+OPACUS = Path(__file__).parents[1] / "build" / "peers" / "opacus" / "bin" / "python"
 OUTPUT = Path(__file__).parent / "results" / "dp_sgd_step.json"
 PEER = Path(__file__).parent / "peers" / "opacus_step.py"
 Step = Callable[[], Any]
@@ -66,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "tensorflow-cpu", "tensorflow-privacy", "numpy"),
     }
-    if options.opacus_python:
-        command = [options.opacus_python, str(PEER), str(batch), str(repeats)]
+    if options.opacus_python.exists():
+        command = [str(options.opacus_python), str(PEER), str(batch), str(repeats)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         result["opacus"] = json.loads(done.stdout)
     save(options.out, result, report(result))
@@ -80,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--batch", type=int, default=128, help="examples a step (default: 128)")
     parser.add_argument("--repeats", type=int, default=15, help="timed steps (default: 15)")
-    parser.add_argument("--opacus-python", help="interpreter with torch and opacus")
+    parser.add_argument("--opacus-python", type=Path, default=OPACUS, help="its interpreter")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
     return parser.parse_args(arguments)
 

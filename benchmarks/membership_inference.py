@@ -1,19 +1,22 @@
-"""Membership inference beside ART and TensorFlow Privacy, on the same confidences.
+r"""Membership inference beside ART and TensorFlow Privacy, on the same confidences.
 
 Run from the repository root:
 
     python benchmarks/membership_inference.py
-    python benchmarks/membership_inference.py --quick                # a small pass over every part
-    python benchmarks/membership_inference.py --tfp-python PYTHON    # with TensorFlow Privacy
+    python benchmarks/membership_inference.py --quick    # a small pass over every part
 
 Trains shadow models, and hands the same numbers to each attack: the area and the rates of one
 threshold, the gap attack, and the likelihood ratio of shadow models. The result, one JSON file,
 gives the largest difference of each peer from ours, and CPU seconds taken in turns.
 
 TensorFlow Privacy 0.9.0 ships no membership inference any more. Its code lives on in
-``tensorflow-empirical-privacy``, which does not install beside this project: give the interpreter
-of an environment of its own that has it (without its dependencies), and numpy, scipy, pandas,
-matplotlib, absl-py, immutabledict, statsmodels and scikit-learn before 1.5.
+``tensorflow-empirical-privacy``, which does not install beside this project and so needs an
+environment of its own; without it that part is left out:
+
+    python3.11 -m venv build/peers/empirical-privacy
+    build/peers/empirical-privacy/bin/pip install --no-deps tensorflow-empirical-privacy==0.1.0
+    build/peers/empirical-privacy/bin/pip install numpy==1.26.4 scipy==1.13.1 pandas \
+        matplotlib absl-py immutabledict statsmodels "scikit-learn<1.5"
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from helpers.privacy.membership import (
     train_shadows,
 )
 
+TFP = Path(__file__).parents[1] / "build" / "peers" / "empirical-privacy" / "bin" / "python"
 OUTPUT = Path(__file__).parent / "results" / "membership_inference.json"
 PEER = Path(__file__).parent / "peers" / "tfp_membership.py"
 LIMITS = (0.001, 0.01)
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             __file__, before, "adversarial-robustness-toolbox", "tensorflow-cpu", "numpy", "scipy"
         ),
     }
-    if options.tfp_python:
+    if options.tfp_python.exists():
         result["tensorflow_privacy"] = beside_tfp(inputs, repeats, options.tfp_python)
     save(options.out, result, report(result))
 
@@ -76,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--repeats", type=int, default=15, help="timed calls (default: 15)")
-    parser.add_argument("--tfp-python", help="interpreter with tensorflow-empirical-privacy")
+    parser.add_argument("--tfp-python", type=Path, default=TFP, help="interpreter of that peer")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
     return parser.parse_args(arguments)
 
@@ -133,7 +137,7 @@ def beside_art(inputs: dict[str, np.ndarray], repeats: int) -> Figures:
     }
 
 
-def beside_tfp(inputs: dict[str, np.ndarray], repeats: int, python: str) -> Figures:
+def beside_tfp(inputs: dict[str, np.ndarray], repeats: int, python: Path) -> Figures:
     """Hand the same arrays to the peer process, and do the same here."""
     with tempfile.TemporaryDirectory() as folder:
         given, answered = Path(folder) / "given.npz", Path(folder) / "answered.npz"

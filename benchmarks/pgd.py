@@ -2,17 +2,20 @@
 
 Run from the repository root:
 
-    python benchmarks/pgd.py --peers-python PYTHON    # all four
-    python benchmarks/pgd.py                          # ours and ART, which the lock has
-    python benchmarks/pgd.py --quick                  # a small pass over every part
+    python benchmarks/pgd.py            # the figures of the book
+    python benchmarks/pgd.py --quick    # a small pass over every part
 
 All attack the same images of MNIST on the same weights: L-infinity, the same radius, step, number
 of steps and one random start. They run in one process, in turns, on one thread, and CPU seconds
 are taken. The cost of the gradients alone, at points that the attack visits, is measured beside
 them: what is above it is overhead.
 
-PYTHON belongs to an environment with tensorflow-cpu 2.14.1, adversarial-robustness-toolbox,
-foolbox and cleverhans; what it lacks is left out, and the report says so.
+ART comes with the project. The others need an environment of their own; without it they are left
+out, and the report says so:
+
+    python3.11 -m venv build/peers/pgd
+    build/peers/pgd/bin/pip install --no-deps --require-hashes -r requirements.txt
+    build/peers/pgd/bin/pip install --no-deps foolbox==3.3.4 cleverhans==4.0.0 eagerpy==0.30.0
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from tqdm import tqdm
 from helpers import data, models
 
 ROOT = Path(__file__).parent.parent
+PEERS = Path(__file__).parents[1] / "build" / "peers" / "pgd" / "bin" / "python"
 OUTPUT = Path(__file__).parent / "results" / "pgd.json"
 PEER = Path(__file__).parent / "peers" / "pgd_libraries.py"
 EPSILON, STEPS = 0.1, 20
@@ -75,7 +79,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=NETWORKS, help="networks")
     parser.add_argument("--images", type=int, default=200, help="images attacked (default: 200)")
     parser.add_argument("--repeats", type=int, default=9, help="timed runs (default: 9)")
-    parser.add_argument("--peers-python", help="interpreter with the peers (default: this one)")
+    parser.add_argument("--peers-python", type=Path, default=PEERS, help="their interpreter")
     parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
     return parser.parse_args(arguments)
 
@@ -86,7 +90,7 @@ def without_path(arguments: Sequence[str]) -> list[str]:
 
 
 def compare(
-    name: str, mnist: data.Dataset, images: int, repeats: int, python: str | None
+    name: str, mnist: data.Dataset, images: int, repeats: int, python: Path
 ) -> dict[str, Any]:
     """Train one network, and let every library attack it."""
     tf.keras.utils.set_random_seed(0)
@@ -101,7 +105,7 @@ def compare(
         np.savez(path, x=x, y=y, **weights)
         numbers = [str(value) for value in (EPSILON, STEP, STEPS, repeats)]
         found = run_peer(
-            python or sys.executable,
+            python if python.exists() else sys.executable,
             PEER,
             [str(path), name, *numbers],
             timeout=1800,

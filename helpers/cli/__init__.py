@@ -17,7 +17,8 @@ COMMANDS = {
     "assess": ("helpers.cli.assess", "Attack a .tflite classifier; report what it withstands."),
     "labs": ("helpers.cli.labs", "List, generate, run and check the labs."),
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
-    "book": ("helpers.cli.book", "Build the book and open it."),
+    "book": ("helpers.cli.book", "Build the book, print it, pack it, open it."),
+    "benchmarks": ("helpers.cli.benchmarks", "See which benchmarks are out of date; run them."),
     "threats": ("helpers.cli.threats", "Model a system, derive its threats, and gate on them."),
     "certificate": (
         "helpers.cli.certificate",

@@ -1,8 +1,9 @@
-"""``edgesec book``: build the book and read it."""
+"""``edgesec book``: build the book, print it, pack it, and read it."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -12,7 +13,7 @@ from helpers.errors import CourseError
 
 @click.group(name="book", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Build the book and open it."""
+    """Build the book, print it as a PDF, pack it for use without a network, open it."""
 
 
 @command.command("build")
@@ -31,6 +32,28 @@ def build_command(profile: Literal["full", "fast"], progress: bool) -> None:
     index = book.build(address.find_root(), profile=profile, progress=progress)
     click.echo(f"The book is built: {index}")
     click.echo(f"Open {index.as_uri()}  or serve it:  edgesec book serve")
+
+
+@command.command()
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+def pdf(progress: bool) -> None:
+    """Print the built book to build/book/book.pdf (needs Chromium)."""
+    from helpers.course import address, book_pdf
+
+    path, pages = book_pdf.write(address.find_root(), progress=progress)
+    click.echo(f"{path}: {pages} pages, {path.stat().st_size / 1e6:.1f} MB")
+
+
+@command.command()
+@click.option("--wheels", is_flag=True, help="Put every package in, for this platform (600 MB).")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.")
+@click.option("--progress/--no-progress", default=True, help="Show progress bars.")
+def bundle(wheels: bool, out: Path | None, progress: bool) -> None:
+    """Pack the built book, notebooks and package in one zip, for use without a network."""
+    from helpers.course import address, bundle
+
+    path = bundle.write(address.find_root(), out, wheels=wheels, progress=progress)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.0f} MB; README.txt in it says how to begin")
 
 
 @command.command()

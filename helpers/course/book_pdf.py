@@ -1,0 +1,209 @@
+"""The book as one PDF: every page printed by Chromium, joined with a cover and a contents.
+
+The pages are those of the built book, in the order of ``_toc.yml``. What makes them fit for paper
+is ``_static/print.css`` and, for what a style sheet cannot do, ``print_page.js`` beside this file.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from tqdm import tqdm
+
+from helpers.course import address, book, chromium
+from helpers.errors import CourseError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from helpers.course.pdf_join import Document, Heading
+
+# What a line of A4 holds between the margins of print.css, in CSS pixels: 170 mm.
+_WIDTH = 642
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page of the table of contents.
+
+    Attributes
+    ----------
+    file
+        Its source without suffix, such as ``chapters/routes``.
+    level
+        0 outside the parts, 1 within a part, 2 below another page, and so on.
+    part
+        Title of the part that begins with it, or empty.
+    """
+
+    file: str
+    level: int
+    part: str = ""
+
+
+def entries(toc: Any) -> list[Entry]:
+    """Return the pages of a parsed ``_toc.yml`` in order, the root first."""
+    found = [Entry(toc["root"], 0)]
+    for part in toc.get("parts", [{"chapters": toc.get("chapters", [])}]):
+        caption = part.get("caption", "")
+        pages = list(_below(part["chapters"], 1 if caption else 0))
+        found += [Entry(pages[0].file, pages[0].level, caption), *pages[1:]] if pages else []
+    return found
+
+
+def _below(pages: list[dict[str, Any]], level: int) -> Iterator[Entry]:
+    for page in pages:
+        yield Entry(page["file"], level)
+        yield from _below(page.get("sections", []), level + 1)
+
+
+def write(root: Path, out: Path | None = None, progress: bool = True) -> tuple[Path, int]:
+    """Print the built book to ``book.pdf`` beside its HTML.
+
+    Parameters
+    ----------
+    root : Path
+        The repository.
+    out : Path, optional
+        The folder the book was built in; ``build/book`` under `root` by default.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    path : Path
+        The PDF.
+    pages : int
+        How many pages it has.
+
+    Raises
+    ------
+    CourseError
+        If the book has not been built or lacks a page of ``_toc.yml``, or there is no Chromium.
+    """
+    from helpers.course import pdf_join
+
+    root = root.resolve()
+    layout = book.Layout((out or root / "build" / "book").resolve())
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    toc = entries(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    _require(layout.html, toc)
+    published = address.repository(root).book_url
+    with book.serving(layout.html) as base, chromium.opened() as browser:
+        tab = browser.new_page(viewport={"width": _WIDTH, "height": 1000}, color_scheme="light")
+        tab.add_init_script("localStorage.setItem('mode', 'light')")
+        tab.emulate_media(media="print")
+        body = _print_pages(tab, base, toc, progress)
+        front = [_print_cover(tab, base, config, published), _print_contents(tab, base, body)]
+    facts = {"/Title": config["title"], "/Author": config.get("author", ""), "/Lang": "en"}
+    writer = pdf_join.join([*front, *body], len(front), base, published, facts)
+    target = layout.out / "book.pdf"
+    partial = target.with_suffix(".partial")
+    writer.write(partial)
+    partial.replace(target)
+    return target, len(writer.pages)
+
+
+def _require(built: Path, toc: list[Entry]) -> None:
+    if not (built / "index.html").is_file():
+        raise CourseError(f"{built} holds no book yet. Build it:  edgesec book build")
+    missing = [entry.file for entry in toc if not (built / f"{entry.file}.html").is_file()]
+    if missing:
+        raise CourseError(
+            f"The built book lacks {', '.join(missing)} of _toc.yml; it is older than that. "
+            "Build it again:  edgesec book build"
+        )
+
+
+# --- printing ---------------------------------------------------------------------------------
+
+
+def _print_pages(tab: Page, base: str, toc: list[Entry], progress: bool) -> list[Document]:
+    """Print every page of the book, each counting on from the one before."""
+    from helpers.course.pdf_join import Document
+
+    printed, count = [], 0
+    with tqdm(toc, desc="printing", unit="page", disable=not progress) as bar:
+        for entry in bar:
+            bar.set_postfix_str(entry.file)
+            where = f"{entry.file}.html"
+            answer = tab.goto(base + where, wait_until="load")
+            if answer is None or not answer.ok:
+                raise CourseError(f"Chromium cannot open {where} of the built book.")
+            pdf, headings = _print(tab, count=count)
+            document = Document(where, pdf, headings, entry.level, entry.part)
+            printed.append(document)
+            count += len(document.reader().pages)
+    return printed
+
+
+def _print(tab: Page, style: str = "", count: int = 0) -> tuple[bytes, tuple[Heading, ...]]:
+    """Print what the tab shows, and return its headings; its first page comes after `count`."""
+    from helpers.course.pdf_join import Heading
+
+    script = (files("helpers.course") / "print_page.js").read_text(encoding="utf-8")
+    headings = tuple(Heading(*found) for found in tab.evaluate(script))
+    if headings and not style:
+        style = f"@page {{ @top-left {{ content: {_quoted(headings[0].title)} }} }}"
+    tab.add_style_tag(content=f"{style} html {{ counter-reset: page {count}; }}")
+    return tab.pdf(prefer_css_page_size=True, print_background=True), headings
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a CSS string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+    return f'"{escaped}"'
+
+
+# --- what the HTML does not have ----------------------------------------------------------------
+
+_FRONT = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><base href="{base}">
+<link rel="stylesheet" href="_static/print.css"><style>
+body {{ font-family: system-ui, "Noto Sans", "Liberation Sans", sans-serif; color: #111; }}
+.cover {{ text-align: center; padding-top: 55mm; }}
+.cover img {{ width: 55mm; }}
+.cover p.title {{ font-size: 30pt; line-height: 1.2; margin: 12mm 0; color: #0b5f78; }}
+.line {{ display: flex; align-items: baseline; gap: 2mm; margin: 1mm 0; break-inside: avoid; }}
+.line a {{ color: inherit; text-decoration: none; }}
+.line i {{ flex: 1; border-bottom: 1px dotted #4d5661; min-width: 6mm; }}
+.part {{ font-weight: 600; color: #0b5f78; margin: 5mm 0 1mm; break-after: avoid; }}
+</style></head><body>{body}</body></html>"""
+
+
+def _print_cover(tab: Page, base: str, config: dict[str, Any], published: str) -> Document:
+    from helpers.course.pdf_join import Document
+
+    title, author = html.escape(config["title"]), html.escape(config.get("author", ""))
+    logo = f'<img src="{html.escape(config["logo"])}" alt="">' if config.get("logo") else ""
+    body = (
+        f'<div class="cover">{logo}<p class="title">{title}</p><p>{author}</p>'
+        f'<p>{config.get("copyright", "")}</p><p><a href="{published}">{published}</a></p></div>'
+    )
+    tab.set_content(_FRONT.format(base=base, body=body))
+    pdf, _ = _print(tab, "@page { @bottom-center { content: none } }")
+    return Document("", pdf)
+
+
+def _print_contents(tab: Page, base: str, body: list[Document]) -> Document:
+    """Print the contents: parts and pages, each with its number and a link."""
+    from helpers.course.pdf_join import Document
+
+    lines, count = ['<section id="contents"><h1>Contents</h1>'], 1
+    for document in body:
+        if document.part:
+            lines.append(f'<p class="part">{html.escape(document.part)}</p>')
+        title = html.escape(document.headings[0].title if document.headings else document.address)
+        indent = f"margin-left: {6 * max(document.level - 1, 0)}mm"
+        link = f'<a href="{document.address}">{title}</a>'
+        lines.append(f'<div class="line" style="{indent}">{link}<i></i><span>{count}</span></div>')
+        count += len(document.reader().pages)
+    tab.set_content(_FRONT.format(base=base, body="".join(lines) + "</section>"))
+    roman = "@page { @bottom-center { content: counter(page, lower-roman) } }"
+    pdf, headings = _print(tab, roman, count=1)
+    return Document("contents", pdf, headings)

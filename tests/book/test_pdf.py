@@ -1,0 +1,186 @@
+"""``helpers.course.book_pdf``: a small book on paper, and three pages of ours."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from pypdf import PageObject, PdfReader
+
+from helpers.cli.book import command
+from helpers.course import book_pdf
+from helpers.errors import CourseError
+
+ROOT = Path(__file__).parents[2]
+MILLIMETRE = 72 / 25.4
+CONFIG = """\
+title: Small
+author: Ada
+repository: {url: "https://github.com/someone/small", branch: main}
+"""
+TOC = """\
+format: jb-book
+root: index
+parts:
+- caption: First part
+  chapters:
+  - file: chapters/one
+    sections:
+    - file: chapters/below
+- caption: Second part
+  chapters:
+  - file: chapters/two
+"""
+PAGE = """<!DOCTYPE html><html data-theme="dark"><head><meta charset="utf-8">
+<link rel="stylesheet" href="{up}_static/print.css"></head>
+<body><div class="bd-sidebar-primary">navigation</div><article class="bd-article">{body}</article>
+</body></html>"""
+PAGES = {
+    "index": '<section id="small"><h1>Small</h1><a href="chapters/two.html#far">far</a></section>',
+    "chapters/one": '<section id="one"><h1>One<a class="headerlink" href="#one">#</a></h1>'
+    '<section id="within"><h2>Within <code>it</code></h2>'
+    '<a href="#within">here</a><a href="../_modules/source.html#L1">source</a>'
+    '<a href="https://example.org/">elsewhere</a>'
+    "<details><summary>Answer</summary>folded away</details>"
+    '<details class="above-input"><summary>Show code</summary>the code</details></section>'
+    "</section>",
+    "chapters/below": '<section id="below"><h1>Below</h1><table><tr>'
+    + "".join(f"<td><code>column{i:02d}</code></td>" for i in range(40))
+    + "</tr></table></section>",
+    "chapters/two": '<section id="two"><h1>Two "quoted"</h1>'
+    + "".join(f"<p>line {i}</p>" for i in range(80))
+    + '<section id="far"><h2>Far</h2>the end</section></section>',
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A repository whose book is built: four pages in two parts."""
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "_toc.yml").write_text(TOC)
+    html = tmp_path / "build/book/html"
+    (html / "_static").mkdir(parents=True)
+    (html / "chapters").mkdir()
+    shutil.copy(ROOT / "_static/print.css", html / "_static")
+    for name, body in PAGES.items():
+        up = "../" * name.count("/")
+        (html / f"{name}.html").write_text(PAGE.format(up=up, body=body))
+    return tmp_path
+
+
+def bookmarks(reader: PdfReader, outline: Any = None, level: int = 0) -> list[tuple[int, str, int]]:
+    """Level, title and page of every bookmark."""
+    found: list[tuple[int, str, int]] = []
+    for item in reader.outline if outline is None else outline:
+        if isinstance(item, list):
+            found += bookmarks(reader, item, level + 1)
+        else:
+            found.append((level, str(item.title), reader.get_destination_page_number(item) or 0))
+    return found
+
+
+def links(page: PageObject) -> list[Any]:
+    """Where the links of a page lead: a page of the file, or an address."""
+    found = []
+    for reference in page.get("/Annots", ()):
+        link = reference.get_object()
+        found.append(link["/Dest"][0].get_object() if "/Dest" in link else link["/A"]["/URI"])
+    return found
+
+
+def placed(page: PageObject) -> list[tuple[str, float, float]]:
+    """The pieces of text on a page, each with where it begins: millimetres from left and below."""
+    found = []
+
+    def keep(text: str, outer: list[float], inner: list[float], *_: Any) -> None:
+        x = inner[4] * outer[0] + inner[5] * outer[2] + outer[4]
+        y = inner[4] * outer[1] + inner[5] * outer[3] + outer[5]
+        found.append((text, x / MILLIMETRE, y / MILLIMETRE))
+
+    page.extract_text(visitor_text=keep)
+    return [piece for piece in found if piece[0].strip()]
+
+
+def body_of(page: PageObject) -> list[str]:
+    """The text between the line at the top and the number at the bottom."""
+    return [text for text, _, y in placed(page) if 20 < y < 275]
+
+
+def test_a_small_book_becomes_one_pdf(small: Path) -> None:
+    path, count = book_pdf.write(small, progress=False)
+    reader = PdfReader(path)
+    pages = list(reader.pages)
+    assert count == len(pages) == 8  # cover, contents, and the last page of the book takes three
+    assert (reader.metadata or {})["/Title"] == "Small"
+    assert reader.page_labels == ["i", "ii", "1", "2", "3", "4", "5", "6"]
+    assert bookmarks(reader) == [
+        (0, "Contents", 1),
+        (0, "Small", 2),
+        (0, "First part", 3),
+        (1, "One", 3),
+        (2, "Within it", 3),
+        (2, "Below", 4),
+        (0, "Second part", 5),
+        (1, 'Two "quoted"', 5),
+        (2, "Far", 7),
+    ]
+    texts = [page.extract_text() for page in pages]
+    assert all(body_of(page) for page in pages), "a page is blank"
+    for title, number in (("Small", 1), ("One", 2), ("Below", 3), ('Two "quoted"', 4)):
+        assert title in texts[1]
+        assert texts[number + 1].split("\n").count(str(number)) == 1
+    assert all('Two "quoted"' in text for text in texts[5:])
+    assert "folded away" in texts[3]
+    assert not any(hidden in texts[3] for hidden in ("navigation", "the code", "#"))
+
+    assert links(pages[2]) == [pages[7]]
+    within, source, elsewhere = links(pages[3])
+    assert within == pages[3]
+    assert source == "https://someone.github.io/small/_modules/source.html#L1"
+    assert elsewhere == "https://example.org/"
+    assert links(pages[1]) == [pages[i] for i in (2, 3, 4, 5)]
+
+
+def test_a_table_that_is_too_wide_shrinks_into_the_margins(small: Path) -> None:
+    path, _ = book_pdf.write(small, progress=False)
+    page = PdfReader(path).pages[4]
+    assert page.extract_text().count("column") == 40
+    ends = [x for text, x, _ in placed(page) if "column" in text]
+    assert 150 < max(ends) < 190
+
+
+def test_a_book_that_is_not_built_or_is_older_than_its_contents_is_named(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small / "build/book/html/chapters/two.html").unlink()
+    with pytest.raises(CourseError, match=r"lacks chapters/two of _toc\.yml.*edgesec book build"):
+        book_pdf.write(small)
+    (small / "build/book/html/index.html").unlink()
+    (small / "solutions").mkdir()
+    monkeypatch.chdir(small)
+    result = CliRunner().invoke(command, ["pdf"])
+    assert isinstance(result.exception, CourseError)
+    assert "holds no book yet" in str(result.exception)
+
+
+def test_a_machine_without_chromium_is_told_what_to_install(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CourseError, match="apt-get install chromium"):
+        book_pdf.write(small, progress=False)
+
+
+def test_every_page_of_the_table_of_contents_is_printed_once() -> None:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    found = [entry.file for entry in book_pdf.entries(toc)]
+    named = [
+        line.split("file:")[1].strip() for line in (ROOT / "_toc.yml").open() if "file:" in line
+    ]
+    assert found == ["index", *named]
+    levels = {entry.file: entry.level for entry in book_pdf.entries(toc)}
+    assert levels["chapters/questions/index"] + 1 == levels["chapters/questions/robustness"]
