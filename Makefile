@@ -2,6 +2,9 @@
 EDGESEC := .venv/bin/edgesec
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
+# Where it is set, as in many containers, every process compiles all that it imports: 4.6 CPU
+# seconds more for TensorFlow alone, and there are hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book pdf bundle serve labs generate test lint bench lock clean

@@ -15,12 +15,30 @@ settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile("repeatable")
 
 
+# Long tests that need no other: each a unit of its own, and the first to be dealt out.
+LONG = ("test_unsolved_it_runs_and_earns_nothing", "test_every_cell_of_a_chapter_runs")
+
+
 class ByFile(LoadScopeScheduling):
-    """A file's tests in one process, which makes its fixtures once; all of the book's in one."""
+    """A file's tests in one process, which makes its fixtures once; all of the book's in one.
+
+    The labs and the chapters are executed first, in every process; the book is built from them.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", 1)[0]
+        file, _, test = nodeid.partition("::")
+        if test.startswith(LONG):
+            return nodeid
         return "tests/book" if file.startswith("tests/book/") else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        self.workqueue.move_to_end(min(self.workqueue, key=self._rank), last=False)
+        super()._assign_work_unit(node)
+
+    @staticmethod
+    def _rank(scope: str) -> int:
+        """The long ones, then the book made from them, then all else, large files first."""
+        return 0 if "::" in scope else 1 if scope == "tests/book" else 2
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -74,21 +74,9 @@ def execute(job: Job) -> Outcome:
 
 
 def _register_engine(cells_done: Path) -> None:
-    from jupyter_client.manager import AsyncKernelManager
     from papermill.engines import NBClientEngine, papermill_engines
 
-    class SocketFileKernel(AsyncKernelManager):
-        """A kernel reached through socket files in this job's folder.
-
-        TCP ports are chosen before the kernel binds them: two labs that start together can be
-        given the same one, and the later kernel dies. The path is relative because the system
-        limits a socket's to 107 bytes; kernel and client share the working folder.
-        """
-
-        def __init__(self, **kwargs: Any) -> None:
-            super().__init__(**kwargs)
-            self.transport = "ipc"
-            self.ip = "../kernel"
+    from helpers.course.kernels import SocketFileKernel
 
     class CountingEngine(NBClientEngine):
         """papermill's engine, which also says how far it is."""
@@ -131,7 +119,8 @@ def _one_line(text: str) -> str:
     return " ".join(lines)[:400]
 
 
-def _die_with(runner: int) -> None:
+def die_with(runner: int) -> None:
+    """End this process, and whatever it has started, when the process `runner` ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     signal.signal(signal.SIGTERM, lambda *_: _end(143))
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -141,7 +130,8 @@ def _die_with(runner: int) -> None:
         _end(143)
 
 
-def _end_descendants() -> None:
+def end_descendants() -> None:
+    """End whatever this process has started."""
     import psutil
 
     for _ in range(20):
@@ -157,19 +147,19 @@ def _end_descendants() -> None:
 
 
 def _end(code: int) -> None:
-    _end_descendants()
+    end_descendants()
     os._exit(code)
 
 
 def main(path: str) -> None:
     """Execute the job described in a JSON file and write its outcome beside it."""
     job = Job(**json.loads(Path(path).read_text("utf-8")))
-    _die_with(job.runner)
+    die_with(job.runner)
     outcome = execute(job)
     temporary = Path(job.outcome + ".part")
     temporary.write_text(json.dumps(asdict(outcome)), "utf-8")
     temporary.replace(job.outcome)
-    _end_descendants()
+    end_descendants()
 
 
 if __name__ == "__main__":

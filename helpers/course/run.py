@@ -56,6 +56,9 @@ class Settings:
         Run labs again whose result could be kept.
     progress : bool
         Show a progress bar over all cells.
+    shared : bool
+        Let other shared runs work in the same folder: a lab that one of them is running is waited
+        for, and its result kept. The labs then run one after another.
     """
 
     build: Path
@@ -65,6 +68,7 @@ class Settings:
     timeout: float | None = None
     force: bool = False
     progress: bool = True
+    shared: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= MAX_JOBS:
@@ -90,24 +94,37 @@ def run_labs(
     Raises
     ------
     CourseError
-        If another run works in the same build folder.
+        If another run works in the same build folder, unless both are shared.
     """
     wanted = [(lab, variant) for lab in labs for variant in variants]
-    found: dict[tuple[str, str], LabResult] = {}
-    waiting: list[_Prepared] = []
-    with alone_in(settings.build):
+    with alone_in(settings.build, shared=settings.shared):
         common = _common_key(root, settings)
-        for lab, variant in wanted:
-            ready = _prepare(root, lab, variant, common, settings)
-            if isinstance(ready, LabResult):
-                found[ready.lab, ready.variant] = ready
-            else:
-                waiting.append(ready)
-        for result in _run_all(waiting, settings):
-            found[result.lab, result.variant] = result
-        ordered = [found[lab.title, variant] for lab, variant in wanted]
+        if settings.shared:
+            ordered = []
+            for lab, variant in wanted:
+                with _in_turn(settings.build, f"{variant}-{lab.title}"):
+                    ordered += _run_wanted(root, [(lab, variant)], common, settings)
+        else:
+            ordered = _run_wanted(root, wanted, common, settings)
         results.save_summary(settings.build, ordered)
     return ordered
+
+
+def _run_wanted(
+    root: Path, wanted: list[tuple[LabFiles, Variant]], common: bytes, settings: Settings
+) -> list[LabResult]:
+    """Run those whose result cannot be kept, and return the results in the order wanted."""
+    found: dict[tuple[str, str], LabResult] = {}
+    waiting: list[_Prepared] = []
+    for lab, variant in wanted:
+        ready = _prepare(root, lab, variant, common, settings)
+        if isinstance(ready, LabResult):
+            found[ready.lab, ready.variant] = ready
+        else:
+            waiting.append(ready)
+    for result in _run_all(waiting, settings):
+        found[result.lab, result.variant] = result
+    return [found[lab.title, variant] for lab, variant in wanted]
 
 
 @dataclass(frozen=True)
@@ -136,8 +153,11 @@ class _Running:
 
 
 @contextlib.contextmanager
-def alone_in(build: Path) -> Iterator[None]:
-    """Hold a folder for this process; a second run in it gets a CourseError."""
+def alone_in(build: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a folder for this process; a second run in it gets a CourseError.
+
+    Runs that are all `shared` do not disturb one another.
+    """
     try:
         build.mkdir(parents=True, exist_ok=True)
         lock = (build / ".lock").open("w")
@@ -145,9 +165,19 @@ def alone_in(build: Path) -> Iterator[None]:
         raise CourseError(f"{build} cannot be written: {error.strerror}") from None
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CourseError(f"another run works in {build}; wait for it or end it") from None
+        yield
+
+
+@contextlib.contextmanager
+def _in_turn(build: Path, name: str) -> Iterator[None]:
+    """Wait until no other shared run holds the same lab and variant, then hold it."""
+    path = build / ".work" / f"{name}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -232,13 +262,13 @@ def _start(prepared: _Prepared, settings: Settings) -> _Running:
     with (work / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "helpers.course.execute", str(work / "job.json")],
-            cwd=folder, env=_environment(work), stdin=subprocess.DEVNULL, stdout=log,
+            cwd=folder, env=environment(work), stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     return _Running(prepared, process, work, settings.limit)
 
 
-def _environment(work: Path) -> dict[str, str]:
+def environment(work: Path) -> dict[str, str]:
     """Return the kernel's environment: quiet, inline figures, and nothing written to the home."""
     package = str(Path(helpers.__file__).parents[1])
     path = os.environ.get("PYTHONPATH")

@@ -75,8 +75,15 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
-    """The book as it is published, brought up to date and served on the loopback interface."""
-    html = book.build(ROOT, progress=False).parent
+    """The book, brought up to date and served on the loopback interface.
+
+    As it is published, but for the labs: they are those that the tests of the labs run too, in the
+    fast profile. It lies beside the reader's own book, and shares its executed chapters.
+    """
+    build = ROOT / "build"
+    html = book.build(
+        ROOT, build / "book-tested", "fast", progress=False, shared=build / "labs"
+    ).parent
     pages = [str(path.relative_to(html)) for path in sorted(html.rglob("*.html"))]
     pages = [page for page in pages if not page.startswith(("_static/", "_sources/"))]
     with book.serving(html) as url:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,26 @@ def test_a_cell_that_raises_fails_the_build_and_names_the_page_until_it_is_mende
     assert str(small) not in str(caught.value).split("Traceback")[0]
     chapter(small, "print('plugged in')")
     assert book.build(small, progress=False).is_file()
+
+
+def test_two_builds_execute_a_chapter_once_and_sphinx_takes_what_they_made(small: Path) -> None:
+    runs = small / "runs"
+    chapter(small, f"import os\nprint('in', os.getcwd())\nopen({str(runs)!r}, 'a').write('x');")
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(book.execute_chapters, small) for _ in range(2)]
+        assert [errors.result() for errors in done] == [{}, {}]
+    book.build(small, progress=False)
+    assert runs.read_text() == "x"
+    assert f"in {small}" not in page(small)  # what a chapter writes does not end in the repository
+
+
+def test_a_chapter_that_does_not_run_is_told_by_name(small: Path) -> None:
+    chapter(small, "raise RuntimeError('the sensor is unplugged')")
+    errors = book.execute_chapters(small)
+    assert list(errors) == ["chapters/one"]
+    assert "the sensor is unplugged" in errors["chapters/one"]
+    chapter(small, "import os\nos.kill(os.getpid(), 9)")
+    assert "DeadKernelError" in book.execute_chapters(small, ["chapters/one"])["chapters/one"]
 
 
 def test_a_link_to_nowhere_fails_the_build_and_names_its_line(small: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser
 
-from helpers.course import address, book
+from helpers.course import address, contents
 
 if TYPE_CHECKING:
     from tests.book.conftest import Site, Visit
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.browser
-LABS = book.lab_pages(ROOT)
+LABS = contents.lab_pages(ROOT)
 
 
 @pytest.fixture(scope="module")

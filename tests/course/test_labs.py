@@ -27,8 +27,9 @@ def test_every_gate_that_needs_no_run_holds() -> None:
 def test_unsolved_it_runs_and_earns_nothing_and_solved_it_earns_everything(
     lab: catalogue.LabFiles,
 ) -> None:
-    # The build folder of `edgesec labs run`: what has not changed since is not run again.
-    settings = Settings(ROOT / "build" / "labs", progress=False)
+    # The build folder of `edgesec labs run`, and of the book under test: what has not changed since
+    # is not run again.
+    settings = Settings(ROOT / "build" / "labs", progress=False, shared=True)
     unsolved, solved = run_labs(ROOT, [lab], ["learner", "solution"], settings)
     assert [unsolved.problem, solved.problem] == ["", ""]
     assert gates.earned_nothing(unsolved.report) == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ import pytest
 
 from helpers.course import catalogue, gates, generate, results
 from helpers.course.results import LabResult, Variant
-from helpers.course.run import Settings, run_labs
+from helpers.course.run import Settings, alone_in, run_labs
 from helpers.errors import CourseError
 
 
@@ -129,7 +130,7 @@ _RUNNER = """
 import sys
 from pathlib import Path
 from helpers.course import catalogue
-from helpers.course.run import Settings, run_labs
+from helpers.course.run import Settings, alone_in, run_labs
 root = Path(sys.argv[1])
 settings = Settings(root / "build", jobs=1, progress=False)
 run_labs(root, catalogue.files(root), ["solution"], settings)
@@ -195,6 +196,17 @@ def test_two_runs_do_not_share_a_build_folder(bare: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CourseError, match="another run works in"):
             run(bare)
+
+
+def test_shared_runs_of_one_folder_run_a_lab_once(bare: Path) -> None:
+    add_lab(bare, 1, "counted", "with open('../../../../runs', 'a') as f:\n    print('x', file=f)")
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run, bare, "solution", shared=True) for _ in range(2)]
+        reused = [result.reused for done in runs for result in done.result()]
+    assert sorted(reused) == [False, True]
+    assert (bare / "runs").read_text() == "x\n"
+    with alone_in(bare / "build", shared=True), pytest.raises(CourseError, match="another run"):
+        run(bare, "solution")
 
 
 @pytest.mark.parametrize(
