@@ -134,13 +134,14 @@ def run(names: tuple[str, ...], variant: str, profile: str, **options: Any) -> N
 @_run_options
 def check(names: tuple[str, ...], **options: Any) -> None:
     """Hold labs to every gate, and run each unsolved (no points) and solved (all points)."""
-    from helpers.course import gates
+    from helpers.course import collecting, gates
 
     problems = gates.all_problems(_root(), names)
     for result in _run(names, ["learner", "solution"], profile="fast", **options):
         judge = gates.earned_nothing if result.variant == "learner" else gates.earned_everything
         if result.status == "passed":
             problems += [f"{result.lab}: {problem}" for problem in judge(result.report)]
+            problems += collecting.same_names(result.report, result.lab)
         else:
             problems.append(result.problem)
     _fail_on(problems)
