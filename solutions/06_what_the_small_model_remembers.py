@@ -953,8 +953,8 @@ lab.save("leakage_report", report)
 
 # %% [markdown]
 # Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
-# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your labs
-# into one table, and `edgesec threats` takes them in place of guesses.
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
 
 # %%
 for name, defence, row in [

@@ -204,6 +204,8 @@ def made(
             if value is not None or interval is not None or count is None:
                 raise CourseError(f"{name}: give successes and trials, or a value, not both")
             value, *interval = rate(int(successes), count)
+        if value is None:
+            raise CourseError(f"{name}: give a value, or successes and trials")
         ends = None if interval is None else tuple(float(end) for end in interval)
         return Measured(name, value=float(value), interval=ends, trials=count, **rest)  # type: ignore[arg-type]
     except (TypeError, ValueError, ThreatModelError) as error:
