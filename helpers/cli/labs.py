@@ -79,7 +79,8 @@ def new(title: str, number: int | None, part: str | None) -> None:  # fmt: skip
     written = scaffold.new_lab(root, title, number, part)
     for path in written + generate_all(root) + derived.write(root):
         click.echo(f"wrote {path.relative_to(root)}")
-    click.echo(f"now: edgesec labs check {scaffold.name_of(title)}")
+    name = scaffold.name_of(title)
+    click.echo(f"now: edgesec labs check {name}, then edgesec results refresh {name}")
 
 
 @command.command()

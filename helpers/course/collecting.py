@@ -149,11 +149,19 @@ def _moved(old: Measured, new: Measured) -> str:
 
 
 def same_names(report: dict[str, Any] | None, lab: str) -> list[str]:
-    """Say where the names that a run recorded are not those of the record; a gate of every lab."""
+    """Say where the names that a run recorded are not those of the record; a gate of every lab.
+
+    A lab that has no record yet differs from none.
+
+    Raises
+    ------
+    CourseError
+        If the run recorded nothing.
+    """
     found = of_report(report, lab)
     known = {one.lab: one for one in record()}.get(found.lab)
     if known is None:
-        return [f"{lab} has no record yet; run: edgesec results refresh {found.number}"]
+        return []
     old, new = ({one.name for one in each.measured} for each in (known, found))
     return [
         f"{lab}: {name} is {'not in the record' if name in new else 'in the record only'}; "
@@ -187,6 +195,34 @@ def select(
         )
     order = list(ATTACKS)
     return sorted(rows, key=lambda row: (order.index(row[1].attack), row[0].number))
+
+
+def beside_nothing(lab: LabMeasurements, one: Measured) -> str:
+    """Say whether a measurement shows that its defence changed anything.
+
+    It is held beside the one measurement of its lab that differs from it in the defence, which is
+    none there, and in the subject alone. Intervals that overlap show no difference.
+
+    Returns
+    -------
+    str
+        ``"better"``, ``"worse"`` or ``"changed"`` for the defender, ``"no difference shown"``; empty
+        if there is nothing to hold it beside or an interval is missing.
+    """
+    plain = [
+        other
+        for other in lab.measured
+        if other.defence == "none"
+        and (other.attack, other.metric, other.setting) == (one.attack, one.metric, one.setting)
+    ]
+    if one.defence == "none" or len(plain) != 1 or not (one.interval and plain[0].interval):
+        return ""
+    (low, high), (plain_low, plain_high) = one.interval, plain[0].interval
+    if low <= plain_high and plain_low <= high:
+        return "no difference shown"
+    if one.quantity.better == "neither":
+        return "changed"
+    return "better" if (low > plain_high) == (one.quantity.better == "higher") else "worse"
 
 
 def to_csv(rows: Iterable[tuple[LabMeasurements, Measured]]) -> str:
