@@ -139,6 +139,15 @@ def differences(recorded: LabMeasurements, found: LabMeasurements) -> list[str]:
     return lines
 
 
+def moved_since(root: Path, build: Path) -> list[str]:
+    """Say where the unsolved labs of a full build measured something else than the record holds."""
+    ran = of_runs(build, catalogue.files(root), "learner")
+    known = {one.lab: one for one in record()}
+    return [
+        line for found in ran if found.lab in known for line in differences(known[found.lab], found)
+    ]
+
+
 def _moved(old: Measured, new: Measured) -> str:
     if old.metric != new.metric:
         return f"is {new.metric}, in the record {old.metric}"
