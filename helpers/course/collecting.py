@@ -215,8 +215,9 @@ def beside_nothing(lab: LabMeasurements, one: Measured) -> str:
     Returns
     -------
     str
-        ``"better"``, ``"worse"`` or ``"changed"`` for the defender, ``"no difference shown"``; empty
-        if there is nothing to hold it beside or an interval is missing.
+        ``"better"`` or ``"worse"`` for the defender, ``"changed"`` where no end is better,
+        ``"no difference shown"``; empty if there is nothing to hold it beside or an interval is
+        missing.
     """
     plain = [
         other

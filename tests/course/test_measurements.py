@@ -46,7 +46,7 @@ def lab(*measured: Measured, **changes: Any) -> LabMeasurements:
 @given(
     st.sampled_from(sorted(QUANTITIES)), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1),
     st.sampled_from(sorted(ATTACKS)), st.sampled_from(sorted(DEFENCES)),
-    st.none() | st.integers(1, 10**6), st.text(st.characters(codec="ascii", min_codepoint=32, max_codepoint=126)),
+    st.none() | st.integers(1, 10**6), st.text(st.characters(min_codepoint=32, max_codepoint=126)),
 )  # fmt: skip
 def test_what_was_written_is_read_again(
     metric: str, a: float, b: float, c: float, attack: str, defence: str, trials: int, about: str
