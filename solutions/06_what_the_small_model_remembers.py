@@ -988,6 +988,18 @@ for name, defence, row in [
         interval=(row.utility.low, row.utility.high),
         setting=f"{len(x_new)} digits of other writers; from the worst to the best model",
     )
+lab.record(
+    "patients-named-proved",
+    attack="membership-inference",
+    defence="differential-privacy",
+    subject=f"digit reader, DP-SGD, epsilon {EPSILON:g}",
+    metric="members-named",
+    value=promised,
+    interval=(0, promised),
+    evidence="bound",
+    setting=f"epsilon {EPSILON:g}, delta {DELTA:g}: the most that any attacker can name",
+    threat="membership-inference",
+)
 for name, (found_in, defence) in {
     "classes": ("one class a person", "none"),
     "stolen-file": ("file alone", "separate-templates"),

@@ -216,7 +216,11 @@ def to_json(found: LabMeasurements) -> dict[str, Any]:
     """Return the form that ``measurements.schema.json`` describes."""
     entry = asdict(found)
     measured = [
-        {key: value for key, value in one.items() if value not in ("", None)}
+        {
+            key: list(value) if key == "interval" else value
+            for key, value in one.items()
+            if value not in ("", None)
+        }
         for one in entry.pop("measured")
     ]
     entry["date"] = found.date.isoformat()
