@@ -16,6 +16,7 @@ COMMANDS = {
     "audit": ("helpers.cli.audit", "Audit a model file of your own in a sandbox; report."),
     "assess": ("helpers.cli.assess", "Attack a .tflite classifier; report what it withstands."),
     "labs": ("helpers.cli.labs", "List, generate, run and check the labs."),
+    "results": ("helpers.cli.results", "What the labs measured: list, refresh, compare."),
     "data": ("helpers.cli.data", "List the datasets and fetch the full ones."),
     "book": ("helpers.cli.book", "Build the book, print it, pack it, open it."),
     "benchmarks": ("helpers.cli.benchmarks", "See which benchmarks are out of date; run them."),

@@ -27,9 +27,13 @@ def command() -> None:
 @click.option("--progress/--no-progress", default=True, help="Show progress bars.")
 def build_command(profile: Literal["full", "fast"], progress: bool) -> None:
     """Build the book, labs and chapters executed, into build/book/html."""
-    from helpers.course import address, book
+    from helpers.course import address, book, collecting
 
-    index = book.build(address.find_root(), profile=profile, progress=progress)
+    root = address.find_root()
+    index = book.build(root, profile=profile, progress=progress)
+    if profile == "full":
+        for line in collecting.moved_since(root, book.Layout(root / "build" / "book").labs):
+            click.secho(f"not as in the record: {line}", fg="yellow", err=True)
     click.echo(f"The book is built: {index}")
     click.echo(f"Open {index.as_uri()}  or serve it:  edgesec book serve")
 

@@ -79,7 +79,8 @@ def new(title: str, number: int | None, part: str | None) -> None:  # fmt: skip
     written = scaffold.new_lab(root, title, number, part)
     for path in written + generate_all(root) + derived.write(root):
         click.echo(f"wrote {path.relative_to(root)}")
-    click.echo(f"now: edgesec labs check {scaffold.name_of(title)}")
+    name = scaffold.name_of(title)
+    click.echo(f"now: edgesec labs check {name}, then edgesec results refresh {name}")
 
 
 @command.command()
@@ -134,13 +135,14 @@ def run(names: tuple[str, ...], variant: str, profile: str, **options: Any) -> N
 @_run_options
 def check(names: tuple[str, ...], **options: Any) -> None:
     """Hold labs to every gate, and run each unsolved (no points) and solved (all points)."""
-    from helpers.course import gates
+    from helpers.course import collecting, gates
 
     problems = gates.all_problems(_root(), names)
     for result in _run(names, ["learner", "solution"], profile="fast", **options):
         judge = gates.earned_nothing if result.variant == "learner" else gates.earned_everything
         if result.status == "passed":
             problems += [f"{result.lab}: {problem}" for problem in judge(result.report)]
+            problems += collecting.same_names(result.report, result.lab)
         else:
             problems.append(result.problem)
     _fail_on(problems)

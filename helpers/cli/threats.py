@@ -29,9 +29,10 @@ def command() -> None:
 def _model_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.argument("model"),
-        click.option("--measured", multiple=True, metavar="FILE[@TARGET]",
-                     help="A lab's report or measurements (JSON) that replace guesses; TARGET is "
-                          "the element or flow a lab's report speaks of. May be repeated."),
+        click.option("--measured", multiple=True, metavar="FILE[#NAME][@TARGET]",
+                     help="Measurements (JSON) that replace guesses: a lab's, of which NAME is "
+                          "the one meant, an assessment, or an audit's. TARGET is the element or "
+                          "flow they speak of. May be repeated."),
         click.option("--today", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD",
                      help="The day on which acceptances are judged.  [default: today]"),
     ]  # fmt: skip
@@ -44,16 +45,26 @@ def _day(today: datetime.datetime | None) -> datetime.date:
     return today.date() if today else datetime.date.today()
 
 
+def _parts(given: str) -> tuple[str, str, str]:
+    """Split FILE[#NAME][@TARGET]; the file's own name may hold either sign."""
+    from helpers._reading import exists
+
+    path, name, target = given, "", ""
+    for sign in "@#":
+        before, _, after = path.rpartition(sign)
+        if before and not exists(Path(path)):
+            path = before
+            name, target = (after, target) if sign == "#" else (name, after)
+    return path, name, target
+
+
 def _analysis(model: str, measured: tuple[str, ...] = ()) -> Analysis:
     from helpers import threats
-    from helpers._reading import exists
 
     results: list[threats.Measurement] = []
     for given in measured:
-        path, _, target = given.rpartition("@")
-        if not path or exists(Path(given)):  # no target, or an @ in the file's own name
-            path, target = given, ""
-        results += threats.read_report(path, target)
+        path, name, target = _parts(given)
+        results += threats.read_report(path, target, name)
     return threats.analyse(threats.load(model), results)
 
 

@@ -1,4 +1,4 @@
-"""A learner's session with one lab: tasks, values, checks, memos, artefacts and the report.
+"""A learner's session with one lab: tasks, values, checks, memos, measurements and the report.
 
 A notebook that uses it runs from top to bottom whether or not a task is solved: an unsolved one
 goes on with the course's reference and says so. No method raises for a learner's mistake.
@@ -6,6 +6,7 @@ goes on with the course's reference and says so. No method raises for a learner'
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import functools
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course import artefacts, checks
+from helpers.course import artefacts, checks, measurements
 from helpers.course.calling import call, last_line, parameter_names
 from helpers.course.cards import Card, notice, report_card, show, verdict_card
 from helpers.course.tasks import (
@@ -33,7 +34,7 @@ from helpers.course.wire import plain
 from helpers.errors import CourseError
 
 PROFILES = ("fast", "full")
-_REPORT_VERSION = 1
+_REPORT_VERSION = 2
 
 
 class Lab:
@@ -85,6 +86,7 @@ class Lab:
         self._told: set[tuple[str, str]] = set()
         self._predictions: dict[str, str] = {}
         self._memos: dict[str, str] = {}
+        self._measured: dict[str, measurements.Measured] = {}
 
     # ------------------------------------------------------------------ what a learner provides
 
@@ -168,6 +170,28 @@ class Lab:
             heading = f"not written yet. It is {asked}read against:"
         show(notice(f"{memo.title}: {heading}", *rubric))
 
+    def record(self, name: str = "", **measured: Any) -> None:
+        """Record what was measured, in the form that every lab shares, and show it.
+
+        ``lab.report()`` writes all of them to ``measurements.json``, which ``edgesec results``
+        collects and ``edgesec threats --measured`` reads.
+
+        Parameters
+        ----------
+        name : str
+            Names it within the lab; recording it again replaces it.
+        **measured
+            As :func:`helpers.course.measurements.made` takes them.
+        """
+        try:
+            found = measurements.made(name, **measured)
+        except CourseError as error:
+            self._measured.pop(name, None)
+            show(notice(f"Not recorded: {error}"))
+        else:
+            self._measured[name] = found
+            show(notice(f"Recorded {name}: {found.metric} {found.text} ({found.subject})"))
+
     def save(self, name: str = "", value: Any = None) -> None:
         """Write an artefact to keep and say where, see :func:`helpers.course.artefacts.write`."""
         folder = artefacts.writable_folder(self._folder)
@@ -195,7 +219,7 @@ class Lab:
         show(verdict_card(found, note))
 
     def report(self) -> None:
-        """Show the points of every task, the memos and the predictions."""
+        """Show the points of every task, the memos and the predictions; keep what was measured."""
         verdicts = list(self.verdicts.values())
         notes = [
             f"{found.task}: {found.explanation}"
@@ -207,7 +231,10 @@ class Lab:
             written = memo.name in self._memos
             length = memo.length(self._memos[memo.name]) if written else "not written"
             notes.append(f"{memo.title}: {length}")
-        show(report_card(self.spec.title, verdicts, notes, self._report_data(verdicts)))
+        data = self._report_data(verdicts)
+        if self._measured:
+            self.save(measurements.FILE, data["measured"])
+        show(report_card(self.spec.title, verdicts, notes, data))
 
     @property
     def verdicts(self) -> dict[str, Verdict]:
@@ -314,19 +341,26 @@ class Lab:
         show(notice(f"This lab has no {what} called {_short(name)}", meant))
 
     def _report_data(self, verdicts: list[Verdict]) -> dict[str, Any]:
+        points = sum(v.points for v in verdicts)
+        max_points = sum(v.max_points for v in verdicts)
+        found = measurements.LabMeasurements(
+            self.spec.name, self.spec.number, self.spec.title, self.profile, self.seed,
+            datetime.date.today(), points, max_points, tuple(self._measured.values()),
+        )  # fmt: skip
         return {
             "version": _REPORT_VERSION,
             "lab": self.spec.name,
             "seed": self.seed,
             "profile": self.profile,
-            "points": sum(v.points for v in verdicts),
-            "max_points": sum(v.max_points for v in verdicts),
+            "points": points,
+            "max_points": max_points,
             "tasks": [
                 {"name": v.task, "status": v.status, "points": v.points, "max_points": v.max_points}
                 for v in verdicts
             ],
             "predictions": dict(self._predictions),
             "memos": {memo.name: memo.name in self._memos for memo in self.spec.memos},
+            "measured": measurements.to_json(found),
         }
 
 

@@ -1,22 +1,13 @@
-"""Read what a lab wrote, and say as a measurement what it found.
+"""Read what a lab or an assessment wrote, and say as measurements what it found.
 
-The labs leave JSON files with their learners. Three of them are understood as they are, so that a
-result need not be typed in again; anything else comes in the form of
-:mod:`helpers.threats.measurement`.
+Two files are understood beside the form of :mod:`helpers.threats.measurement`:
 
-==================================  ======================  =======================================
-file                                threat                  what is read off
-==================================  ======================  =======================================
-``card.json`` of lab                gradient-inversion      how much better the device's own
-*train-across-devices*                                      photographs were read than a control's,
-                                                            mean over devices with its 95 % interval
-``privacy_statement.json`` of lab   membership-inference    what ε and δ allow any attack to win; it
-*train-under-a-privacy-budget*                              is a bound, and counts only if the audit
-                                                            of the implementation passed
-``assessment.json`` of lab          evasion                 share of the images that were right
-*fool-the-camera-on-the-pi*, and                            before and that any of the attacks made
-of ``edgesec assess``                                       wrong, with its exact interval
-==================================  ======================  =======================================
+* ``measurements.json``, which every lab writes with ``lab.report()``: the entries that name a
+  threat. A lab measures one threat under several defences, so where two entries speak of the same
+  one, the reader has to say which describes the system at hand.
+* ``assessment.json`` of ``edgesec assess`` and of the lab *fool-the-camera-on-the-pi*: evasion, the
+  share of the images that were right before and that any of the attacks made wrong, with its exact
+  interval.
 """
 
 from __future__ import annotations
@@ -28,52 +19,48 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from helpers._reading import nearest
 from helpers.errors import ThreatModelError
 from helpers.threats.measurement import Measurement, from_json, rate, read_json
 
-_RESAMPLED = 2000
-_BY_DEVICE = "SSIM of the best-read photograph, by device"
+LAB_SCHEMA = "edgesec-measurements/1"
 
 
-def read_report(
-    path: str | Path, target: str = "", date: datetime.date | None = None
-) -> tuple[Measurement, ...]:
-    """Read a lab's report, or measurements in their own form.
+def read_report(path: str | Path, target: str = "", name: str = "") -> tuple[Measurement, ...]:
+    """Read a lab's measurements, an assessment, or measurements in their own form.
 
     Parameters
     ----------
     path
         JSON file.
     target
-        The element or flow that a lab's report speaks of; empty for every one with its threat.
-        Measurements in their own form name theirs.
-    date
-        When a lab was run, which its report does not say; by default when the file was written.
+        The element or flow that a lab or an assessment speaks of; empty for every one with its
+        threat. Measurements in their own form name theirs.
+    name
+        Of a lab's measurements the one that describes the system; empty for all that name a
+        threat, of which no two may name the same.
 
     Raises
     ------
     ThreatModelError
-        If the file is neither, or its numbers cannot be.
+        If the file is none of these, its numbers cannot be, or a name is missing or unknown.
     """
     path = Path(path)
     content = read_json(path)
-    for key, read in _READERS.items():
-        if isinstance(content, dict) and key in content:
-            date = date or datetime.date.fromtimestamp(path.stat().st_mtime)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-            return (_checked(read, content, target, date, f"{path.name}, SHA-256 {digest}..."),)
-    if isinstance(content, dict) and "schema" in content:
+    schema = content.get("schema") if isinstance(content, dict) else None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    if schema == LAB_SCHEMA:
+        return _checked(_from_lab, content, target, f"{path.name}, SHA-256 {digest}...", name)
+    if name:
+        raise ThreatModelError(f"{path.name} is not what a lab measured, so it has no {name!r}.")
+    if isinstance(content, dict) and "robust_acc" in content:
+        return _checked(_from_assessment, content, target, f"{path.name}, SHA-256 {digest}...")
+    if schema is not None:
         return from_json(content, path.name)
     raise ThreatModelError(
-        f"{path.name} is no report that is known here: it is neither a card of the lab "
-        "train-across-devices, nor a privacy statement of the lab train-under-a-privacy-budget, "
-        "nor an assessment by `edgesec assess`, nor measurements with a `schema`."
+        f"{path.name} is no report that is known here: it is neither the {LAB_SCHEMA} that a lab "
+        "writes, nor an assessment by `edgesec assess`, nor measurements with a `schema`."
     )
-
-
-Reader = Callable[[Mapping[str, Any], str, datetime.date, str], Measurement]
 
 
 def most_members_named(epsilon: float, delta: float, accused: float = 0.01) -> float:
@@ -95,55 +82,47 @@ def most_members_named(epsilon: float, delta: float, accused: float = 0.01) -> f
     return max(0.0, min(1.0, straight, 1 - shrunk * (1 - delta - accused)))
 
 
-def _from_card(
-    content: Mapping[str, Any], target: str, date: datetime.date, file: str
+def _from_lab(
+    content: Mapping[str, Any], target: str, file: str, name: str
+) -> tuple[Measurement, ...]:
+    speaking = {one["name"]: one for one in content["measurements"] if one.get("threat")}
+    if name:
+        if name not in speaking:
+            raise ThreatModelError(f"{file}: no {name!r} names a threat; {nearest(name, speaking)}")
+        speaking = {name: speaking[name]}
+    for threat in {one["threat"] for one in speaking.values()}:
+        same = [name for name, one in speaking.items() if one["threat"] == threat]
+        if len(same) > 1:
+            raise ThreatModelError(
+                f"{file}: {len(same)} entries speak of {threat}. Say which describes this system, "
+                f"as FILE#NAME: {', '.join(same)}."
+            )
+    if not speaking:
+        raise ThreatModelError(f"{file}: none of its entries names a threat.")
+    return tuple(_entry(content, one, target, file) for one in speaking.values())
+
+
+def _entry(
+    content: Mapping[str, Any], one: Mapping[str, Any], target: str, file: str
 ) -> Measurement:
-    devices = content[_BY_DEVICE]
-    gains = np.array([device["read"] - device["control"] for device in devices], np.float64)
-    if not gains.size or not np.isfinite(gains).all():
-        raise ValueError("no finite similarities")
-    rng = np.random.default_rng(0)
-    means = rng.choice(gains, (_RESAMPLED, len(gains))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    value = float(gains.mean())
+    value = float(one["value"])
+    low, high = one.get("interval", (value, value))
+    about = [one["subject"], one.get("setting", ""), f"{content['profile']} profile"]
     return Measurement(
-        threat="gradient-inversion",
-        metric="reconstruction-gain",
+        threat=one["threat"],
+        metric=one["metric"],
         value=value,
-        low=min(value, float(low)),
-        high=max(value, float(high)),
-        source=f"lab train-across-devices, {file}",
-        date=date,
+        low=float(low),
+        high=float(high),
+        source=f"lab {content['lab']}, {one['name']}, {file}",
+        date=datetime.date.fromisoformat(content["date"]),
+        evidence="bound" if one["evidence"] == "bound" else "attack",
         target=target,
-        setting=f"{len(gains)} devices; {str(content.get('setting', ''))[:100]}; "
-        f"{str(content.get('data', ''))[:200]}",
+        setting="; ".join(filter(None, about)),
     )
 
 
-def _from_statement(
-    content: Mapping[str, Any], target: str, date: datetime.date, file: str
-) -> Measurement:
-    epsilon, delta = float(content["epsilon"]), float(content["delta"])
-    if content["audit"]["tests failed"]:
-        raise ValueError("the audit of its implementation failed, so its epsilon proves nothing")
-    bound = most_members_named(epsilon, delta)
-    return Measurement(
-        threat="membership-inference",
-        metric="members-named",
-        value=bound,
-        low=0.0,
-        high=bound,
-        source=f"lab train-under-a-privacy-budget, {file}",
-        date=date,
-        evidence="bound",
-        target=target,
-        setting=f"epsilon {epsilon:g}, delta {delta:g}; {str(content.get('protected', ''))[:200]}",
-    )
-
-
-def _from_assessment(
-    content: Mapping[str, Any], target: str, date: datetime.date, file: str
-) -> Measurement:
+def _from_assessment(content: Mapping[str, Any], target: str, file: str) -> tuple[Measurement, ...]:
     images, radius = int(content["dataset"]["images"]), float(content["threat_model"]["eps_levels"])
     clean, robust = float(content["clean_acc"]), float(content["robust_acc"])
     if not 0 <= robust <= clean <= 1:
@@ -152,7 +131,7 @@ def _from_assessment(
     fooled = right - round(robust * images)
     value, low, high = rate(fooled, right)
     doubt = "" if (content["masking"] or {}).get("trustworthy") else "; gradients may be masked"
-    return Measurement(
+    result = Measurement(
         threat="evasion",
         metric="attack-success-rate",
         value=value,
@@ -164,21 +143,19 @@ def _from_assessment(
         setting=f"{fooled} of {right} images, L-infinity {radius:g}/255, "
         f"model {str(content['model']['sha256'])[:12]}...{doubt}",
     )
-
-
-_READERS: dict[str, Reader] = {
-    _BY_DEVICE: _from_card,
-    "members named at most": _from_statement,
-    "robust_acc": _from_assessment,
-}
+    return (result,)
 
 
 def _checked(
-    read: Reader, content: Mapping[str, Any], target: str, date: datetime.date, file: str
-) -> Measurement:
+    read: Callable[..., tuple[Measurement, ...]],
+    content: Mapping[str, Any],
+    target: str,
+    file: str,
+    *name: str,
+) -> tuple[Measurement, ...]:
     try:
-        return read(content, target, date, file)
+        return read(content, target, file, *name)
     except KeyError as error:
-        raise ThreatModelError(f"{file}: it lacks {error}, which its lab writes.") from error
+        raise ThreatModelError(f"{file}: it lacks {error}, which its writer puts there.") from error
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise ThreatModelError(f"{file}: it is not as its lab writes it: {error}.") from error
+        raise ThreatModelError(f"{file}: it is not as its writer leaves it: {error}.") from error

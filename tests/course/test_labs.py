@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.course import catalogue, checks, gates
+from helpers.course import catalogue, checks, collecting, gates
 from helpers.course.run import Settings, run_labs
 from helpers.course.tasks import FunctionTask, Reply, judge_function, judge_value
 from helpers.course.wire import dumps, loads, plain
@@ -34,6 +34,8 @@ def test_unsolved_it_runs_and_earns_nothing_and_solved_it_earns_everything(
     assert [unsolved.problem, solved.problem] == ["", ""]
     assert gates.earned_nothing(unsolved.report) == []
     assert gates.earned_everything(solved.report) == []
+    for ran in (unsolved, solved):
+        assert collecting.same_names(ran.report, lab.title) == []
 
 
 def poisoned(value: Any) -> Any:

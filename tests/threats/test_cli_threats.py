@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -15,8 +16,8 @@ from helpers import threats
 from helpers.cli.threats import command
 from helpers.threats import loading
 
-REPORTS = Path(__file__).parent / "reports"
-LAB_1 = f"{REPORTS / 'train-across-devices-card.json'}@send-update"
+RECORD = Path(str(files("helpers.course") / "measured"))
+LAB_6 = f"{RECORD / 'what-the-small-model-remembers.json'}#patients-named-int8@hospital-node"
 
 
 def call(*arguments: object) -> Result:
@@ -62,14 +63,24 @@ def test_acceptances_open_the_gate_on_their_days_only(tmp_path: Path) -> None:
     assert call("check", path, "--today", "2026-09-02").exit_code != 0
 
 
-def test_a_labs_report_changes_the_risk() -> None:
+def test_one_of_a_labs_measurements_changes_the_risk() -> None:
     guessed = call("check", "hospital-consortium", "--at", "low").output
-    measured = call("check", "hospital-consortium", "--at", "low", "--measured", LAB_1).output
+    measured = call("check", "hospital-consortium", "--at", "low", "--measured", LAB_6).output
     line = {
-        text: next(row for row in text.splitlines() if "gradient-inversion@" in row)
+        text: next(row for row in text.splitlines() if "membership-inference@hospital-node" in row)
         for text in (guessed, measured)
     }
     assert line[guessed] != line[measured]
+
+
+def test_the_name_of_a_file_may_hold_the_signs_that_follow_it(tmp_path: Path) -> None:
+    odd = tmp_path / "mine#2@home.json"
+    odd.write_bytes((RECORD / "what-the-small-model-remembers.json").read_bytes())
+    named = f"{odd}#patients-named-int8@hospital-node"
+    shown = call("check", "hospital-consortium", "--at", "low", "--measured", named)
+    assert "membership-inference@hospital-node" in shown.output
+    refused = call("check", "hospital-consortium", "--measured", f"{odd}@hospital-node")
+    assert "Say which describes this system, as FILE#NAME" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from helpers.threats import measurement as measuring
 from helpers.threats.lab_reports import most_members_named
 from helpers.threats.measurement import ATTACK_FLOOR, METRICS, Measurement, from_json, to_json
 
-# What three labs wrote when their solutions were run in the fast profile, seed 0.
-REPORTS = Path(__file__).parent / "reports"
-CARD, STATEMENT = REPORTS / "train-across-devices-card.json", REPORTS / "privacy_statement.json"
-ASSESSMENT = REPORTS / "assessment.json"
+# What a lab's solution wrote when it ran in the fast profile, seed 0.
+ASSESSMENT = Path(__file__).parent / "reports" / "assessment.json"
+# What the course's labs measured in full.
+RECORD = files("helpers.course") / "measured"
+LAB_6 = Path(str(RECORD / "what-the-small-model-remembers.json"))
 DAY = datetime.date(2026, 6, 1)
 
 
@@ -117,33 +119,61 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
         threats.read_report(path)
 
 
-def test_lab_1_measures_gradient_inversion() -> None:
-    (result,) = threats.read_report(CARD, "send-update", DAY)
-    devices = json.loads(CARD.read_text())["SSIM of the best-read photograph, by device"]
-    assert result.value == pytest.approx(sum(d["read"] - d["control"] for d in devices) / 30)
-    assert result.low < result.value < result.high
-    model = threats.load("hospital-consortium")
-    guessed = threats.analyse(model).threat("gradient-inversion@send-update")
-    now = threats.analyse(model, [result]).threat("gradient-inversion@send-update")
+def test_one_of_a_labs_measurements_replaces_a_guess() -> None:
+    (result,) = threats.read_report(LAB_6, "flash", "patients-named-int8")
+    entries = {one["name"]: one for one in json.loads(LAB_6.read_text())["measurements"]}
+    written = entries["patients-named-int8"]
+    assert [result.value, [result.low, result.high]] == [written["value"], written["interval"]]
+    model = threats.load("smart-speaker")
+    guessed = threats.analyse(model).threat("membership-inference@flash")
+    now = threats.analyse(model, [result]).threat("membership-inference@flash")
     assert now.risk != guessed.risk
-    assert now.scores.exploitability.reason.startswith("measured: reconstruction-gain")
+    assert now.scores.exploitability.reason.startswith("measured: members-named")
     assert (now.scores.damage, now.scores.affected) == (
         guessed.scores.damage,
         guessed.scores.affected,
     )
     assert now.rmf_functions == ("MAP", "MEASURE")
+    assert "digit reader, int8 file; LiRA" in result.setting
 
 
-def test_lab_2_bounds_membership_inference_and_lowers_its_risk() -> None:
-    (result,) = threats.read_report(STATEMENT, date=DAY)
-    # The lab computed the same share by another path, and rounded it up.
-    stated = json.loads(STATEMENT.read_text())["members named at most"]
-    assert math.ceil(1000 * result.value) / 10 == float(stated.split("%")[0])
-    model = threats.load("hospital-consortium")
-    before, after = threats.analyse(model), threats.analyse(model, [result])
-    for target in ("hospital-node", "clinic-workstation"):
-        identity = f"membership-inference@{target}"
-        assert after.threat(identity).risk < before.threat(identity).risk
+def test_where_a_lab_measured_a_threat_under_several_defences_one_has_to_be_named() -> None:
+    with pytest.raises(ThreatModelError, match=r"6 entries speak of membership.*patients-named-"):
+        threats.read_report(LAB_6)
+    with pytest.raises(ThreatModelError, match="did you mean 'patients-named-int8'"):
+        threats.read_report(LAB_6, name="patients-named-int7")
+    with pytest.raises(ThreatModelError, match="not what a lab measured"):
+        threats.read_report(ASSESSMENT, name="patients-named-int8")
+
+
+def test_what_a_lab_proved_is_a_bound_and_lowers_a_risk() -> None:
+    (result,) = threats.read_report(LAB_6, "flash", "patients-named-proved")
+    assert (result.evidence, result.low, result.high) == ("bound", 0, result.value)
+    model = threats.load("smart-speaker")
+    (found,) = threats.read_report(LAB_6, "flash", "patients-named-float32")
+    attacked, proved = (
+        threats.analyse(model, [one]).threat("membership-inference@flash")
+        for one in (found, result)
+    )
+    assert proved.risk < attacked.risk
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"date": "2026-02-30"}, "not as its writer leaves it"),
+        ({"measurements": [{"name": "a", "threat": "evasion"}]}, "it lacks 'value'"),
+        ({"measurements": 3}, "not as its writer leaves it"),
+        ({"measurements": []}, "none of its entries names a threat"),
+    ],
+)
+def test_a_damaged_file_of_a_lab_is_refused(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    path = tmp_path / "measurements.json"
+    path.write_text(json.dumps(json.loads(LAB_6.read_text()) | change))
+    with pytest.raises(ThreatModelError, match=said):
+        threats.read_report(path)
 
 
 def test_lab_8_measures_evasion_on_the_images_that_were_right() -> None:
@@ -171,25 +201,6 @@ def test_doubt_about_an_assessment_is_said_with_it(tmp_path: Path) -> None:
     del content["dataset"]
     path.write_text(json.dumps(content))
     with pytest.raises(ThreatModelError, match="it lacks 'dataset'"):
-        threats.read_report(path)
-
-
-def test_a_statement_whose_audit_failed_proves_nothing(tmp_path: Path) -> None:
-    content = json.loads(STATEMENT.read_text())
-    content["audit"]["tests failed"] = ["noise"]
-    path = tmp_path / "privacy_statement.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(ThreatModelError, match="audit of its implementation failed"):
-        threats.read_report(path)
-
-
-@pytest.mark.parametrize("key", ["epsilon", "delta", "audit"])
-def test_a_damaged_report_is_refused(tmp_path: Path, key: str) -> None:
-    content = json.loads(STATEMENT.read_text())
-    content[key] = "much"
-    path = tmp_path / "privacy_statement.json"
-    path.write_text(json.dumps(content))
-    with pytest.raises(ThreatModelError, match="not as its lab writes it"):
         threats.read_report(path)
 
 

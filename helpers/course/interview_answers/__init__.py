@@ -12,6 +12,7 @@ from helpers.course.interview_answers import (  # noqa: F401
     federated,
     privacy,
     protocols,
+    record,
 )
 from helpers.course.interview_answers.registry import ANSWERS, calculate
 

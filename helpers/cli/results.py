@@ -1,0 +1,92 @@
+"""``edgesec results``: what the labs measured, listed, collected, refreshed and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from helpers.errors import CourseError
+
+if TYPE_CHECKING:
+    from helpers.course.catalogue import LabFiles
+
+
+@click.group(name="results", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """What the labs measured: list, collect, refresh and compare.
+
+    The course's own record is of its solutions, in full, with seed 0. A learner's measurements are
+    in artefacts/<lab>/measurements.json.
+    """
+
+
+@command.command(name="list")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--lab", default="", help="Only this lab, by name or number.")
+@click.option("--attack", default="", help="Only this attack, such as evasion.")
+@click.option("--defence", default="", help="Only this defence, such as quantisation.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, with every field.")
+def list_results(
+    paths: tuple[Path, ...], lab: str, attack: str, defence: str, as_csv: bool
+) -> None:
+    """List measurements: the course's record, or those found in or below PATHS."""
+    from helpers.course import collecting, measurements
+
+    found = collecting.in_folders(paths) if paths else measurements.record()
+    rows = collecting.select(found, lab=lab, attack=attack, defence=defence)
+    click.echo(collecting.to_csv(rows) if as_csv else collecting.to_text(rows), nl=not as_csv)
+
+
+@command.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Labs at a time."
+)
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+def refresh(names: tuple[str, ...], jobs: int, progress: bool) -> None:  # fmt: skip
+    """Run the solutions of labs NAMES in full (all: half an hour), and renew the record."""
+    from helpers.course import collecting
+
+    for path in collecting.keep(collecting.of_runs(*_ran(names, jobs, progress))):
+        click.echo(f"wrote {path.name}")
+
+
+@command.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Labs at a time."
+)
+@click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
+def compare(names: tuple[str, ...], jobs: int, progress: bool) -> None:  # fmt: skip
+    """Run the solutions of labs NAMES in full, and say where they differ from the record."""
+    from helpers.course import collecting, measurements
+
+    lines = []
+    for found in collecting.of_runs(*_ran(names, jobs, progress)):
+        lines += collecting.differences(measurements.of_lab(found.lab), found)
+    for line in lines:
+        click.secho(line, fg="red", err=True)
+    if lines:
+        raise CourseError(f"{len(lines)} differ from the record; renew it: edgesec results refresh")
+    click.echo("every measurement is as recorded")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON schema of measurements."""
+    from helpers.course.measurements import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+def _ran(names: tuple[str, ...], jobs: int, progress: bool) -> tuple[Path, list[LabFiles]]:
+    from helpers.course import catalogue, run
+    from helpers.course.address import find_root
+
+    root = find_root()
+    labs = catalogue.files(root, names)
+    settings = run.Settings(root / "build" / "results", "full", jobs=jobs, progress=progress)
+    run.run_labs(root, labs, ["solution"], settings)
+    return settings.build, labs
