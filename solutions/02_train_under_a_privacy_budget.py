@@ -378,9 +378,10 @@ def challenge(fit, game, who, name):
         hits[present] += int(logit * (2 * y_private[who] - 1) > threshold)
     half = FRESH // 2
     return {
-        "hits when in": f"{hits[1]} of {half}",
-        "hits when not": f"{hits[0]} of {half}",
-        "epsilon at least": round(epsilon_at_least(hits[1], half, hits[0], half, DELTA), 2),
+        "hits when in": hits[1],
+        "hits when not": hits[0],
+        "models each": half,
+        "epsilon at least": epsilon_at_least(hits[1], half, hits[0], half, DELTA),
     }
 
 
@@ -388,7 +389,7 @@ before = {
     "linear": challenge(fit_linear, games["linear"], most_exposed["linear"], "linear"),
     "network": challenge(fit_network, games["network"], most_exposed["network"], "network"),
 }
-pd.DataFrame(before).T.rename_axis("most exposed patient of")
+pd.DataFrame.from_dict(before, orient="index").rename_axis("most exposed patient of").round(2)
 
 # %% [markdown]
 # This is the leak, with its interval. Even a perfect attack proves no larger ε from so few trials.
@@ -872,13 +873,12 @@ plots.curves(
 plt.show()
 
 after = {
-    f"private, the patient most exposed in {who}": challenge(
-        fit_private, games["private"], most_exposed[who], who
-    )
+    who: challenge(fit_private, games["private"], most_exposed[who], who)
     for who in ("private", "linear")
 }
-attacked = pd.DataFrame({f"{name}, without noise": row for name, row in before.items()} | after).T
-attacked
+attacked = {f"{name}, without noise": row for name, row in before.items()}
+attacked |= {f"private, the patient most exposed in {who}": row for who, row in after.items()}
+pd.DataFrame.from_dict(attacked, orient="index").round(2)
 
 # %% [markdown]
 # The private curve lies about where the control does. That is what *this* attack sees. Another may
@@ -1216,6 +1216,151 @@ lines += [
 ]
 lab.save("privacy_statement.md", "\n".join(lines) + "\n")
 print("\n".join(lines))
+
+# %% [markdown]
+# Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
+
+# %%
+inferring = {"attack": "membership-inference", "evidence": "attack"}
+trained_by = {
+    "linear": ("none", "logistic regression"),
+    "network": ("none", "network of 64 units"),
+    "private": ("differential-privacy", f"your DP-SGD, epsilon {proposed:g}"),
+}
+for name, (defence, subject) in trained_by.items():
+    areas = auc_per_model(*games[name])
+    lab.record(
+        f"auc-{name}",
+        **inferring,
+        defence=defence,
+        subject=f"{subject}, averaged over patients",
+        metric="auc",
+        value=areas.mean(),
+        interval=np.quantile(areas, [0.05, 0.95]),
+        trials=POOL,
+        setting="confidence in the true diagnosis; mean over models, and where 90 % of them lie",
+    )
+for name, model, who, row in (
+    ("linear", "linear", "its most exposed patient", before["linear"]),
+    ("network", "network", "its most exposed patient", before["network"]),
+    ("private", "private", "its most exposed patient", after["private"]),
+    ("private-same-patient", "private", "linear's exposed patient", after["linear"]),
+):
+    defence, subject = trained_by[model]
+    lab.record(
+        f"patient-named-{name}",
+        **inferring,
+        defence=defence,
+        subject=f"{subject}, {who}",
+        metric="true-positive-rate",
+        successes=row["hits when in"],
+        trials=row["models each"],
+        setting=f"fresh models, threshold fixed before; named in {row['hits when not']} of "
+        f"{row['models each']} that were trained without",
+    )
+    lab.record(
+        f"epsilon-found-{name}",
+        **inferring,
+        defence=defence,
+        subject=f"{subject}, {who}",
+        metric="epsilon-found",
+        value=row["epsilon at least"],
+        trials=2 * row["models each"],
+        setting=f"what these guesses prove with 95 % confidence, at delta {DELTA:g}",
+    )
+if library_audit.passed:  # of an implementation that fails, its epsilon proves nothing
+    promise = {
+        "attack": "membership-inference",
+        "defence": "differential-privacy",
+        "subject": "the released model",
+        "evidence": "bound",
+    }
+    lab.record(
+        "epsilon-promised",
+        **promise,
+        metric="epsilon",
+        value=ledger.spent,
+        setting=f"delta {DELTA:g}, one patient added or removed, by the {ledger.method} accountant",
+    )
+    at_most = most_hits(ledger.spent, DELTA, np.array([FALSE_ACCUSATIONS]))[0]
+    lab.record(
+        "patients-named-at-most",
+        **promise,
+        metric="members-named",
+        value=at_most,
+        interval=(0, at_most),
+        setting=f"follows from epsilon {ledger.spent:.4g} and delta {DELTA:g}, whatever the attack",
+        threat="membership-inference",
+    )
+
+# %%
+for position, metric in enumerate(["accuracy", "recall"]):
+    counted = len(y_open) if metric == "accuracy" else int(y_open.sum())
+    lab.record(
+        f"{metric}-ordinary",
+        attack="none",
+        defence="none",
+        subject="logistic regression without noise",
+        metric=metric,
+        successes=round(ordinary_model[position] * counted),
+        trials=counted,
+        setting="open patients",
+    )
+    for kind in kinds:
+        for target in (0.25, 1.0):
+            runs_of_it = measured[kind, target][:, position]
+            lab.record(
+                f"{metric}-{kind}-epsilon-{target:g}".replace(".", "-"),
+                attack="none",
+                defence="differential-privacy",
+                subject=f"{kind} model, epsilon {target:g}",
+                metric=metric,
+                value=runs_of_it.mean(),
+                interval=(runs_of_it.min(), runs_of_it.max()),
+                setting=f"{counted} open patients; mean of {SEEDS} trainings, worst to best",
+            )
+faulty = {
+    "noise-over-everybody": "1: noise over everybody",
+    "average-clipped": "2: the average clipped",
+    "shuffled": "3: shuffled",
+}
+for name, trainer in {"right": "yours", **faulty}.items():
+    lab.record(
+        f"canaries-{name}",
+        attack="membership-inference" if name == "right" else "wrong-privacy-code",
+        defence="differential-privacy" if name == "right" else "none",
+        subject=f"DP-SGD, {trainer.split(': ')[-1]}",
+        metric="epsilon-found",
+        value=game_table["epsilon proven"][trainer],
+        trials=release_settings.num_canaries,
+        evidence="attack",
+        setting=f"guesses about canaries from every step, 95 % confidence; epsilon {claimed:.3g} "
+        "is claimed",
+    )
+caught_by_guesses = [bool(game_table["refuted"][trainer]) for trainer in faulty.values()]
+caught_by_tests = [not audits[trainer][0].passed for trainer in faulty.values()]
+with_a_bug = [vendor for vendor, letter in faults.items() if letter.strip() != "a"]
+sold = [not vendor_reports[vendor].passed for vendor in with_a_bug]
+sound = [not audits[trainer][0].passed for trainer in ("yours", "the library")]
+for name, subject, failed in (
+    ("bugs-caught-by-guesses", "three planted bugs, guesses as in the release", caught_by_guesses),
+    ("bugs-caught-by-tests", "three planted bugs, four tests", caught_by_tests),
+    ("vendors-caught", "vendors with a bug, four tests", sold),
+    ("right-code-accused", "your step and the library's, four tests", sound),
+):
+    lab.record(
+        name,
+        attack="none" if failed is sound else "wrong-privacy-code",
+        defence="implementation-audit",
+        subject=subject,
+        metric="false-alarm-rate" if failed is sound else "detection-rate",
+        successes=sum(failed),
+        trials=len(failed),
+        evidence="measurement" if failed is sound else "attack",
+        setting="all of them train a fine model; exact 95 %, wide because there are so few",
+    )
 
 # %%
 lab.report()

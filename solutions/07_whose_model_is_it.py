@@ -670,9 +670,12 @@ print(f"best of {TRIES:,}: {search.evidence:.1%}. Enough would be {enough / BITS
 forged = Claim("mallory", message_scheme, search.key, commit(search.key, message_scheme, b"mine"))
 notary.enter("mallory", forged.commitment, datetime.datetime(2026, 5, 2, tzinfo=datetime.UTC))
 null = forged.null(innocents)
-print(judge(forged, shipped, null, notary.register, notary.public_key, SEEN), "\n")
 swapped = Claim("mallory", message_scheme, Key.fresh(), forged.commitment)
-print(judge(swapped, shipped, null, notary.register, notary.public_key, SEEN))
+hearings = [
+    judge(claim, shipped, null, notary.register, notary.public_key, SEEN)
+    for claim in (forged, swapped)
+]
+print(*hearings, sep="\n\n")
 
 # %% [markdown]
 # One more way is left: Mallory trains *a mark of their own* into our model, as the third thief did.
@@ -748,6 +751,139 @@ dossier = {
 }
 lab.save("dossier", dossier)
 lab.save("product.tflite", product_file.data)
+
+# %% [markdown]
+# Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
+
+# %%
+copied = {
+    "plain-copy": ("plain copy", "model-theft"),
+    "four-bits": ("4-bit weights", "mark-removal"),
+    "second-mark": ("thief's own mark", "mark-removal"),
+    "shuffled": ("shuffled, rescaled", "mark-removal"),
+    "trained-on-answers": ("trained on answers", "model-theft"),
+}
+of_name = {suspect.name: suspect for suspect in suspects}
+for short, (name, attack) in copied.items():
+    for mark, (read, looked_for, _) in MARKS.items():
+        lab.record(
+            f"{mark}-{short}",
+            attack=attack,
+            defence="watermark",
+            subject=f"{mark} in the int8 file, {name}",
+            metric="mark-found",
+            successes=read(of_name[name], key),
+            trials=looked_for,
+            evidence="attack",
+            setting="channels put in order first; exact 95 % as if each part were a draw",
+        )
+    lab.record(
+        f"accuracy-{short}",
+        attack=attack,
+        defence="watermark",
+        subject=f"the thief's int8 file, {name}",
+        metric="accuracy",
+        successes=round(accuracy(of_name[name]) * len(y_test)),
+        trials=len(y_test),
+        evidence="attack",
+        setting="synthetic test clips in voices of their own; exact 95 %",
+    )
+for mark, (read, looked_for, _) in MARKS.items():
+    lab.record(
+        f"{mark}-innocent",
+        attack="none",
+        defence="watermark",
+        subject=f"{mark} in models of others, trained on our recordings",
+        metric="mark-found",
+        successes=sum(read(model, key) for model in innocents),
+        trials=looked_for * len(innocents),
+        setting=f"all {len(innocents)} together, channels put in order first; exact 95 %",
+    )
+unmarked = [accuracy(model) for model in innocents]
+lab.record(
+    "accuracy-product",
+    attack="none",
+    defence="watermark",
+    subject="our int8 file, with both marks",
+    metric="accuracy",
+    successes=round(accuracy(shipped) * len(y_test)),
+    trials=len(y_test),
+    setting="synthetic test clips in voices of their own; exact 95 %",
+)
+lab.record(
+    "accuracy-unmarked",
+    attack="none",
+    defence="none",
+    subject="models without a mark, same recordings",
+    metric="accuracy",
+    value=np.mean(unmarked),
+    interval=(min(unmarked), max(unmarked)),
+    setting=f"the same clips; mean of {len(unmarked)} models, from the worst to the best",
+)
+
+# %%
+convicted = {v.suspect for v in verdicts if v.outcome == "shown"}
+for name, metric, tried, evidence in (
+    ("copies-shown", "detection-rate", copies, "attack"),
+    ("innocents-shown", "false-alarm-rate", accused, "measurement"),
+):
+    lab.record(
+        name,
+        attack="model-theft" if metric == "detection-rate" else "none",
+        defence="watermark",
+        subject="verdicts on both marks together",
+        metric=metric,
+        successes=sum(one.name in convicted for one in tried),
+        trials=len(tried),
+        evidence=evidence,
+        setting=f"at a chance of {ALPHA:g} for a false claim; the interval is for so few suspects",
+    )
+lab.record(
+    "false-claim",
+    attack="none",
+    defence="watermark",
+    subject="any innocent model, all suspects and both marks together",
+    metric="false-claim-probability",
+    value=max(v.false_claim for v in verdicts if v.reading),
+    interval=(0, max(v.false_claim for v in verdicts if v.reading)),
+    evidence="bound",
+    setting="key drawn by coins before; rate of the design or of the innocents, the larger",
+)
+lab.record(
+    "forged-signs",
+    attack="false-ownership-claim",
+    defence="none",
+    subject="a stranger's message in an innocent model, signs chosen to fit it",
+    metric="mark-found",
+    successes=np.sum(bits == spelt),
+    trials=len(spelt),
+    evidence="attack",
+    setting="a court that accepts any signs; exact 95 %",
+)
+lab.record(
+    "forged-key",
+    attack="false-ownership-claim",
+    defence="watermark",
+    subject="a stranger's message in our file, best of many keys",
+    metric="mark-found",
+    value=search.evidence,
+    trials=TRIES,
+    evidence="attack",
+    setting=f"a court that asks for the secret; it takes {enough / BITS:.3f} to convince it",
+)
+lab.record(
+    "late-claims-heard",
+    attack="false-ownership-claim",
+    defence="dated-commitment",
+    subject="a key found afterwards, and a key exchanged for the one committed to",
+    metric="bypass-rate",
+    successes=sum(hearing.outcome != "refused" for hearing in hearings),
+    trials=len(hearings),
+    evidence="attack",
+    setting="a notary's register of dated commitments; exact 95 %",
+)
 
 # %%
 lab.report()

@@ -85,6 +85,7 @@ ATTACKS = {
     "weather-and-lens": Subject("Weather, lens and motion", _PHYSICAL),
     "lens-flare": Subject("Lens flare", _FIELD),
     "fielded-system": Subject("What the threat model finds", _THREATS),
+    "denial-of-service": Subject("Stopping a process", _TRANSPORT),
 }
 
 DEFENCES = {
@@ -114,6 +115,9 @@ DEFENCES = {
     "lipschitz-network": Subject("a Lipschitz network", _CERTIFIED),
     "monitoring": Subject("monitoring in the field", _FIELD),
     "several": Subject("several together"),
+    "signed-updates": Subject("signed updates, checked on arrival", _TRANSPORT),
+    "deadline-and-quorum": Subject("a deadline and a quorum", _TRANSPORT),
+    "dated-commitment": Subject("a commitment with a date", _MARK),
 }
 
 QUANTITIES = {
@@ -142,4 +146,7 @@ QUANTITIES = {
                              False),
     "kilobytes": Quantity("size of the file", "kB", "lower", 0, math.inf),
     "count": Quantity("how many", "", "neither", 0, math.inf),
+    "traffic": Quantity("sent and received by one member", "kB", "lower", 0, math.inf),
+    "milliseconds-estimated": Quantity("time of one answer on the device, estimated", "ms",
+                                       "lower", 0, math.inf),
 }  # fmt: skip
