@@ -85,6 +85,7 @@ ATTACKS = {
     "weather-and-lens": Subject("Weather, lens and motion", _PHYSICAL),
     "lens-flare": Subject("Lens flare", _FIELD),
     "fielded-system": Subject("What the threat model finds", _THREATS),
+    "forged-evidence": Subject("A forged certificate or a picked number", _CERTIFIED),
 }
 
 DEFENCES = {
@@ -114,6 +115,7 @@ DEFENCES = {
     "lipschitz-network": Subject("a Lipschitz network", _CERTIFIED),
     "monitoring": Subject("monitoring in the field", _FIELD),
     "several": Subject("several together"),
+    "independent-check": Subject("somebody else who recomputes", _CERTIFIED),
 }
 
 QUANTITIES = {
@@ -142,4 +144,5 @@ QUANTITIES = {
                              False),
     "kilobytes": Quantity("size of the file", "kB", "lower", 0, math.inf),
     "count": Quantity("how many", "", "neither", 0, math.inf),
+    "top-kept": Quantity("share of the top five that is there again when scores are drawn anew"),
 }  # fmt: skip
