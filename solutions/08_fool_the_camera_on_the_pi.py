@@ -520,9 +520,10 @@ def ask_app(images):
     return np.round(sharp / sharp.sum(axis=1, keepdims=True), 2)
 
 
-some = slice(FEW)
+some, by_asking = slice(FEW), {}
 for held in (original, target, Target(ask_app, name="behind the app")):
     outcome = square(held, x[some], y[some], EPSILON, queries=QUESTIONS // 2, seed=seed)
+    by_asking[held.name] = outcome
     nudged = [held.scores(rows[some]) for rows in nudges]
     flat = flat_share(held.scores(x[some]), np.stack(nudged), y[some])
     print(f"{held.name:14} flat steps {flat:.0%}; Square leaves {outcome.robust.sum()} of "
@@ -734,6 +735,73 @@ lab.save("camera.tflite", camera_file.data)
 with tempfile.TemporaryDirectory() as folder:
     printed = patch.save_patch(f"{folder}/patch.png", made, centimetres=10)
     lab.save("patch.png", printed.read_bytes())
+
+# %% [markdown]
+# Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
+
+# %%
+these = f"{pictures.name}, {pictures.source}"
+radius = f"{EPSILON * 255:.0f} of 255 levels a pixel; {these}"
+few_questions = f"Square, {QUESTIONS // 2} questions an image; {radius}"
+for short, part, held, defence in (
+    ("float", "float model", original, "none"),
+    ("int8", "int8 file", target, "quantisation"),
+):
+    right = both[held.name].successes
+    asked_few = by_asking[held.name].robust.sum()
+    for name, attack, left, trials, how in (
+        ("right", "none", right[0], len(x), f"no attack; {these}"),
+        ("pgd", "evasion", right[-1], len(x), f"PGD, {STEPS} steps; {radius}"),
+        ("square-few", "evasion-by-questions", asked_few, FEW, few_questions),
+    ):
+        lab.record(
+            f"{name}-{short}",
+            attack=attack,
+            defence=defence,
+            subject=f"camera, {part}",
+            metric="accuracy",
+            successes=left,
+            trials=trials,
+            evidence="measurement" if attack == "none" else "attack",
+            setting=how,
+        )
+for name, attack, defence, left, how in (
+    ("all-attacks", "evasion", "none", found.robust, f"PGD with several losses, Square; {radius}"),
+    ("square", "evasion-by-questions", "none", asked.robust,
+     f"Square, {QUESTIONS} questions an image; {radius}"),
+    ("square-few-app", "evasion-by-questions", "coarse-answers",
+     by_asking["behind the app"].robust, few_questions),
+    ("pgd-app", "evasion", "coarse-answers", yours,
+     f"PGD, {STEPS} steps, by somebody who has the file; {radius}"),
+    ("patch", "evasion-by-patch", "none", kept["the patch"], f"trained on other pictures; {these}"),
+    ("grey-square", "evasion-by-patch", "none", kept["a grey square"],
+     f"a control that only hides things; {these}"),
+):  # fmt: skip
+    lab.record(
+        name,
+        attack=attack,
+        defence=defence,
+        subject="camera, int8 file" + (" behind the app" if "app" in name else ""),
+        metric="accuracy",
+        successes=left.sum(),
+        trials=len(left),
+        evidence="measurement" if name == "grey-square" else "attack",
+        setting=how,
+    )
+lab.record(
+    "fooled",
+    attack="evasion",
+    defence="none",
+    subject="camera, int8 file",
+    metric="attack-success-rate",
+    successes=(found.correct & ~found.robust).sum(),
+    trials=found.correct.sum(),
+    evidence="attack",
+    setting=f"of the pictures once right, by any of the attacks; {radius}",
+    threat="evasion",
+)
 
 # %%
 lab.report()

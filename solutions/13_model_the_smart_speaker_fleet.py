@@ -872,10 +872,6 @@ accepted = {
     # such as "extraction@model": ("A. Person, head of product", "because ...", "2026-12-31"),
     # BEGIN SOLUTION
     **dict.fromkeys(
-        ["flow-discloses@sound", "flow-discloses@boot", "flow-discloses@burn"],
-        ("A. Person, head of product", "a wire inside the case of one speaker", "2027-01-31"),
-    ),
-    **dict.fromkeys(
         ["process-spoofed@updater", "process-spoofed@front", "process-spoofed@desk"],
         ("B. Person, head of cloud", "mutual TLS comes in autumn", "2026-10-31"),
     ),
@@ -1084,11 +1080,10 @@ lab.memo(
     version counter in the firmware, although no gate demands it: an old signed release brings old
     holes back, and the score of that threat alone hides what it opens.
 
-    Accepted by name: wires inside the case until January, impersonation of cloud services until
-    mutual TLS in October, copying the model by asking until the end of September, and the factory
-    until its audit in August. The settings
-    by Bluetooth are below the gate; I propose bonded pairing all the same, since neighbours will
-    find it.
+    Accepted by name: impersonation of cloud services until mutual TLS in October, copying the model
+    by asking until the end of September, and the factory until its audit in August. The settings by
+    Bluetooth are below the gate; I propose bonded pairing all the same, since neighbours will find
+    it. Wires inside the case are below it too.
 
     How sure is this? The order within the list is not. If scores differ by a point about two thirds
     of the top five remain, so we work in heaps. One threat is measured, copying, in a rehearsal on
@@ -1109,11 +1104,79 @@ lab.memo(
 # Threat Model for other tools, and the measurements in the form that `edgesec threats` reads.
 
 # %%
-lab.save("measurements", to_json(evidence))
+lab.save("evidence", to_json(evidence))
 assert from_json(to_json(evidence)) == evidence
 lab.save("threat_model.yaml", dumps(release))
 lab.save("threat_report.html", threats.to_html(after, TODAY))
 lab.save("threat_model.otm", threats.to_otm(after))
+
+# %% [markdown]
+# Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
+
+# %%
+for queries, found in extraction.items():
+    lab.record(
+        f"copied-by-{queries}-answers",
+        attack="model-theft",
+        defence="none",
+        subject="digit classifier that answers by label",
+        metric=found.metric,
+        value=found.value,
+        interval=(found.low, found.high),
+        trials=len(fresh),
+        evidence=found.evidence,
+        setting=found.setting,
+        threat=found.threat if found in evidence else "",
+    )
+for noise, found in bounds.items():
+    lab.record(
+        f"owners-named-noise-{noise:g}".replace(".", "-"),
+        attack="membership-inference",
+        defence="differential-privacy",
+        subject="wake-word model, a plan that is not built",
+        metric=found.metric,
+        value=found.value,
+        evidence=found.evidence,
+        setting=f"1 % of outsiders accused; {found.setting}",
+    )
+for name, row in [
+    ("five-scores", "all five scores"),
+    ("four-scores", "without Discoverability"),
+    ("two-points", "two points of disagreement"),
+]:
+    lab.record(
+        f"top-kept-{name}",
+        attack="fielded-system",
+        defence="none",
+        subject="ranking of the speaker fleet's threats",
+        metric="top-kept",
+        value=rows[row],
+        trials=DRAWS,
+        setting=f"{row}; every score of every threat moved at random",
+    )
+for name, subject, how_many in [
+    ("threats", "threats of the speaker fleet", len(before.threats)),
+    ("threats-measured", "threats whose likelihood is measured, not guessed",
+     sum(threat.measurement is not None for threat in before.threats)),
+    ("blocking", "threats that block the release, undecided", len(blocked)),
+    ("blocking-after-decisions", "threats that block it, after decisions", len(gate(after))),
+    ("blocking-a-year-on", "threats that block it, a year on", len(gate(after, a_year_on))),
+    ("blocking-one-left-out", "threats that block it, one element left out of the model",
+     trims["blocked after"].iloc[0]),
+    ("left-out-until-green", "elements left out of the model until nothing blocks",
+     len(left_out)),
+]:  # fmt: skip
+    lab.record(
+        name,
+        attack="fielded-system",
+        defence="none",
+        subject=subject,
+        metric="count",
+        value=how_many,
+        setting=f"{len(mine.elements)} elements, level {AT} and above blocks",
+    )
 
 # %%
 lab.report()
@@ -1122,7 +1185,7 @@ lab.report()
 # **Where to go next.** Put the file into a repository and let it be checked whenever the code is:
 #
 # ```shell
-# edgesec threats check threat_model.yaml --at high --measured measurements.json
+# edgesec threats check threat_model.yaml --at high --measured evidence.json
 # ```
 #
 # Then change one thing about the system itself: the speakers train at home and send updates instead

@@ -86,6 +86,7 @@ ATTACKS = {
     "lens-flare": Subject("Lens flare", _FIELD),
     "fielded-system": Subject("What the threat model finds", _THREATS),
     "denial-of-service": Subject("Stopping a process", _TRANSPORT),
+    "forged-evidence": Subject("A forged certificate or a picked number", _CERTIFIED),
 }
 
 DEFENCES = {
@@ -118,6 +119,7 @@ DEFENCES = {
     "signed-updates": Subject("signed updates, checked on arrival", _TRANSPORT),
     "deadline-and-quorum": Subject("a deadline and a quorum", _TRANSPORT),
     "dated-commitment": Subject("a commitment with a date", _MARK),
+    "independent-check": Subject("somebody else who recomputes", _CERTIFIED),
 }
 
 QUANTITIES = {
@@ -149,4 +151,5 @@ QUANTITIES = {
     "traffic": Quantity("sent and received by one member", "kB", "lower", 0, math.inf),
     "milliseconds-estimated": Quantity("time of one answer on the device, estimated", "ms",
                                        "lower", 0, math.inf),
+    "top-kept": Quantity("share of the top five that is there again when scores are drawn anew"),
 }  # fmt: skip
