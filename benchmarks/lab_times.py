@@ -3,7 +3,7 @@
 Run from the repository root:
 
     python benchmarks/lab_times.py              # what is missing, for 20 minutes
-    python benchmarks/lab_times.py --quick      # the first lab in its fast profile, apart
+    python benchmarks/lab_times.py --quick      # the first lab, apart
 
 Each lab's solved notebook runs as ``edgesec labs run`` runs it, alone, in a process of its own.
 CPU time is that of all its processes, memory the largest resident size of one of them. Every
@@ -32,14 +32,14 @@ ROOT = Path(__file__).parents[1]
 OUTPUT = ROOT / "benchmarks" / "results" / "lab_times.json"
 QUICK_OUTPUT = ROOT / "build" / "lab_times" / "quick.json"
 Profile = Literal["fast", "full"]
-PROFILES: tuple[Profile, ...] = ("fast", "full")
+PROFILES: tuple[Profile, ...] = ("full", "fast")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="one lab, in its fast profile")
+    parser.add_argument("--quick", action="store_true", help="the first lab alone")
     parser.add_argument("--minutes", type=float, default=20.0, help="start no lab later")
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def units(quick: bool) -> list[Unit]:
-    """List everything there is to do, the cheap profile first."""
+    """List everything there is to do, what a learner runs first."""
     labs = catalogue.files(ROOT)
     wanted: list[tuple[catalogue.LabFiles, Profile]] = [
         (lab, profile) for profile in PROFILES for lab in labs
