@@ -1080,21 +1080,23 @@ lab.memo(
     # BEGIN SOLUTION
     """
     It does not ship. Of eight claims the evidence supports six. Two are missed and stay in the
-    case: the file understands 69.2 % of new voices' clips, 64.4 % at the worse end, and 70 was
-    asked; under attack 50.0 % are left, 45.0 at the worse end, and 50 was asked. You answer for the
-    second until December, since the attack changes features in memory. Nobody should answer for
-    the first.
+    case: the file understands 69 % of new voices' clips, 64 at the worse end, and 70 was asked;
+    under attack 51 are left, 46 at the worse end, and 50 was asked. And these are the kindest of my
+    numbers, since training was tuned with the clips of seed 0 in view. At seeds 1 and 2, which
+    nobody had looked at, the file understands 62 and 65 %. You answer for the second miss until
+    December, since the attack changes features in memory. Nobody should answer for the first.
 
-    The owners' clips are the reason. Their promise is kept: epsilon 8 for a person who sent in two
-    clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was spent. But
-    the same pipeline without any owner's clip reaches 68.3 %; 22 clips against 18 is no difference.
-    Without a promise it would be 73.5 %. And an epsilon of 8 rules out hardly anything on paper, so
+    The owners' clips are the reason. Their promise is kept as a number: epsilon 8 for a person who
+    sent in two clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was
+    spent. But without any owner's clip the same pipeline loses 1 to 3 points, by seed; without a
+    promise it would gain 6 to 10. And an epsilon of 8 rules out hardly anything on paper, so
     membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
     I propose to stop using these clips until far more people agree to give one each.
 
-    A third of the clips, 35.4 %, is certified within a change of 1. That holds for a thousand votes
-    at the office. On the speaker about 13 fit, and with them no radius above 0.22 can be proved.
-    The mark is whole, 128 bits of 128; five bad releases of five were refused.
+    More than a third of the clips, 37 %, is certified within a change of 1; at seed 1 that claim is
+    missed too. It holds for a thousand votes at the office. On the speaker about 13 fit, and with
+    them no radius above 0.22 can be proved. The mark is whole; five bad releases of five were
+    refused.
 
     Nine threats are decided by name. Membership and copying by answers: you, until December.
     Read-out of the flash: H. Okafor, December. Denial at two services: R. Haddad, September;
