@@ -20,7 +20,7 @@ def test_every_lab_says_what_is_done_in_it_what_is_kept_and_what_is_needed(
     lab: catalogue.LabFiles,
 ) -> None:
     found = outline(source.read(lab.solution))
-    assert len(found.aim.split()) > 30
+    assert len(found.aim.split()) > 25
     assert "ou keep" in found.aim or "You end with" in found.aim, found.aim
     assert found.needs.startswith("You need ")
     assert found.needs.endswith(".")
