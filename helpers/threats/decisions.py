@@ -28,7 +28,8 @@ def decide(
         What can happen, by the id of the risk.
     decisions
         By the id of a risk, four texts: decision, owner, last day (``"2026-12-31"``), reason. A
-        risk that is not there is ``"open"``; a decision on another risk is left out.
+        risk that is not there, or whose decision is ``""``, is ``"open"``; a decision on another
+        risk is left out.
     today
         The day of an open risk.
 
@@ -46,7 +47,7 @@ def decide(
     found = []
     for name, text in risks.items():
         decision, owner, until, reason = rows.get(name, undecided)
-        known: Any = decision  # Risk refuses any other
+        known: Any = decision or "open"  # Risk refuses any other
         found.append(Risk(name, text, known, owner, day(until, shown(name)), reason))
     return tuple(found)
 

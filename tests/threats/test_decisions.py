@@ -21,6 +21,8 @@ def test_each_risk_is_decided_or_open_in_the_order_in_which_it_was_asked() -> No
     assert decided.until == datetime.date(2026, 12, 31)
     assert decided.problem(TODAY) == ""
     assert (left.threat, left.problem(TODAY)) == ("flash-read-out@flash", "nobody has decided")
+    blank, _ = decide(RISKS, {"evasion@model": ("", "", "2026-12-31", "")}, TODAY)
+    assert blank.problem(TODAY) == "nobody has decided"
 
 
 @pytest.mark.parametrize(
