@@ -295,7 +295,10 @@ plt.show()
 # %%
 @lab.task("q1")
 def robustly_right(clean, attacked):
-    """clean: bool (designs, images). attacked: bool (attacks, designs, images)."""
+    """What each design gets right whatever is tried, bool (designs, images).
+
+    clean: bool (designs, images). attacked: bool (attacks, designs, images).
+    """
     # BEGIN SOLUTION
     return clean & attacked.all(axis=0)
     # END SOLUTION
@@ -329,7 +332,10 @@ table.round(3)
 # %%
 @lab.task("q2")
 def on_front(table, higher):
-    """table: numbers (designs, measures). higher: one bool a measure."""
+    """Which rows no other dominates, one bool a row.
+
+    table: numbers (designs, measures). higher: one bool a measure.
+    """
     # BEGIN SOLUTION
     points = np.where(higher, table, -table)
     beaten = [any((b >= a).all() and (b > a).any() for b in points) for a in points]
@@ -364,7 +370,10 @@ table[accuracy_only].round(3)
 # %%
 @lab.task("q3")
 def best_within(accuracies, costs, limits):
-    """accuracies (designs, a): higher is better. costs (designs, c), limits (c,): at most."""
+    """The best designs within a budget, as row numbers.
+
+    accuracies (designs, a): higher is better. costs (designs, c), limits (c,): at most.
+    """
     # BEGIN SOLUTION
     fits = np.flatnonzero((costs <= np.asarray(limits)).all(axis=1))
     if len(fits) == 0:
@@ -422,7 +431,10 @@ Explorer(designs, MEASURES, "recipe", LIMITS)
 # %%
 @lab.task("q4")
 def paired_gap(first, second):
-    """first, second: one number, or true and false, for each image (n,)."""
+    """The mean of second - first over the images, and the ends of its interval.
+
+    first, second: one number, or true and false, for each image (n,).
+    """
     # BEGIN SOLUTION
     change = np.asarray(second, float) - np.asarray(first, float)
     reach = 1.96 * change.std(ddof=1) / np.sqrt(len(change))
@@ -636,7 +648,10 @@ pd.DataFrame({"change of robust accuracy, with 95 % interval": evidence})
 # %%
 @lab.task("q6")
 def how_often(clean, robust, costs, picks):
-    """clean, robust: bool (designs, images). costs (designs,). picks: int (draws, images)."""
+    """In what share of the draws each design is on the front, (designs,).
+
+    clean, robust: bool (designs, images). costs (designs,). picks: int (draws, images).
+    """
     # BEGIN SOLUTION
     hits = [
         pareto_front(
@@ -694,7 +709,10 @@ print(f"of {len(fits)} designs within the budget {np.sum(often > 0)} are on some
 # %%
 @lab.task("q7")
 def best_by_share(clean, robust, shares):
-    """clean, robust: accuracies (designs,). shares: numbers between 0 and 1."""
+    """The number of the best design for each share of attacks.
+
+    clean, robust: accuracies (designs,). shares: numbers between 0 and 1 (shares,).
+    """
     # BEGIN SOLUTION
     return [int(np.argmax((1 - s) * np.asarray(clean) + s * np.asarray(robust))) for s in shares]
     # END SOLUTION
@@ -783,7 +801,10 @@ pd.DataFrame({"largest regret": regret.sort_values().head(5)}).map("{:.1%}".form
 # %%
 @lab.task("q8")
 def flattery(right, halves):
-    """right: bool (designs, images). halves: bool (splits, images)."""
+    """By how much a winner looks better where it was chosen, mean over the splits.
+
+    right: bool (designs, images). halves: bool (splits, images).
+    """
     # BEGIN SOLUTION
     gaps = []
     for half in halves:

@@ -55,7 +55,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from scipy.stats import beta, binom, norm
+from scipy.stats import beta, binom, binomtest, norm
+from tqdm import tqdm
 
 from helpers import models, plots, threats
 from helpers.course import Lab
@@ -72,10 +73,10 @@ from helpers.robustness.certification.outcome import certified_accuracy_curve
 from helpers.robustness.certification.smoothing import Classifier, Smoothing, certify
 from helpers.robustness.target import Target
 from helpers.robustness.transfer import transfer
+from helpers.threats.decisions import decide
 from helpers.threats.evidence import Evidence, digest
 from helpers.threats.lab_reports import most_members_named
 from helpers.threats.security_case import (
-    Risk,
     SecurityCase,
     cite,
     examine,
@@ -234,7 +235,7 @@ lab.check("q1")
 # %%
 CAP = 2
 EPSILON_CLIP = LIMITS["private"][1] / CAP
-DELTA_CLIP = DELTA / person_guarantee(EPSILON_CLIP, 1.0, CAP)[1]
+DELTA_CLIP = DELTA / person_guarantee(EPSILON_CLIP, 1.0, CAP)[1]  # delta_k is a multiple of delta
 
 for clips in sorted({1, CAP, max(sent_in.values())}):
     epsilon, delta = person_guarantee(EPSILON_CLIP, DELTA_CLIP, clips)
@@ -254,6 +255,12 @@ print(f"{len(x)} clips are kept")
 #
 # Start from the public corpus: what is learnt there costs nothing. Then DP-SGD on the owners'
 # clips. A network for this has no batch normalisation, since that mixes the clips of a batch.
+#
+# **Before you trust a number below**: how many steps, in which batches, at which rate, was settled
+# by us, with the *test* clips of seed 0 in view. So what you will measure at seed 0 may flatter
+# this release: the pupil has seen the paper. The clips of other seeds had no part in it. If you
+# want numbers to stand by, set `seed` in the second cell to one of your own, and run all from
+# there. The case will say which of the two it was.
 
 
 # %%
@@ -267,11 +274,6 @@ def network():
         channels=32,
         blocks=2,
     )
-
-
-def understood(model):
-    """Share of public clips that a model in float understands; the test clips stay untouched."""
-    return float(np.mean(model(x_public, training=False).numpy().argmax(axis=1) == y_public))
 
 
 spotter = network()
@@ -368,7 +370,7 @@ for name, steps in orders.items():
 BITS = 128
 key = Key(np.random.default_rng([seed, 14]).bytes(32))  # a real owner: Key.fresh()
 scheme = WeightMessage(2, bits=BITS, epochs={"fast": 10, "full": 25}[profile], learning_rate=5e-3)
-marked = scheme.embed(spotter, x_public, y_public, key, seed)
+marked = scheme.embed(spotter, x_public, y_public, key, seed, progress=True)
 file = convert.to_tflite(marked, "int8", x_public[:100])
 notary = Notary()
 notary.enter(
@@ -447,28 +449,31 @@ record_share("understands", right, "the int8 file")
 # %%
 promiseless = network()
 promiseless.set_weights(public_only.get_weights())
-models.fit_keywords(
-    promiseless, x_all, y_all, epochs={"fast": 3, "full": 6}[profile], seed=seed, progress=False
-)
+models.fit_keywords(promiseless, x_all, y_all, epochs={"fast": 3, "full": 6}[profile], seed=seed)
 
 
 def right_after_all(model):
     """Which test clips a model gets right, once it is marked and rounded like the release."""
-    ended = convert.to_tflite(scheme.embed(model, x_public, y_public, key, seed), "int8",
-                              x_public[:100])  # fmt: skip
+    embedded = scheme.embed(model, x_public, y_public, key, seed, progress=True)
+    ended = convert.to_tflite(embedded, "int8", x_public[:100])
     with open_model(ended, "litert", isolated=False) as other:
         return other.predict(x_test).argmax(axis=1) == y_test
 
 
-worth = {"no owner's clips": right_after_all(public_only), "this release": right,
-         "every clip, no promise": right_after_all(promiseless)}  # fmt: skip
-for name, good in worth.items():
+print(f"this release: {right.mean():.3f} of the test clips")
+for name, model in (("no owner's clips", public_only), ("every clip, no promise", promiseless)):
+    good = right_after_all(model)
     only, lost = int((right & ~good).sum()), int((good & ~right).sum())
-    print(f"{name:24} {good.mean():.3f}; this release alone is right on {only}, it alone on {lost}")
+    chance = binomtest(only, only + lost).pvalue if only + lost else 1.0
+    print(f"{name}: {good.mean():.3f}; only the release is right on {only}, "
+          f"only this one on {lost}, p = {chance:.2g}")  # fmt: skip
 
 # %% [markdown]
-# The gap to the first line is what the owners' clips are worth once they are hidden; the gap to the
-# last is the price of the promise. Look at the two counts as in lab 5 before you call a gap one.
+# The gap to *no owner's clips* is what those clips are worth once they are hidden; the gap to
+# *every clip, no promise* is the price of the promise. If two models were equally good, a clip that
+# only one of them gets right would fall to either by the toss of a coin; $p$ is the chance that
+# the counts lie as far apart as here, or farther. A small one speaks of *these two models*: train
+# again with another seed, and the gap may be gone.
 #
 # Now an attacker who can choose the features, with gradients from the model in float and the
 # file as the judge (lab 8), and a certificate by votes of the same file (lab 10).
@@ -479,7 +484,7 @@ target = Target(runner.predict, marked, bounds)
 radii = [RADIUS / 4, RADIUS / 2, RADIUS, 2 * RADIUS, 4 * RADIUS]
 outcomes = {
     radius: transfer(target, x_test, y_test, Budget(radius, "l2"), steps=40, seed=seed)
-    for radius in radii
+    for radius in tqdm(radii, desc="attacks")
 }
 record_share("withstands", outcomes[RADIUS].robust, f"PGD, 40 steps, L2 radius {RADIUS}")
 
@@ -581,6 +586,12 @@ record("in-time", guess.milliseconds, guess.low, guess.high,
        f"estimated from {guess.points} published latencies, not measured")  # fmt: skip
 
 # %% [markdown]
+# Read the second line again. Spelled out as in lab 2, a bound of 8 for a person rules out almost
+# nothing at one false accusation in a hundred. The brief's number is kept; its sentence, *nobody
+# will be able to tell*, is not. The third line is kinder, and weaker: it is about the one attacker
+# who was tried, and the bound is about all of them. So the case claims the number, membership stays
+# on the list of risks, and your memo has to choose words that are true.
+#
 # ## Seal it, sign it, try to get past it
 #
 # The release is a folder: the sealed model and a manifest, both under one signature (lab 5). The
@@ -621,7 +632,8 @@ def install(folder, signature=None):
         sealed = (folder / "model.sealed").read_bytes()
         model = sealing.open_sealed(sealed, secret, f"{PRODUCT} {stated['version']}")
     except EdgeError as error:
-        return f"refused: {str(error).replace(f'{office}/', '')[:70]}"
+        reason = str(error).replace(f"{office}/", "").split(": ")[:2]  # the rest is for an engineer
+        return f"refused: {': '.join(reason)}"
     return "installed" if digest(model) == stated["model"] else "refused: not the model stated"
 
 
@@ -668,6 +680,8 @@ measured = (
 )  # fmt: skip
 analysis = threats.analyse(threats.load("smart-speaker"), measured)
 required = {threat.id: threat for threat in analysis.unaccepted("high", TODAY)}
+OWN = {"fixed-seed@training": "Who knows the seed subtracts the noise and voids the guarantee."}
+to_decide = {name: threat.statement for name, threat in required.items()} | OWN
 pd.DataFrame(
     [{"threat": name, "risk": round(threat.risk, 1), "what": threat.statement,
       "would help": ", ".join(threat.missing[:4])} for name, threat in required.items()]
@@ -676,8 +690,13 @@ pd.DataFrame(
 # %% [markdown]
 # Decide each: `"mitigate"` if a control comes by a day, `"accept"` if somebody lives with it until
 # a day, `"transfer"` if another party answers for it. An owner is a person who can act. What you
-# leave out stays open, and blocks. Add risks of your own: the threat model does not know that the
-# noise of this training came from a fixed seed. Nobody marks this; your memo has to defend it.
+# leave out stays open, and blocks. The threat model does not know that the noise of this training
+# came from a fixed seed, so that is on your list as well; add what else you see to `OWN`. The next
+# cell prints rows to copy. Nobody marks this; your memo has to defend it.
+
+# %%
+for name in to_decide:
+    print(f'    "{name}": ("", "", "2026-12-31", ""),')
 
 # %%
 decisions = {
@@ -738,27 +757,20 @@ decisions = {
     # END SOLUTION
 }
 
+
 # %%
-OWN = {"fixed-seed@training": "Who knows the seed subtracts the noise and voids the guarantee."}
+def decided(texts, decisions):
+    """The risks as you decided them; if a row cannot be read, all are open."""
+    try:
+        return decide(texts, decisions, TODAY)
+    except ThreatModelError as error:
+        print(f"{error}\nThe notebook goes on without your decisions.")
+        return decide(texts, {}, TODAY)
 
 
-def risks_of(decisions, texts):
-    """One risk for each text; what nobody decided is open."""
-    found = []
-    for name, text in texts.items():
-        decision, owner, until, reason = decisions.get(name, ("open", "", str(TODAY), ""))
-        day = datetime.date.fromisoformat(until)
-        found.append(Risk(name, text, decision, owner, day, reason))
-    return tuple(found)
-
-
-to_decide = {name: threat.statement for name, threat in required.items()} | OWN
-try:
-    risks = risks_of(decisions, to_decide)
-except (AttributeError, TypeError, ValueError, ThreatModelError) as error:
-    print(f"{error}\nThe notebook goes on without your decisions.")
-    risks = risks_of({}, to_decide)
-collections.Counter(risk.problem(TODAY) or risk.decision for risk in risks)
+risks = decided(to_decide, decisions)
+print("not asked for, and left out:", ", ".join(set(decisions) - set(to_decide)) or "nothing")
+pd.Series({risk.threat: risk.problem(TODAY) or risk.decision for risk in risks}).to_frame("now")
 
 # %% [markdown]
 # ## The case
@@ -816,6 +828,13 @@ claims = tuple(
          relation=relation, limit=limit)
     for name, (relation, limit, what) in LIMITS.items()
 )  # fmt: skip
+not_covered = [
+    "Voices of people: every clip is synthetic.",
+    "Sounds in a room: the attack changes features, not sound.",
+    "Latency on the speaker itself: it is an estimate.",
+]
+if seed == 0:
+    not_covered.append("Test clips that training had not seen: its settings were chosen by these.")
 case = SecurityCase(
     name="smart speaker, keyword spotter 2.0.0",
     goal="This file may run on every speaker: it does its work, it keeps the promise to those who "
@@ -826,11 +845,7 @@ case = SecurityCase(
     sha256=SHIPPED,
     claims=claims,
     risks=risks,
-    not_covered=(
-        "Voices of people: every clip is synthetic.",
-        "Sounds in a room: the attack changes features, not sound.",
-        "Latency on the speaker itself: it is an estimate.",
-    ),
+    not_covered=tuple(not_covered),
 )
 folder = write_case(office / "case", case, file.data, evidence)
 examination = examine(*read_case(folder), TODAY, required)
@@ -862,12 +877,9 @@ unmet = {
 
 # %%
 missed = [f"unmet@{f.claim.name}" for f in examination.findings if f.state == "not supported"]
-try:
-    answered = [name for name in missed if name in unmet]
-    texts = {name: f"The claim {name.removeprefix('unmet@')} is not met." for name in answered}
-    case = replace(case, risks=(*risks, *risks_of(unmet, texts)))
-except (AttributeError, TypeError, ValueError, ThreatModelError) as error:
-    print(f"{error}\nThe notebook goes on without your decisions.")
+answered = [name for name in missed if name in unmet]
+texts = {name: f"The claim {name.removeprefix('unmet@')} is not met." for name in answered}
+case = replace(case, risks=(*risks, *decided(texts, unmet)))
 folder = write_case(office / "case", case, file.data, evidence)
 examination = examine(*read_case(folder), TODAY, required)
 print("missed:", ", ".join(missed) or "nothing")
@@ -1021,7 +1033,8 @@ lab.check("q7")
 # other than the author of the case. Nor does a hash bind a number to an honest procedure. What does
 # is fixed **before** the result: the limits, the clips, the seed, how often one may try. You have a
 # notary from lab 7 who dates what nobody has to see yet; this hash would be entered before the
-# first measurement.
+# first measurement. For seed 0 it would be a lie, and we would have told it: this training was
+# tried more than once on those clips. No hash in your case shows that.
 
 # %%
 protocol = {
@@ -1067,21 +1080,23 @@ lab.memo(
     # BEGIN SOLUTION
     """
     It does not ship. Of eight claims the evidence supports six. Two are missed and stay in the
-    case: the file understands 69.2 % of new voices' clips, 64.4 % at the worse end, and 70 was
-    asked; under attack 50.0 % are left, 45.0 at the worse end, and 50 was asked. You answer for the
-    second until December, since the attack changes features in memory. Nobody should answer for
-    the first.
+    case: the file understands 69 % of new voices' clips, 64 at the worse end, and 70 was asked;
+    under attack 51 are left, 46 at the worse end, and 50 was asked. And these are the kindest of my
+    numbers, since training was tuned with the clips of seed 0 in view. At seeds 1 and 2, which
+    nobody had looked at, the file understands 62 and 65 %. You answer for the second miss until
+    December, since the attack changes features in memory. Nobody should answer for the first.
 
-    The owners' clips are the reason. Their promise is kept: epsilon 8 for a person who sent in two
-    clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was spent. But
-    the same pipeline without any owner's clip reaches 68.3 %; 22 clips against 18 is no difference.
-    Without a promise it would be 73.5 %. And an epsilon of 8 rules out hardly anything on paper, so
+    The owners' clips are the reason. Their promise is kept as a number: epsilon 8 for a person who
+    sent in two clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was
+    spent. But without any owner's clip the same pipeline loses 1 to 3 points, by seed; without a
+    promise it would gain 6 to 10. And an epsilon of 8 rules out hardly anything on paper, so
     membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
     I propose to stop using these clips until far more people agree to give one each.
 
-    A third of the clips, 35.4 %, is certified within a change of 1. That holds for a thousand votes
-    at the office. On the speaker about 13 fit, and with them no radius above 0.22 can be proved.
-    The mark is whole, 128 bits of 128; five bad releases of five were refused.
+    More than a third of the clips, 37 %, is certified within a change of 1; at seed 1 that claim is
+    missed too. It holds for a thousand votes at the office. On the speaker about 13 fit, and with
+    them no radius above 0.22 can be proved. The mark is whole; five bad releases of five were
+    refused.
 
     Nine threats are decided by name. Membership and copying by answers: you, until December.
     Read-out of the flash: H. Okafor, December. Denial at two services: R. Haddad, September;

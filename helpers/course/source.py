@@ -126,11 +126,14 @@ def solution_text(cell: Cell) -> str:
 
 
 def student_text(cell: Cell) -> str:
-    """Return a cell as the learner gets it: solutions are stubs, hidden regions are gone."""
+    """Return a cell as the learner gets it: solutions are stubs, hidden regions are gone.
+
+    The entries of a dict leave an empty dict: with ``...`` between its braces it would be a set.
+    """
     lines = cell.text.splitlines()
     for region in reversed(cell.regions):
-        stub = [] if region.what == "HIDDEN" else [_stub(cell, region)]
-        lines[region.first : region.last + 1] = stub
+        gone = region.what == "HIDDEN" or _are_entries(cell, region)
+        lines[region.first : region.last + 1] = [] if gone else [_stub(cell, region)]
     return "\n".join(lines).strip("\n")
 
 
@@ -237,6 +240,18 @@ def _stub(cell: Cell, region: Region) -> str:
     if _in_function(cell.text, region.first):
         return f"{indent}raise NotImplementedError"
     return f"{indent}...  # your code here"
+
+
+def _are_entries(cell: Cell, region: Region) -> bool:
+    """Tell whether a region holds entries of a dict, ``key: value``, and nothing else."""
+    inside = cell.text.splitlines()[region.first + 1 : region.last]
+    if cell.kind == "markdown" or not _bracket_depth(cell.text, region.first):
+        return False
+    try:
+        tree = ast.parse("\n".join(["{", *inside, "}"]), mode="eval")
+    except SyntaxError:
+        return False
+    return isinstance(tree.body, ast.Dict)
 
 
 def _bracket_depth(text: str, line: int) -> int:

@@ -94,6 +94,38 @@ y = lab.answer("q", value=
         ),
         pytest.param(
             """\
+decided = {
+    # such as "rule": "day",
+    # BEGIN SOLUTION
+    "evasion": "Monday",  # a remark
+    **dict.fromkeys(["tampering", "spoofing"], "Friday"),
+    # END SOLUTION
+}
+""",
+            """\
+decided = {
+    # such as "rule": "day",
+}
+""",
+            id="the entries of a dict leave it empty, since with an ellipsis it would be a set",
+        ),
+        pytest.param(
+            """\
+chosen = {
+    # BEGIN SOLUTION
+    "evasion", "tampering"
+    # END SOLUTION
+}
+""",
+            """\
+chosen = {
+    ...
+}
+""",
+            id="those of a set do not",
+        ),
+        pytest.param(
+            """\
 def f(x):
     return g(
         # BEGIN SOLUTION

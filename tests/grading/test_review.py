@@ -87,6 +87,21 @@ def test_the_queue_goes_to_a_spreadsheet_and_comes_back(
         restore(path, answers, marks)
 
 
+def test_a_table_with_one_readers_column_leaves_the_others_marks_alone(
+    answers: list[Answer], marks: Marks, tmp_path: Path
+) -> None:
+    path = tmp_path / "second-reader.csv"
+    marks.save(answers[0], 0, 2)
+    marks.comment(answers[0], "from the first reader")
+    one = answers[0]
+    path.write_text(f"ident,memo,line 2\n{one.ident},{one.memo},1\n")
+    assert restore(path, answers, marks) == 1
+    assert marks.of(one) == ([2, 1], "from the first reader")
+    path.write_text(f"ident,memo,line 2,comment\n{one.ident},{one.memo},,\n")
+    assert restore(path, answers, marks) == 0  # an empty cell takes a mark back
+    assert marks.of(one) == ([2, None], "")
+
+
 def test_a_memo_that_nobody_has_read_is_pending_and_one_that_is_not_there_is_nothing(
     lab: GradedLab, tmp_path: Path
 ) -> None:

@@ -198,6 +198,9 @@ def export(path: Path, answers: Sequence[Answer], marks: Marks) -> None:
 def restore(path: Path, answers: Sequence[Answer], marks: Marks) -> int:
     """Read marks from a CSV that :func:`export` wrote, and return how many lines have one.
 
+    An empty cell takes a mark back. A row or column that is not there changes nothing, so several
+    readers can have a table each.
+
     Raises
     ------
     CourseError
@@ -216,14 +219,17 @@ def restore(path: Path, answers: Sequence[Answer], marks: Marks) -> int:
                 "--export writes the present ones"
             )
         for line in range(len(answer.rubric)):
-            text = (row.get(f"line {line + 1}") or "").strip()
+            if f"line {line + 1}" not in row:
+                continue
+            text = (row[f"line {line + 1}"] or "").strip()
             if text and text not in map(str, range(MOST + 1)):
                 raise CourseError(
                     f"{path}, row {number}: line {line + 1} is {text!r}; give 0 to {MOST}"
                 )
             marks.save(answer, line, int(text) if text else None)
             count += bool(text)
-        marks.comment(answer, row.get("comment") or "")
+        if "comment" in row:
+            marks.comment(answer, row["comment"] or "")
     return count
 
 

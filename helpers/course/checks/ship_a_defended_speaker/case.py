@@ -43,6 +43,7 @@ def _state_cases(rng: np.random.Generator) -> list[Case]:
         case("good in the middle, not at the worse end", "at least", value - 0.02),
         case("good in the middle, not at the worse end", "at most", value + 0.02),
         case("exactly at the limit", "at most", value + 0.05),
+        case("exactly at the limit", "at least", value - 0.05),
         case("measured on another file", "at least", value - 0.1, other),
         case("measured on another file, and not good", "at least", 0.99, other),
         case("written over after it was cited", "at least", value - 0.1, add=b"\n"),
@@ -68,10 +69,10 @@ def _state_without(skipped: str) -> Any:
             return "changed"
         if skipped != "shipped" and content["measures"] != shipped:
             return "stale"
-        strict = skipped == "limit"
-        held = low >= limit + 1e-15 * strict if relation == "at least" else high <= limit
-        if strict and relation == "at most":
-            held = high < limit
+        worse = low if relation == "at least" else high
+        held = worse >= limit if relation == "at least" else worse <= limit
+        if skipped == "limit" and worse == limit:
+            held = False
         return "supported" if held else "not supported"
 
     return state
@@ -94,6 +95,9 @@ _STATE_SLIPS: Slips = {
         _state_without("shipped")
     ),
     "at the limit is enough": _state_without("limit"),
+    "these are the bytes that were cited: the hash is SHA-256 of the bytes, written as digits": (
+        lambda claim, evidence, shipped: "changed"
+    ),
 }
 
 STATE = FunctionTask(
@@ -114,8 +118,9 @@ def _luck_reference(share: float, clips: int, needed: int, tries: int) -> float:
 def _luck_cases(rng: np.random.Generator) -> list[Case]:
     share = float(rng.uniform(0.6, 0.7))
     return [
-        Case((share, 100, 72, 20), "twenty samples of a hundred clips"),
+        Case((share, 100, 72, 3), "three samples of a hundred clips"),
         Case((share, 100, 72, 1), "one sample"),
+        Case((share, 100, 72, 20), "twenty samples"),
         Case((0.5, 10, 10, 3), "ten of ten"),
         Case((0.65, 100, 90, 50), "hopeless, fifty times"),
     ]
@@ -125,8 +130,14 @@ _LUCK_SLIPS: Slips = {
     "binom.sf(k) is the chance of MORE than k; enough includes `needed` itself": (
         lambda p, n, k, t: 1 - stats.binom.cdf(k, n, p) ** t
     ),
-    "chances of single tries do not add up: that could pass 1": lambda p, n, k, t: (
+    "chances of single tries do not add up: two samples may pass together": lambda p, n, k, t: (
         t * stats.binom.sf(k - 1, n, p)
+    ),
+    "more than `needed` is enough too; this counts exactly `needed`": lambda p, n, k, t: (
+        1 - (1 - stats.binom.pmf(k, n, p)) ** t
+    ),
+    "this is the chance that not all tries pass; one is enough": lambda p, n, k, t: (
+        1 - stats.binom.sf(k - 1, n, p) ** t
     ),
     "this is the chance that all tries pass; one is enough": lambda p, n, k, t: (
         stats.binom.sf(k - 1, n, p) ** t

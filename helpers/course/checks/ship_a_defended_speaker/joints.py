@@ -42,6 +42,12 @@ _PERSON_SLIPS: Slips = {
     "this bounds every term by the largest; add the terms as they are": (
         lambda e, d, k: (k * e, k * math.exp((k - 1) * e) * d)
     ),
+    "the sum begins with 1: the last step's delta goes through no factor": (
+        lambda e, d, k: (k * e, d * math.exp(e) * math.expm1(k * e) / math.expm1(e))
+    ),
+    "a term is missing: as many clips, as many terms": (
+        lambda e, d, k: (k * e, d * math.expm1((k - 1) * e) / math.expm1(e))
+    ),
     "one term too many: with one clip the guarantee stays as it is": (
         lambda e, d, k: (k * e, d * math.expm1((k + 1) * e) / math.expm1(e))
     ),
@@ -189,6 +195,10 @@ def _signed(deadline: float, answer: float, sigma: float, alpha: float) -> float
     return float(sigma * stats.norm.ppf(alpha ** (1 / votes))) if votes else 0.0
 
 
+def _rounded(deadline: float, answer: float, sigma: float, alpha: float) -> float:
+    return _farthest_reference(round(deadline / answer), 1.0, sigma, alpha)
+
+
 def _farthest_cases(rng: np.random.Generator) -> list[Case]:
     answer = float(rng.uniform(4, 6))
     return [
@@ -196,12 +206,13 @@ def _farthest_cases(rng: np.random.Generator) -> list[Case]:
         Case((250.0, 60.0, 2.0, 0.001), "four votes: nothing can be certified"),
         Case((250.0, 300.0, 2.0, 0.001), "not even one vote"),
         Case((2000.0, 1.0, 0.25, 0.001), "two thousand votes"),
-        Case((100.0, 30.0, 1.0, 0.2), "the votes are whole: three, not three and a third"),
+        Case((110.0, 30.0, 1.0, 0.2), "the votes are whole: three, not three and two thirds"),
     ]
 
 
 _FARTHEST_SLIPS: Slips = {
     "a vote is taken or not: round down to whole votes": _unfloored,
+    "a vote that is not finished in time is no vote: round down, not to the nearest": _rounded,
     "a radius below zero is no certificate: return 0.0": _signed,
     "with every vote alike the bound is alpha ** (1 / votes), not 1 - alpha": lambda d, a, s, e: (
         float(s * stats.norm.ppf(1 - e)) if d >= a else 0.0

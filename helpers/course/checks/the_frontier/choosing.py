@@ -19,7 +19,7 @@ def _chosen_reference(clean: Any, robust: Any, shares: Any) -> list[int]:
 
 def _chosen_cases(rng: np.random.Generator) -> list[Case]:
     def three(clean: list[float], robust: list[float], shares: list[float]) -> tuple[Any, ...]:
-        return np.array(clean), np.array(robust), shares
+        return np.array(clean), np.array(robust), np.array(shares)
 
     clean, robust = rng.uniform(0.7, 0.99, 9), rng.uniform(0.05, 0.7, 9)
     return [
@@ -51,6 +51,9 @@ _CHOSEN_SLIPS: Slips = {
     "of two that do equally well, the first was asked": lambda clean, robust, shares: [
         len(np.asarray(clean)) - 1 - best
         for best in _chosen_reference(np.asarray(clean)[::-1], np.asarray(robust)[::-1], shares)
+    ],
+    "this is how well the best design does; give its number": lambda clean, robust, shares: [
+        float(np.max((1 - s) * np.asarray(clean) + s * np.asarray(robust))) for s in shares
     ],
     "this is the worst choice for each share": lambda clean, robust, shares: [
         int(np.argmin((1 - s) * np.asarray(clean) + s * np.asarray(robust))) for s in shares

@@ -1,0 +1,99 @@
+"""What each lab asks of a machine: CPU time and memory, solved, in both profiles.
+
+Run from the repository root:
+
+    python benchmarks/lab_times.py              # what is missing, for 20 minutes
+    python benchmarks/lab_times.py --quick      # the first lab, apart
+
+Each lab's solved notebook runs as ``edgesec labs run`` runs it, alone, in a process of its own.
+CPU time is that of all its processes, memory the largest resident size of one of them. Every
+finished lab is written at once and is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from common.figures import machine
+from common.store import Row, Store, Unit
+
+from helpers.course import catalogue
+from helpers.course.run import Settings, run_labs
+from helpers.errors import CourseError
+
+ROOT = Path(__file__).parents[1]
+OUTPUT = ROOT / "benchmarks" / "results" / "lab_times.json"
+QUICK_OUTPUT = ROOT / "build" / "lab_times" / "quick.json"
+Profile = Literal["fast", "full"]
+PROFILES: tuple[Profile, ...] = ("full", "fast")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="the first lab alone")
+    parser.add_argument("--minutes", type=float, default=20.0, help="start no lab later")
+    parser.add_argument("--again", action="store_true", help="repeat what was done before")
+    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    options = parser.parse_args(arguments)
+    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    command = " ".join(["python", "benchmarks/lab_times.py", *sys.argv[1:]])
+    store = Store(out, machine("tensorflow-cpu", "numpy"), command, summary)
+    left = store.run(units(options.quick), time.monotonic() + 60 * options.minutes, options.again)
+    store.write()
+    print(f"written to {out}" + (f"; {left} labs left, repeat to go on" if left else ""))
+
+
+def units(quick: bool) -> list[Unit]:
+    """List everything there is to do, what a learner runs first."""
+    labs = catalogue.files(ROOT)
+    wanted: list[tuple[catalogue.LabFiles, Profile]] = [
+        (lab, profile) for profile in PROFILES for lab in labs
+    ]
+    return [
+        Unit("lab", {"lab": lab.name, "profile": profile}, partial(row, lab, profile))
+        for lab, profile in wanted[: 1 if quick else None]
+    ]
+
+
+def row(lab: catalogue.LabFiles, profile: Profile) -> Row:
+    """Run one lab's solved notebook and say what it took."""
+    with tempfile.TemporaryDirectory() as build:
+        settings = Settings(Path(build), profile, jobs=1, progress=False)
+        [result] = run_labs(ROOT, [lab], ["solution"], settings)
+    if result.problem:
+        raise CourseError(result.problem)
+    return {
+        "cpu_seconds_of_all_processes": round(result.cpu_seconds, 1),
+        "peak_megabytes": round(result.peak_memory_mb),
+    }
+
+
+def summary(rows: list[Row]) -> Row:
+    """What all labs together take, by profile."""
+    return {
+        "cpu_minutes": {
+            profile: round(
+                sum(
+                    row["cpu_seconds_of_all_processes"]
+                    for row in rows
+                    if row["settings"]["profile"] == profile
+                )
+                / 60,
+                1,
+            )
+            for profile in PROFILES
+        }
+    }
+
+
+if __name__ == "__main__":
+    main()
