@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Of the book's chapters these teach no skill of their own.
 NO_SUBJECT = {
     "benchmarks", "for-instructors", "glossary", "interview-preparation", "notation", "references",
-    "routes",
+    "routes", "what-is-true",
 }  # fmt: skip
 FEWEST_A_CHAPTER = 1
 # Whoever ticks by length alone may be right as often as a guesser, and by this many standard
