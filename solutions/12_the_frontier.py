@@ -964,6 +964,85 @@ lab.save("frontier", record)
 lab.save("frontier.html", f"<!doctype html><meta charset='utf-8'><title>Designs</title>{page}")
 lab.save("chosen.tflite", files[chosen].data)
 
+# %% [markdown]
+# Last, put on record what you measured, in the form that all labs share. `lab.report()` writes it
+# to `measurements.json`. In a terminal, `edgesec results list artefacts` puts those of all your
+# labs into one table, and `edgesec threats` takes them in place of guesses.
+
+# %%
+ends = [row_of(width, recipe) for width in (narrow, wide) for recipe in ("plain", "pgd")]
+named = ["narrow-plain", "narrow-trained", "wide-plain", "wide-trained"]
+trained = "adversarial-training"
+at_small = [
+    ("small-float", trained, f"{small} pgd, float", "evasion", base),
+    ("small-int8", trained, f"{small} pgd, int8", "evasion", robust_right[row_of(small, "pgd")]),
+    ("small-4-bits", "several", f"{small} pgd, 4 bits", "evasion",
+     robust_right[row_of(small, "pgd", "4 bits")]),
+]  # fmt: skip
+on_contest = at_small + [
+    (f"{condition}-{name}", trained if "trained" in name else "none", NAMES[i], attacked, bits[i])
+    for name, i in zip(named, ends, strict=True)
+    for condition, attacked, bits in (
+        ("clean", "none", clean_right),
+        ("robust", "evasion", robust_right),
+    )
+]
+for name, defence, design, attacked, bits in on_contest:
+    lab.record(
+        name,
+        attack=attacked,
+        defence=defence,
+        subject=f"ring scanner, width {design}",
+        metric="accuracy",
+        successes=bits.sum(),
+        trials=len(bits),
+        evidence="measurement" if attacked == "none" else "attack",
+        setting="contest digits" + (f"; PGD, L-infinity {EPSILON}" if attacked != "none" else ""),
+    )
+for name, key in (("chosen", chosen), ("plain-twin", plain_twin)):
+    for condition, attacked, bits, setting in [
+        ("clean", "none", sealed_clean[key], "sealed digits"),
+        ("robust", "evasion", sealed_robust[key, "0.15"], "sealed digits; PGD"),
+        (
+            "stronger",
+            "evasion",
+            hard_robust[key],
+            "first of the sealed digits; three losses, Square",
+        ),
+    ]:
+        lab.record(
+            f"{condition}-{name}",
+            attack=attacked,
+            defence="none" if key[1] == "plain" else trained,
+            subject=f"ring scanner, width {NAMES[KEYS.index(key)]}",
+            metric="accuracy",
+            successes=bits.sum(),
+            trials=len(bits),
+            evidence="measurement" if attacked == "none" else "attack",
+            setting=setting + (f"; L-infinity {EPSILON}" if attacked != "none" else ""),
+        )
+lab.record(
+    "fooled-chosen",
+    attack="evasion",
+    defence="none" if chosen[1] == "plain" else trained,
+    subject=f"ring scanner, width {NAMES[chosen_row]}",
+    metric="attack-success-rate",
+    successes=(sealed_clean[chosen][:HARD] & ~hard_robust[chosen]).sum(),
+    trials=sealed_clean[chosen][:HARD].sum(),
+    evidence="attack",
+    setting=f"of the sealed digits once right; three losses, Square; L-infinity {EPSILON}",
+    threat="evasion",
+)
+lab.record(
+    "size-chosen",
+    attack="none",
+    defence="none" if chosen[1] == "plain" else trained,
+    subject=f"ring scanner, width {NAMES[chosen_row]}",
+    metric="kilobytes",
+    value=kilobytes[chosen_row],
+    setting="kernels of 4 bits counted as if two of them were packed into a byte",
+)
+
 # %%
 lab.report()
 
