@@ -314,8 +314,8 @@ table = pd.DataFrame(
     {"clean": clean_right.mean(axis=1), "robust": robust_right.mean(axis=1)}, index=NAMES
 ).join(costs)
 more = clean_right & attacked_right[0] & ~attacked_right[1]
-print(f"a design's own attack left {(clean_right & attacked_right[0]).mean():.1%} of the images right,"
-      f" its sibling's took another {more.mean():.1%} (means over the designs)")  # fmt: skip
+print(f"its own attack leaves a design {(clean_right & attacked_right[0]).mean():.1%} of the "
+      f"images, its sibling's takes another {more.mean():.1%} (means)")  # fmt: skip
 table.round(3)
 
 # %% [markdown]

@@ -300,8 +300,8 @@ clip_epsilon = history.epsilon(DELTA_CLIP, "rdp")
 print(f"noise {noise:.2f}; epsilon {clip_epsilon:.2f} a clip")
 
 # %% [markdown]
-# The seed is fixed so that you can run this again and meet the same numbers; on another machine they
-# may differ in the second digit. **A release would pass `seed=None`**: who knows the seed can
+# The seed is fixed so that you can run this again and meet the same numbers; on another machine
+# they may differ in the second digit. **A release would pass `seed=None`**: who knows the seed can
 # subtract the noise. That goes into the case as a risk.
 #
 # ## Mark it, and round it
