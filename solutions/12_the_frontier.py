@@ -209,8 +209,9 @@ for width in tqdm(WIDTHS, desc="widths"):
 # rounds the kernels to what 4 bits can hold. No runtime that is used here packs two of them into a
 # byte; the size given is what packing would give, and speed is counted as for int8.
 #
-# Three costs: the **file** that has to fit the flash, the **memory** for activations, and the
-# **time** of one digit, whose upper end is estimated from published measurements on that processor.
+# Three costs: the **file** that has to fit the flash and the **memory** for activations, both in kB
+# (1,000 bytes), and the **time** of one digit in ms, whose upper end is estimated from published
+# measurements on that processor.
 
 # %%
 FORMATS = ("int8", "4 bits")
@@ -313,7 +314,8 @@ table = pd.DataFrame(
     {"clean": clean_right.mean(axis=1), "robust": robust_right.mean(axis=1)}, index=NAMES
 ).join(costs)
 more = clean_right & attacked_right[0] & ~attacked_right[1]
-print(f"the sibling's images fool another {more.mean():.1%}, mean over the designs")
+print(f"its own attack leaves a design {(clean_right & attacked_right[0]).mean():.1%} of the "
+      f"images, its sibling's takes another {more.mean():.1%} (means)")  # fmt: skip
 table.round(3)
 
 # %% [markdown]
@@ -622,9 +624,11 @@ evidence = {name: told(paired_gap(*pair)) for name, pair in pairs.items()}
 pd.DataFrame({"change of robust accuracy, with 95 % interval": evidence})
 
 # %% [markdown]
-# Go through the four. Two of them predicted something that did not come. The other two share what
-# is left, and the third row keeps them apart: what width still brings when both were trained for
-# long is what this much more training does not replace.
+# Go through the four: which of them predicted a change that did not come? Drop it. Where capacity
+# and search are both left, the third row keeps them apart: what width still brings when both were
+# trained for long is what this much more training does not replace. These are single networks. By
+# another seed, or on another machine, each would be a few points better or worse, and the intervals
+# know nothing of that: they speak of other *images* for the same networks.
 #
 # An interval of no width says only that no image changed sides. Among $n$ images that leaves room
 # for a change of about $3/n$.

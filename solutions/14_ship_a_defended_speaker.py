@@ -300,8 +300,9 @@ clip_epsilon = history.epsilon(DELTA_CLIP, "rdp")
 print(f"noise {noise:.2f}; epsilon {clip_epsilon:.2f} a clip")
 
 # %% [markdown]
-# The seed is fixed so that you can run this again. **A release would pass `seed=None`**: who knows
-# the seed can subtract the noise. That goes into the case as a risk.
+# The seed is fixed so that you can run this again and meet the same numbers; on another machine
+# they may differ in the second digit. **A release would pass `seed=None`**: who knows the seed can
+# subtract the noise. That goes into the case as a risk.
 #
 # ## Mark it, and round it
 #
@@ -425,7 +426,7 @@ def record(name, value, low, high, setting):
     evidence[name] = Evidence(
         SHIPPED, quantity, float(value), float(low), float(high), setting, SOURCE, TODAY
     )
-    print(f"{name:12} {value:9.4g}  [{low:.4g}, {high:.4g}]  {quantity}")
+    print(f"{name:12} {value:9.5g}  [{low:.5g}, {high:.5g}]  {quantity}")
 
 
 def record_share(name, good, setting):
@@ -837,8 +838,8 @@ if seed == 0:
     not_covered.append("Test clips that training had not seen: its settings were chosen by these.")
 case = SecurityCase(
     name="smart speaker, keyword spotter 2.0.0",
-    goal="This file may run on every speaker: it does its work, it keeps the promise to those who "
-    "sent in clips, it can be recognised as ours, and no other file can take its place.",
+    goal="This file may run on every speaker: it does its work, it keeps to the privacy budget of "
+    "those who sent in clips, it can be recognised as ours, and no other file can take its place.",
     argument="One claim for each part of the goal, judged at the worse end against a limit from "
     "before the measurement; what no claim closes is a risk that a person answers for.",
     artefact="model.tflite",

@@ -259,7 +259,7 @@ def find(claim: Claim, content: bytes | None, shipped: str) -> Finding:
         return Finding(claim, "stale", why, evidence)
     worse = evidence.low if claim.relation == "at least" else evidence.high
     reached = worse >= claim.limit if claim.relation == "at least" else worse <= claim.limit
-    why = f"{worse:.4g} at the worse end, {claim.relation} {claim.limit:g} was asked"
+    why = f"{worse:.5g} at the worse end, {claim.relation} {claim.limit:g} was asked"
     return Finding(claim, "supported" if reached else "not supported", why, evidence)
 
 
