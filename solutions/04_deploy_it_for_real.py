@@ -1146,7 +1146,8 @@ lab.check("q7")
 # ## Decide
 #
 # End the processes first. (They would also end with this notebook, whatever becomes of it: the
-# system kills them with the process that started them.)
+# system kills them with the process that started them, and a small process beside it then deletes
+# the folder with their keys.)
 
 # %%
 consortium.stop()

@@ -14,6 +14,7 @@ from helpers.errors import CourseError, SandboxError
 if TYPE_CHECKING:
     from helpers.course.grading.marks import Marked
     from helpers.course.grading.records import Record
+    from helpers.course.grading.run import Run
     from helpers.sandbox import Layers
 
 
@@ -129,10 +130,7 @@ def run(
     from helpers.course.address import find_root
     from helpers.course.grading import lab as labs
     from helpers.course.grading.examine import Rules
-    from helpers.course.grading.marks import marked
-    from helpers.course.grading.pages import write_pages
-    from helpers.course.grading.run import Run, grade, seed_of
-    from helpers.course.grading.tables import write_tables
+    from helpers.course.grading.run import Run, seed_of
     from helpers.sandbox import Limits
 
     layers = _layers(unsafe)
@@ -144,12 +142,22 @@ def run(
         limits=Limits(seconds=timeout),
         layers=layers,
     )
-    job = Run(graded, source, out, rules, jobs=jobs, force=force, progress=progress)
+    _grade(Run(graded, source, out, rules, jobs=jobs, force=force, progress=progress))
+
+
+def _grade(job: Run) -> None:
+    """Grade, write everything, and say how it went; what is broken off can be continued."""
+    from helpers.course.grading.marks import marked
+    from helpers.course.grading.pages import write_pages
+    from helpers.course.grading.run import grade
+    from helpers.course.grading.tables import write_tables
+
+    out = job.out
     try:
         found = grade(job)
-        memos = marked(out, graded.spec, found)
-        write_tables(out, graded, found, memos)
-        summary = write_pages(out, graded, found, memos)
+        memos = marked(out, job.lab.spec, found)
+        write_tables(out, job.lab, found, memos)
+        summary = write_pages(out, job.lab, found, memos)
     except KeyboardInterrupt:
         click.echo(f"\nStopped. The same command goes on from what is in {out}.", err=True)
         os._exit(130)  # the kernel ends the sandboxes with us

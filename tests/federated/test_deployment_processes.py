@@ -302,8 +302,9 @@ def test_hosts_killed_at_random_change_nothing_but_who_took_part(tmp_path: Path)
 def edgesec(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "helpers", "federate", *arguments, "--dir", str(folder)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "TMPDIR": str(folder.parent)},
+    )  # fmt: skip
 
 
 def test_a_hostile_line_in_a_log_does_not_reach_the_terminal(tmp_path: Path) -> None:
@@ -316,6 +317,9 @@ def test_a_hostile_line_in_a_log_does_not_reach_the_terminal(tmp_path: Path) -> 
 def test_up_leaves_nothing_behind_when_it_is_killed_or_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "c"
     events = Layout(folder).events
+
+    def sockets() -> list[Path]:
+        return list(tmp_path.glob("edgesec-*"))
 
     def running() -> list[psutil.Process]:
         found = []
@@ -335,6 +339,7 @@ def test_up_leaves_nothing_behind_when_it_is_killed_or_stopped(tmp_path: Path) -
     try:
         until(lambda: rounds() >= 1, "the first round")
         assert len(running()) >= 5
+        assert len(sockets()) == 1
         first.send_signal(signal.SIGKILL)
         first.wait()
         until(lambda: not running(), "the end of every process")
@@ -351,6 +356,7 @@ def test_up_leaves_nothing_behind_when_it_is_killed_or_stopped(tmp_path: Path) -
         assert "continues after the last finished round" in output
         assert "--server localhost:" in output
         until(lambda: not running(), "the end of every process")
+        until(lambda: not sockets(), "the end of the gateways' sockets")
     finally:
         for process in (first, second):
             if process is not None and process.poll() is None:

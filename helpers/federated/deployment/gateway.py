@@ -22,7 +22,6 @@ import os
 import socket
 import ssl
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -33,6 +32,7 @@ import grpc.aio
 from helpers.federated.deployment.errors import DeploymentError
 from helpers.federated.deployment.gateway_policy import Caller, Policy, identify
 from helpers.federated.deployment.layout import Layout, append_event, read_json, write_json
+from helpers.federated.deployment.scratch import SweptFolder
 
 # What a node needs of Flower's Fleet API. Not RegisterNode: members are enrolled, not self-made.
 METHODS = frozenset(
@@ -114,7 +114,7 @@ class Gateway:
         self._handshaking: dict[asyncio.Task[None], None] = {}
         self._open: dict[str, dict[asyncio.Task[None], None]] = {}
         self._logged: dict[tuple[str, str], float] = {}
-        self._sockets = tempfile.TemporaryDirectory(prefix="edgesec-")  # 0700, and a short path
+        self._sockets = SweptFolder("edgesec-")  # 0700, and a short path
         self._context = server_context(layout)
         self._crl_stamp = layout.crl.stat().st_mtime_ns
 

@@ -1,4 +1,4 @@
-"""A temporary folder that outlives no process: private keys may lie in it."""
+"""A temporary folder for keys and sockets, which does not outlive the process that made it."""
 
 from __future__ import annotations
 
