@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,21 +9,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
-from helpers.course import book
+from helpers.course import book, chromium
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # What a page gets wrong by itself, collected in the page.
 LOOK = """() => {
@@ -97,14 +88,8 @@ def browser() -> Iterator[Browser]:
     Not for the whole session: while Playwright runs, no book can be built, since both need the
     process's one event loop.
     """
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.fail("the browser tests need Chromium:  sudo apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium.opened() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,25 @@ def test_no_page_asks_the_network_for_anything(site: Site, visits: list[Visit]) 
     assert all(visit.requests for visit in visits), "a page without any request was not loaded"
 
 
+def test_pages_open_from_files_without_a_server(site: Site, browser: Browser) -> None:
+    tab = browser.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    for page in ("index.html", "chapters/differential-privacy.html", f"labs/{LABS[0]}.html"):
+        tab.goto((site.html / page).as_uri(), wait_until="load")
+        tab.evaluate("window.MathJax?.startup?.promise")
+        assert (
+            tab.locator(".bd-article .math").count()
+            == tab.locator(".bd-article .math mjx-container").count()
+        )
+    tab.close()
+    assert asked
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    assert not errors
+
+
 def test_every_image_is_there(visits: list[Visit]) -> None:
     assert not [f"{visit}: {visit.look['broken']}" for visit in visits if visit.look["broken"]]
 

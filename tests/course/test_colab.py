@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from helpers.course import colab
 from helpers.errors import CourseError
@@ -138,3 +142,94 @@ def test_the_environment_beside_colabs_own_is_made_once(clone: Path) -> None:
     made = len(commands.run)
     colab.make_environment(clone, folder, commands)
     assert len(commands.run) == made
+
+
+# --- what is in the lock, against what Colab's pinned runtime has ------------------------------
+
+ROOT = Path(__file__).parents[2]
+# Imported by helpers, and by no lab.
+NOT_IN_LABS = {
+    "jupyter-book": "builds the book",
+    "papermill": "runs the labs for tests and the book",
+    "playwright": "prints the book",
+    "pypdf": "prints the book",
+    "fsrs": "the interview's scheduler",
+    "genanki": "the interview's deck",
+    "rapidfuzz": "compares interview questions",
+    "torch": "ExecuTorch's own environment",
+    "executorch": "ExecuTorch's own environment",
+}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, str]:
+    """What Colab's runtime 2025.07 holds."""
+    pins = colab.read_pins(ROOT / "labs" / "colab-2025.07.txt")
+    return {canonical(name): version for name, version in pins.items()}
+
+
+@pytest.fixture(scope="module")
+def ours() -> dict[str, str]:
+    """What the setup cell adds or replaces."""
+    pins = colab.read_pins(ROOT / "labs" / "requirements.txt")
+    return {canonical(name): version for name, version in pins.items()}
+
+
+def test_the_setup_cell_installs_only_what_the_runtime_lacks(
+    theirs: dict[str, str], ours: dict[str, str]
+) -> None:
+    assert not [name for name, version in ours.items() if theirs.get(name) == version]
+
+
+def test_whatever_helpers_and_the_labs_import_is_there_after_the_setup_cell(
+    theirs: dict[str, str], ours: dict[str, str]
+) -> None:
+    owners = importlib.metadata.packages_distributions()
+    there = theirs.keys() | ours.keys() | NOT_IN_LABS.keys()
+    missing: dict[str, list[str]] = {}
+    for path in [*ROOT.glob("helpers/**/*.py"), *ROOT.glob("solutions/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for module in {name.partition(".")[0] for name in names}:
+                known = {canonical(owner) for owner in owners.get(module, [module])}
+                if (
+                    module not in sys.stdlib_module_names
+                    and module != "helpers"
+                    and not known & there
+                ):
+                    missing.setdefault(module, []).append(str(path.relative_to(ROOT)))
+    assert not missing, "add it to labs/requirements.in and run `make lock`"
+
+
+def test_what_the_setup_cell_installs_finds_what_it_needs_in_a_version_new_enough(
+    theirs: dict[str, str], ours: dict[str, str]
+) -> None:
+    """With --no-deps nobody else looks; only a cap that overrides.txt undoes may be broken."""
+    undone = {
+        canonical(name)
+        for name in re.findall(r"^([\w.-]+)", (ROOT / "overrides.txt").read_text(), re.MULTILINE)
+    }
+    both = theirs | ours
+    for name, version in ours.items():
+        here = importlib.metadata.distribution(name)
+        assert here.version == version or name in theirs, f"{name}: the two locks differ"
+        for needed in map(Requirement, here.requires or ()):
+            if here.version != version or (needed.marker and not needed.marker.evaluate()):
+                continue
+            found, other = both.get(canonical(needed.name)), canonical(needed.name)
+            if other == "tensorflow":  # tensorflow-cpu stands for it
+                found = both["tensorflow-cpu"]
+            assert found, f"{name} needs {needed}, which nothing brings"
+            if not needed.specifier.contains(found, prereleases=True):
+                floor = SpecifierSet(
+                    ",".join(str(part) for part in needed.specifier if part.operator in (">", ">="))
+                )
+                kept = floor.contains(found, prereleases=True)
+                assert other in undone, f"{name} needs {needed}, and gets {found}"
+                assert kept, f"{name} needs {needed}, and gets {found}"
