@@ -769,26 +769,29 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Other labs of this course wrote reports too. If you have them here, they are read as they are.
-# Mind what happens to the first: a report about *updates* says nothing about a system that sends
-# none.
+# Other labs of this course measured threats too. If you have their `measurements.json` here, they
+# are read as they are; of what a lab measured, you name the one that describes your system. Mind
+# what happens to the first: a measurement of *updates* says nothing about a system that sends none.
 
 # %%
-REPORTS = ("train-across-devices/card.json", "train-under-a-privacy-budget/privacy_statement.json")
-for name in REPORTS:
-    path = Path("artefacts") / name
+MEASURED = {
+    "train-across-devices": "photographs-read-proposed",
+    "train-under-a-privacy-budget": "patients-named-at-most",
+}
+for other_lab, name in MEASURED.items():
+    path = Path("artefacts") / other_lab / "measurements.json"
     if not path.exists():
-        print(f"{name}: not here")
+        print(f"{path}: not here")
         continue
     try:
-        (found,) = threats.read_report(path)
+        (found,) = threats.read_report(path, name=name)
         print(f"{name}: {found}\n    about: {found.setting}")
         print(threats.difference(analysis, threats.analyse(mine, [found])))
     except ThreatModelError as error:
         print(f"{name}: {error}")
 
 # %% [markdown]
-# A privacy statement about breast-tumour patients would be read for this fleet just as willingly.
+# A promise to breast-tumour patients would be read for this fleet just as willingly.
 # The tool cannot know that its setting is another one; that is why the setting is printed. We go on
 # with what was measured and planned here: the attack only. A plan is no protection until it is
 # built.
