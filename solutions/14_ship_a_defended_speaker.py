@@ -461,9 +461,12 @@ def right_after_all(model):
         return other.predict(x_test).argmax(axis=1) == y_test
 
 
+worth = {
+    "no owner's clips": right_after_all(public_only),
+    "every clip, no promise": right_after_all(promiseless),
+}
 print(f"this release: {right.mean():.3f} of the test clips")
-for name, model in (("no owner's clips", public_only), ("every clip, no promise", promiseless)):
-    good = right_after_all(model)
+for name, good in worth.items():
     only, lost = int((right & ~good).sum()), int((good & ~right).sum())
     chance = binomtest(only, only + lost).pvalue if only + lost else 1.0
     print(f"{name}: {good.mean():.3f}; only the release is right on {only}, "
