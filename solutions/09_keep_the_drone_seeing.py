@@ -1110,22 +1110,22 @@ for name, defence in (("none", "none"), ("stretch", "input-transformation")):
     )
 how_made = {"trained": "trained on the physical detector", "only gaudy": "gaudy, not trained"}
 of_box = f"{PATCH_SHARE[SEVERITY - 1]:.0%}"
-for name, detector, hidden_by in [
+for name, which, hidden_by in [
     ("physical", "physical", {k: attack[k, of_box] for k in elsewhere}),
     ("elsewhere", "generic", elsewhere),
 ]:
-    for print_, (share, low, high) in hidden_by.items():
+    for kind, (share, low, high) in hidden_by.items():
         lab.record(
-            f"{print_.replace('only ', '')}-patch-{name}",
+            f"{kind.replace('only ', '')}-patch-{name}",
             attack="evasion-by-patch",
             defence="augmentation",
-            subject=f"vehicle detector, {detector}",
+            subject=f"vehicle detector, {which}",
             metric="attack-success-rate",
             value=share,
             interval=(low, high),
-            evidence="attack" if print_ == "trained" else "measurement",
+            evidence="attack" if kind == "trained" else "measurement",
             setting=f"share hidden of the vehicles seen; {of_box} of the box, "
-            f"{how_made[print_]}; 95 %",
+            f"{how_made[kind]}; 95 %",
         )
 
 # %%
