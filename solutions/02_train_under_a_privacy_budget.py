@@ -1298,6 +1298,7 @@ if library_audit.passed:  # of an implementation that fails, its epsilon proves 
 # %%
 for position, metric in enumerate(["accuracy", "recall"]):
     counted = len(y_open) if metric == "accuracy" else int(y_open.sum())
+    whom = "open patients" if metric == "accuracy" else "open patients with cancer"
     lab.record(
         f"{metric}-ordinary",
         attack="none",
@@ -1306,7 +1307,7 @@ for position, metric in enumerate(["accuracy", "recall"]):
         metric=metric,
         successes=round(ordinary_model[position] * counted),
         trials=counted,
-        setting="open patients",
+        setting=f"{whom}; exact 95 %",
     )
     for kind in kinds:
         for target in (0.25, 1.0):
@@ -1319,7 +1320,7 @@ for position, metric in enumerate(["accuracy", "recall"]):
                 metric=metric,
                 value=runs_of_it.mean(),
                 interval=(runs_of_it.min(), runs_of_it.max()),
-                setting=f"{counted} open patients; mean of {SEEDS} trainings, worst to best",
+                setting=f"{counted} {whom}; mean of {SEEDS} trainings, worst to best",
             )
 faulty = {
     "noise-over-everybody": "1: noise over everybody",
@@ -1336,8 +1337,8 @@ for name, trainer in {"right": "yours", **faulty}.items():
         value=game_table["epsilon proven"][trainer],
         trials=release_settings.num_canaries,
         evidence="attack",
-        setting=f"guesses about canaries from every step, 95 % confidence; epsilon {claimed:.3g} "
-        "is claimed",
+        setting=f"guesses about half of the canaries, from every step, 95 % confidence; epsilon "
+        f"{claimed:.3g} is claimed",
     )
 caught_by_guesses = [bool(game_table["refuted"][trainer]) for trainer in faulty.values()]
 caught_by_tests = [not audits[trainer][0].passed for trainer in faulty.values()]

@@ -1283,11 +1283,6 @@ for name, attack, defence, subject, got_through, threat in (
         "a member's update, in order and pointing backwards",
         poisoned["counted"].iloc[1:].str.contains("4"), "",
     ),
-    (
-        "rounds-too-long", "denial-of-service", "deadline-and-quorum",
-        f"rounds that took longer than {LONGEST_ROUND:g} s",
-        [record.seconds > LONGEST_ROUND for record in final.records], "process-denied",
-    ),
 ):  # fmt: skip
     lab.record(
         name,
@@ -1301,16 +1296,29 @@ for name, attack, defence, subject, got_through, threat in (
         setting="real processes and sockets on one machine, a try each; hospital 4 is the member",
         threat=threat,
     )
+too_long = [one.seconds > LONGEST_ROUND for one in final.records]
+lab.record(
+    "rounds-too-long",
+    attack="denial-of-service",
+    defence="deadline-and-quorum",
+    subject=f"rounds that took longer than {LONGEST_ROUND:g} s",
+    metric="bypass-rate",
+    successes=sum(too_long),
+    trials=len(too_long),
+    evidence="attack",
+    setting="all rounds of the deployment, few of them with a process killed or frozen; a restart "
+    "of the server begins its round, and its clock, anew",
+)
 before_the_lie = good.records[-1].test_accuracy
-for name, defence, left in (
-    ("gate", "signed-updates", deployed[-1]),
-    ("median", "robust-aggregation", replays["median"].iloc[-1]),
+for name, defence, how, left in (
+    ("gate", "signed-updates", "as deployed", deployed[-1]),
+    ("median", "robust-aggregation", "replayed with the median", replays["median"].iloc[-1]),
 ):
     lab.record(
         f"accuracy-lost-{name}",
         attack="byzantine-clients",
         defence=defence,
-        subject=f"{BAD_ROUNDS} rounds with one member of {HOSPITALS} pulling backwards",
+        subject=f"{BAD_ROUNDS} rounds, one member of {HOSPITALS} pulls backwards, {how}",
         metric="accuracy-loss",
         value=before_the_lie - left,
         trials=len(patients.test),
