@@ -71,21 +71,12 @@ def fit_keywords(
     Kingma and Ba, *Adam: a method for stochastic optimization*, ICLR 2015. Loshchilov and Hutter,
     *SGDR: stochastic gradient descent with warm restarts*, ICLR 2017, for the cosine.
     """
-    if len(features) != len(labels) or len(features) == 0:
-        raise TaskError(f"{len(features)} clips and {len(labels)} labels: give one label a clip.")
     if min(epochs, batch_size) < 1 or not learning_rate > 0:
         raise TaskError(
             f"epochs={epochs}, batch_size={batch_size} and learning_rate={learning_rate} must all "
             "be positive."
         )
-    everything = [np.asarray(features), *map(np.asarray, versions)]
-    if any(version.shape != everything[0].shape for version in everything):
-        shapes = [version.shape for version in everything]
-        raise TaskError(f"features and versions have shapes {shapes}: they must all be the same.")
-    if not all(np.isfinite(version).all() for version in everything):
-        raise TaskError(
-            "features holds NaN or infinity, which ReLU would hide: remove those clips."
-        )
+    everything = _checked(labels, [features, *versions])
     import tensorflow as tf
 
     rng, targets = np.random.default_rng(seed), np.asarray(labels, np.int32)
@@ -111,6 +102,22 @@ def fit_keywords(
             bar.set_postfix(loss=f"{losses[epoch]:.3f}")
             bar.update()
     return losses
+
+
+def _checked(labels: np.ndarray, everything: Sequence[np.ndarray]) -> list[np.ndarray]:
+    versions = [np.asarray(version) for version in everything]
+    if len(versions[0]) != len(labels) or len(labels) == 0:
+        raise TaskError(
+            f"{len(versions[0])} clips and {len(labels)} labels: give one label a clip."
+        )
+    if any(version.shape != versions[0].shape for version in versions):
+        shapes = [version.shape for version in versions]
+        raise TaskError(f"features and versions have shapes {shapes}: they must all be the same.")
+    if not all(np.isfinite(version).all() for version in versions):
+        raise TaskError(
+            "features holds NaN or infinity, which ReLU would hide: remove those clips."
+        )
+    return versions
 
 
 def _drawn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from helpers.privacy._checks import (
     require_rate,
     require_whole,
 )
-from helpers.privacy.dp_sgd.checkpoint import open_folder, start_or_resume
+from helpers.privacy.dp_sgd.checkpoint import PrivateRun, open_folder, start_or_resume
 from helpers.privacy.dp_sgd.clipping import (
     ClippedSum,
     Method,
@@ -237,24 +237,35 @@ def fit_dp(
         ledger.charge(Charge(noise_multiplier, sample_rate, steps, label="fit_dp", run=run.name))
     if not run.records:
         run.save()
-    bar = tqdm(
+    with tqdm(
         total=steps, initial=len(run.records), desc="DP-SGD", unit="step", disable=not progress
-    )
-    sampling_seed, noise_seed = run.root.spawn(2)
-    done = len(run.records)
-    batches = poisson_batches(len(inputs), sample_rate, steps, sampling_seed, skip=done)
-    with bar:
-        for batch, stream in zip(batches, noise_seed.spawn(steps)[done:], strict=True):
-            step = len(run.records) + 1
-            run.records.append(stepper.step(step, inputs[batch], labels[batch], stream))
-            if step % checkpoint_every == 0 or step == steps:
+    ) as bar:
+        for record in _remaining_steps(run, stepper, settings, inputs, labels):
+            run.records.append(record)
+            if record.step % checkpoint_every == 0 or record.step == steps:
                 run.save()
             bar.update()
-            answers = [callback(run.records[-1], model) for callback in callbacks]
+            answers = [callback(record, model) for callback in callbacks]
             if any(answer is True for answer in answers):
                 run.save()
                 break
     return DPHistory(run.records, noise_multiplier, l2_norm_clip, sample_rate)
+
+
+def _remaining_steps(
+    run: PrivateRun[StepRecord],
+    stepper: _Stepper,
+    settings: _Settings,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+) -> Iterator[StepRecord]:
+    """Take the steps that a run has not taken yet, one at a time."""
+    sampling_seed, noise_seed = run.root.spawn(2)
+    done, steps = len(run.records), settings.steps
+    batches = poisson_batches(len(inputs), settings.sample_rate, steps, sampling_seed, skip=done)
+    streams = noise_seed.spawn(steps)[done:]
+    for step, (batch, stream) in enumerate(zip(batches, streams, strict=True), start=done + 1):
+        yield stepper.step(step, inputs[batch], labels[batch], stream)
 
 
 def _described(

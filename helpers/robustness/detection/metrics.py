@@ -143,7 +143,7 @@ class Judged(NamedTuple):
 
 def judged_at_half(truth: Truth, found: Detections, label: int) -> Judged:
     """Say which boxes of one class are right in one image."""
-    match = _match(*_of_class(truth, found, label), AREAS["all"])
+    match = _match(*_of_class(truth, found, label), AREAS["all"], THRESHOLDS[:1])
     counts = ~match.ignored[0]
     return Judged(match.scores[counts], match.matched[0, counts], match.objects)
 
@@ -182,19 +182,24 @@ def _of_class(truth: Truth, found: Detections, label: int) -> tuple[Truth, Detec
     )
 
 
-def _match(truth: Truth, found: Detections, limits: tuple[float, float]) -> _Matches:
+def _match(
+    truth: Truth,
+    found: Detections,
+    limits: tuple[float, float],
+    thresholds: NDArray[np.float64] = THRESHOLDS,
+) -> _Matches:
     """Give each box, the surest first, the object that it overlaps most of those still free."""
     low, high = limits
     outside = (truth.area < low) | (truth.area > high)
     order = np.argsort(truth.crowd | outside, kind="stable")  # those that count come first
     crowd, ignore = truth.crowd[order], (truth.crowd | outside)[order]
     overlaps = iou(found.boxes, truth.boxes[order], crowd)
-    matched = np.zeros((len(THRESHOLDS), len(found)), bool)
+    matched = np.zeros((len(thresholds), len(found)), bool)
     ignored = np.zeros_like(matched)
-    for t, threshold in enumerate(THRESHOLDS):
-        taken = np.zeros(len(order), bool)
-        for d in range(len(found)):
-            best = _choose(overlaps[d], min(threshold, 1 - 1e-10), taken & ~crowd, ignore)
+    for t, threshold in enumerate(thresholds):
+        taken, enough = np.zeros(len(order), bool), min(threshold, 1 - 1e-10)
+        for d in np.flatnonzero((overlaps >= enough).any(axis=1)):  # few boxes are near an object
+            best = _choose(overlaps[d], enough, taken & ~crowd, ignore)
             if best >= 0:
                 matched[t, d], ignored[t, d], taken[best] = True, ignore[best], True
     area = box_area(found.boxes)
