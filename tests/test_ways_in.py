@@ -1,0 +1,97 @@
+"""The ways in that this repository cannot walk by itself: what their files name must exist.
+
+Binder reads the files of ``.binder`` alone, since that folder is there: ``runtime.txt`` says which
+Python, and ``postBuild`` runs from the root. A dev container runs its command in the clone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# What repo2docker looks for before it comes to Python and runtime.txt.
+OTHER_RECIPES = {
+    "Dockerfile",
+    "JuliaProject.toml",
+    "Project.toml",
+    "REQUIRE",
+    "default.nix",
+    "install.R",
+    "DESCRIPTION",
+    "environment.yml",
+    "Pipfile",
+    "Pipfile.lock",
+}
+
+
+@pytest.fixture(scope="module")
+def python() -> str:
+    """The one version of Python that the package takes, such as ``3.11``."""
+    bound = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    lowest, below = re.fullmatch(r">=(3\.\d+),<(3\.\d+)", bound).groups()  # type: ignore[union-attr]
+    assert int(below.split(".")[1]) == int(lowest.split(".")[1]) + 1
+    return lowest
+
+
+def is_runnable(path: Path) -> bool:
+    return os.access(path, os.X_OK) and subprocess.run(["sh", "-n", str(path)]).returncode == 0
+
+
+def test_binder_finds_python_and_nothing_that_goes_before_it(python: str) -> None:
+    assert not (ROOT / "binder").exists(), "Binder refuses a repository with both folders"
+    assert (ROOT / ".binder/runtime.txt").read_text().strip() == f"python-{python}"
+    names = {path.name for path in (ROOT / ".binder").iterdir()}
+    assert not names & OTHER_RECIPES
+    assert "requirements.txt" not in names, "Binder would install it with pip's resolver"
+
+
+def test_what_binder_runs_installs_the_whole_lock_and_the_course() -> None:
+    script = ROOT / ".binder/postBuild"
+    assert is_runnable(script)
+    lock, course = re.findall(r"^python -m pip install (.+)$", script.read_text(), re.MULTILINE)
+    *options, _, name = lock.split()
+    assert {"--no-deps", "--require-hashes"} <= set(options)
+    assert (ROOT / name).is_file()
+    assert course.split()[-1] == "."
+    assert {"--no-deps", "--no-build-isolation"} <= set(course.split())
+
+
+def test_the_address_of_binder_opens_the_labs() -> None:
+    readme = (ROOT / "README.md").read_text()
+    [folder] = re.findall(r"mybinder\.org/v2/gh/[^?)]+\?urlpath=lab/tree/(\w+)\)", readme)
+    assert list((ROOT / folder).glob("*.ipynb"))
+
+
+def test_the_dev_container_has_that_python_and_runs_what_is_there(python: str) -> None:
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert re.search(rf"/python:(\d+-)?{re.escape(python)}-", container["image"])
+    script, *options = container["postCreateCommand"].split()
+    assert is_runnable(ROOT / script)
+    assert all(f'"{option}"' in (ROOT / script).read_text() for option in options)
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter.removeprefix("${containerWorkspaceFolder}/") == ".venv/bin/python"
+    assert container["hostRequirements"]["cpus"] == 2
+
+
+def test_ci_uses_that_python(python: str) -> None:
+    for workflow in (ROOT / ".github/workflows").glob("*.yml"):
+        versions = re.findall(r'python-version: "([\d.]+)"', workflow.read_text())
+        assert set(versions) <= {python}
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", readme, re.MULTILINE))
+    assert {"book", "test"} <= named <= targets
+
+    from helpers.cli import COMMANDS
+
+    assert set(re.findall(r"edgesec ([a-z]+)", readme)) <= COMMANDS.keys()
