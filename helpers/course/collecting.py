@@ -255,9 +255,9 @@ def to_text(rows: Iterable[tuple[LabMeasurements, Measured]]) -> str:
         if one.attack != heading:
             heading = one.attack
             lines += ["", ATTACKS[heading].title] if lines else [ATTACKS[heading].title]
-        trials = f", {one.trials} trials" if one.trials else ""
-        lines.append(
-            f"  lab {lab.number:<2}  {one.defence:<28} {one.metric} {one.text}{trials}: "
-            f"{one.subject}"
-        )
+        trials = f", {one.trials:,} trials" if one.trials else ""
+        lines += [
+            f"  lab {lab.number:<2}  {one.defence:<28} {one.metric} {one.text}{trials}",
+            f"          {one.subject}{'; ' if one.setting else ''}{one.setting}",
+        ]
     return "\n".join(lines)

@@ -256,7 +256,7 @@ def test_the_command_lists_the_record_and_a_learners_folder(tmp_path: Path) -> N
     (tmp_path / "some-lab" / "measurements.json").write_text(text)
     shown = CliRunner().invoke(command, ["list", str(tmp_path)]).output
     assert "Evasion by small changes" in shown
-    assert "accuracy 0.500: the int8 file" in shown
+    assert "none                         accuracy 0.500\n          the int8 file" in shown
     shown = CliRunner().invoke(command, ["list", "--csv"]).output
     rows = list(csv.DictReader(io.StringIO(shown)))
     assert len(rows) == sum(len(found.measured) for found in measurements.record())
