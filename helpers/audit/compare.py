@@ -16,7 +16,7 @@ from helpers.robustness.findings import SEVERITIES
 
 Verdict = Literal["better", "worse", "changed", "no change shown", "same", "only before",
                   "only after"]  # fmt: skip
-_CONDITIONS = ("budget", "seed", "epsilon", "images", "attack_queries")
+_CONDITIONS = ("budget", "seed", "epsilon", "images", "attack_queries", "answers")
 
 
 @dataclass(frozen=True)
@@ -167,5 +167,7 @@ def _cautions(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     if before["machine"] != after["machine"]:
         yield f"Latency and memory were measured on {before['machine']} and on {after['machine']}."
     for name, report in (("first", before), ("second", after)):
+        if report["verdict"]["outcome"] == "refused":
+            yield f"The file of the {name} audit was refused: nothing was measured on it."
         if not report["complete"]:
             yield f"The {name} audit was interrupted: sections are missing from it."

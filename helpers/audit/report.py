@@ -23,8 +23,9 @@ def to_html(audit: dict[str, Any]) -> str:
     undone = [(s, reason) for s in audit["sections"] for reason in s["not_done"]]
     done = sum(section["status"] == "done" for section in audit["sections"])
     summary = (
-        f"{len(findings)} findings, the worst of them {worst}. {done} of {len(audit['sections'])} "
-        "sections are whole; the others say what they left out."
+        f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}, the worst of them "
+        f"{worst}. {done} of {len(audit['sections'])} sections are whole; the others say what they "
+        "left out."
     )
     return _render(
         "report.html", title=f"Audit of {audit['model']['name']}", audit=audit, findings=findings,

@@ -21,12 +21,12 @@ from helpers.audit import schema
 from helpers.audit.card import to_card
 from helpers.audit.compare import compare
 from helpers.audit.data import read_npz
-from helpers.audit.model import PeakMemory
 from helpers.audit.report import comparison_to_html, to_html
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS, Section
 from helpers.audit.threat_scores import MEASURED, to_measurements
+from helpers.audit.timing import PeakMemory
 from helpers.errors import AuditError
 from helpers.threats.measurement import from_json, to_json
 from tests.audit.doubles import bench
@@ -112,7 +112,8 @@ def test_the_report_has_the_published_form_and_survives_the_file(
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda r: r.update(schema="edgesec-audit/2"),
+        lambda r: r.update(schema="edgesec-audit/3"),
+        lambda r: r["verdict"].update(outcome="perhaps"),
         lambda r: r.update(extra=1),
         lambda r: r["model"].update(sha256="no"),
         lambda r: r["sections"][0].update(status="perhaps"),
@@ -278,7 +279,7 @@ def test_an_estimate_is_called_one_in_the_card_and_its_interval_is_not_called_95
 def test_memory_that_differs_by_some_pages_is_not_called_worse() -> None:
     def audit(size: float) -> dict[str, Any]:
         one = bench()
-        vars(one.model)["peak_memory"] = lambda: PeakMemory(0, int(size * 2**20))
+        vars(one.model)["peak_memory"] = lambda within: PeakMemory(0, int(size * 2**20))
         chosen = [section for section in SECTIONS if section.name == "cost"]
         return run_audit(one, 60, sections=chosen)
 

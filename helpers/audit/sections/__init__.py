@@ -13,6 +13,7 @@ from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
 from helpers.audit.results import Notes
 from helpers.audit.sections.accuracy import accuracy
+from helpers.audit.sections.answers import answers
 from helpers.audit.sections.attacks import attacks
 from helpers.audit.sections.corruption import corruption
 from helpers.audit.sections.cost import cost
@@ -62,6 +63,12 @@ SECTIONS = (
         "A signature shows who signed and that nothing changed since, not that the model is good. "
         "The key must come from somewhere you trust.",
         signature, 0.5,
+    ),
+    Section(
+        "answers", "Answers", "Are the answers numbers, and the same when asked again?",
+        "A fault on rare inputs shows only if they are among those that were asked. What numbers "
+        "mean does not stand in a file, so what cannot be told from them is assumed.",
+        answers,
     ),
     Section(
         "cost", "Latency and memory", "What does it take here, and about what on a device?",
