@@ -31,6 +31,10 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
         f"- File: {_text(model['name'])}, {model['bytes']:,} bytes, SHA-256 `{model['sha256']}`\n"
         f"- Form: {_text(model['format'])}; task by its contract: {_text(model['task'])}"
     )
+    if model["answers"]:
+        yield f"Answers were {_text(model['answers'])}."
+    if audit["verdict"]["outcome"] == "refused":
+        yield f"The audit's verdict: {_text(audit['verdict']['reason'])}"
     yield "## Evaluation data"
     if data is None:
         yield "None was supplied to the audit."

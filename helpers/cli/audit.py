@@ -305,6 +305,10 @@ def _summary(report: dict[str, Any], folder: Path) -> None:
     from helpers.audit.report import findings_of
     from helpers.audit.schema import clean
 
+    if report["verdict"]["outcome"] == "refused":
+        click.echo(clean(report["verdict"]["reason"]))
+        click.echo(str(folder / NAMES["html"]))
+        return
     for section in report["sections"]:
         first, *others = section["not_done"] or [""]
         click.echo(f"{section['status']:9} {section['title']}{clean(first and f': {first}')}")

@@ -43,6 +43,7 @@ def answers(bench: Bench, allowance: Allowance, notes: Notes) -> None:
         _repeated(notes, same, int(((best[0] != best[1]) & ~same).sum()))
     _describe(notes, first, form)
     if doubt is not None:
+        notes.findings += _doubtful(doubt) if np.isfinite(first).all(axis=1).any() else []
         raise doubt
 
 
@@ -110,19 +111,20 @@ def _describe(notes: Notes, said: NDArray[np.float32], form: AnswerForm | None) 
             ("Sum of the numbers of an input", f"{sums.min():.4g} to {sums.max():.4g}"),
             ("Taken as", "nothing that has classes" if form is None else str(form)),
         ])  # fmt: skip
-    if form is None:
-        notes.findings.append(Rated(
-            "The answers are not shown to be scores of classes", "high",
-            "what was looked at, and why it was not enough, stands below the section's title",
-            "Say with --answers what they are, or find out why they do not fit your examples.",
-            RULE,
-        ))  # fmt: skip
-    elif form.kind != "probabilities" and not form.stated:
+    if form is not None and form.kind != "probabilities" and not form.stated:
         notes.findings.append(Rated(
             "What the answers are was assumed", "note", f"they were {form}",
             "If that is wrong, say --answers and audit again.",
             "What a file's numbers mean does not stand in the file: a note.",
         ))  # fmt: skip
+
+
+def _doubtful(doubt: AuditError) -> list[Rated]:
+    return [Rated(
+        "The answers are not shown to be scores of classes", "high", str(doubt).split(". If ")[0],
+        "Say with --answers what they are, or find out why they do not fit your examples: the order "
+        "of the classes, --label-offset, --range.", RULE,
+    )]  # fmt: skip
 
 
 def _ask_drawn(bench: Bench, allowance: Allowance, notes: Notes) -> None:
