@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers._reading import escape_markdown
 from helpers.audit.compare import shown
-from helpers.audit.report import findings_of
+from helpers.audit.report import findings_of, undone_of
 from helpers.audit.schema import clean
 
 _NUMBERS = ("accuracy", "quantisation", "corruption", "attacks", "extraction", "membership",
@@ -65,9 +65,8 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
     ]
     yield "\n".join(found) or "The audit has no findings."
     undone = [
-        f"- {_text(section['title'])}: {_text(reason)}"
-        for section in audit["sections"]
-        for reason in section["not_done"]
+        f"- {_text(', '.join(section['title'] for section in sections))}: {_text(reason)}"
+        for sections, reason in undone_of(audit)
     ]
     if undone:
         yield "Not done in this audit:"

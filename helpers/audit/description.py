@@ -175,8 +175,8 @@ def _why_not(contract: ModelContract) -> str:
         return f"it takes {len(contract.inputs)} inputs; the attacks change one"
     if len(contract.outputs) != 1:
         return (
-            f"it gives {len(contract.outputs)} outputs (boxes and scores of a detector, say); the "
-            "attacks need one score a class"
+            f"it gives {len(contract.outputs)} outputs (boxes and scores of a detector, or a class "
+            "beside its scores); the attacks need one score a class, so export the scores alone"
         )
     given, answer = contract.inputs[0], contract.outputs[0]
     if given.dtype not in _REAL:

@@ -146,11 +146,6 @@ class UntrustedModel:
         self.task: Task = find_task(self.contract)
 
     @property
-    def opening_seconds(self) -> float:
-        """Seconds that a fresh process took to start and to open the file."""
-        return self._session.opening_seconds
-
-    @property
     def incidents(self) -> list[Incident]:
         """What the file has done to the processes that ran it."""
         return self._session.incidents

@@ -20,7 +20,6 @@ def to_html(audit: dict[str, Any]) -> str:
     """Return an audit of the published form as one self-contained page."""
     findings = findings_of(audit)
     worst = findings[0][1]["severity"] if findings else "none"
-    undone = [(s, reason) for s in audit["sections"] for reason in s["not_done"]]
     done = sum(section["status"] == "done" for section in audit["sections"])
     summary = (
         f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}, the worst of them "
@@ -29,8 +28,8 @@ def to_html(audit: dict[str, Any]) -> str:
     )
     return _render(
         "report.html", title=f"Audit of {audit['model']['name']}", audit=audit, findings=findings,
-        undone=undone, summary=summary, shown=shown, picture=chart_address, words=chart_words,
-        kinds=_KINDS, sentence=_sentence,
+        undone=undone_of(audit), summary=summary, shown=shown, picture=chart_address,
+        words=chart_words, kinds=_KINDS, sentence=_sentence,
     )  # fmt: skip
 
 
@@ -45,6 +44,15 @@ def findings_of(audit: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, A
     """Return ``(section, finding)`` of an audit, worst first."""
     found = [(section, f) for section in audit["sections"] for f in section["findings"]]
     return sorted(found, key=lambda pair: -SEVERITIES.index(pair[1]["severity"]))
+
+
+def undone_of(audit: dict[str, Any]) -> list[tuple[list[dict[str, Any]], str]]:
+    """Return ``(sections, reason)`` for what was not done; a reason that several share once."""
+    reasons: dict[str, list[dict[str, Any]]] = {}
+    for section in audit["sections"]:
+        for reason in section["not_done"]:
+            reasons.setdefault(reason, []).append(section)
+    return [(sections, reason) for reason, sections in reasons.items()]
 
 
 def _sentence(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,8 +79,6 @@ class Session:
         What the process said when it opened the file.
     was_resized
         Whether the file leaves sizes open that were given here.
-    opening_seconds
-        Time that a process took to start and to open the file, the last time.
     incidents
         What the file has done to its processes.
     """
@@ -97,14 +94,12 @@ class Session:
         self.data, self.runtime, self.threads, self._start = data, runtime, threads, start
         self._sizes, self.was_resized = sizes, False
         self.incidents: list[Incident] = []
-        began = time.monotonic()
         self._restarts, self._cage = RESTARTS, start(runtime)
         try:
             self.contract, self.description = self._open()
         except BaseException:
             self._cage.close()
             raise
-        self.opening_seconds = time.monotonic() - began
 
     def _open(self) -> tuple[ModelContract, Description]:
         header, _, _ = self._cage.ask(
@@ -165,8 +160,8 @@ class Session:
         except FAILURES as error:
             if hurried and isinstance(error, ModelTimeoutError):
                 raise OutOfTimeError(
-                    f"to {do} the file in a process of its own took more than the {within:.0f} s "
-                    "that were left: give a larger --budget"
+                    f"a process of its own did not answer ({do}) within the {within:.0f} s that "
+                    "were left: give a larger --budget"
                 ) from error
             self._record(do, error)
             raise

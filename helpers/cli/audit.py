@@ -302,7 +302,7 @@ def _put(content: bytes, file: IO[bytes]) -> None:
 
 
 def _summary(report: dict[str, Any], folder: Path) -> None:
-    from helpers.audit.report import findings_of
+    from helpers.audit.report import findings_of, undone_of
     from helpers.audit.schema import clean
 
     if report["verdict"]["outcome"] == "refused":
@@ -310,10 +310,9 @@ def _summary(report: dict[str, Any], folder: Path) -> None:
         click.echo(str(folder / NAMES["html"]))
         return
     for section in report["sections"]:
-        first, *others = section["not_done"] or [""]
-        click.echo(f"{section['status']:9} {section['title']}{clean(first and f': {first}')}")
-        for reason in others:
-            click.echo(f"{'':9} {'':{len(section['title'])}}  {clean(reason)}")
+        click.echo(f"{section['status']:9} {section['title']}")
+    for sections, reason in undone_of(report):
+        click.echo(f"left out  {', '.join(s['title'] for s in sections)}: {clean(reason)}")
     for _, finding in findings_of(report):
         click.echo(f"{finding['severity']:9} {finding['title']}: {clean(finding['evidence'])}")
     click.echo(str(folder / NAMES["html"]))

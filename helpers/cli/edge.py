@@ -177,7 +177,7 @@ def estimate(model: Path, device: str | None, arithmetic: str | None, stack: str
                 if device:
                     raise
                 continue
-            click.echo(found.beyond or found)
+            click.echo(f"{name}: {found.beyond}" if found.beyond else found)
             shown += 1
     if not shown:
         raise EdgeError(f"No device has published figures for {arithmetic}, {stack}.")

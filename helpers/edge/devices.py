@@ -155,7 +155,7 @@ class Estimate:
             else "whether its slowdown stays the same is not known"
         )  # fmt: skip
         return (
-            f"no estimate for {self.device}, {self.arithmetic}: the network's bound of "
+            f"no estimate in {self.arithmetic}: the network's bound of "
             f"{self.roofline_milliseconds:.2g} ms lies {side} those of the networks whose latency "
             f"is published ({low:.2g} to {high:.2g} ms), and {what}. Measure on the device."
         )

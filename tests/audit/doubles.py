@@ -58,8 +58,6 @@ class PlainModel:
     def latency(self, runs: int, threads: int, warm_up: int = 0) -> NDArray[np.float64]:
         return np.full(runs, 1e-3)
 
-    opening_seconds = 0.0
-
     def peak_memory(self, within: float | None = None) -> Any:
         raise ModelContractError("a model in this process has no memory of its own")
 

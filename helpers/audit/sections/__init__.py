@@ -75,7 +75,7 @@ SECTIONS = (
         "Nothing measured here says what a device will do. An estimate is a calibrated roofline "
         "that knows nothing of the operators a runtime lacks; its range holds four of five stacks "
         "like the published ones.",
-        cost,
+        cost, 2.0,
     ),
     Section(
         "accuracy", "Accuracy", "How often is it right on your examples?",

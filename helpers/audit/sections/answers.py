@@ -11,6 +11,7 @@ from helpers.audit.allowance import Allowance
 from helpers.audit.answers import AnswerForm
 from helpers.audit.bench import PART, Bench
 from helpers.audit.results import Notes, Rated
+from helpers.edge.runtimes.wire import DTYPES
 from helpers.errors import AuditError, OutOfTimeError
 
 DRAWN = 8  # inputs drawn at random where no examples can be asked
@@ -122,8 +123,8 @@ def _describe(notes: Notes, said: NDArray[np.float32], form: AnswerForm | None) 
 def _doubtful(doubt: AuditError) -> list[Rated]:
     return [Rated(
         "The answers are not shown to be scores of classes", "high", str(doubt).split(". If ")[0],
-        "Say with --answers what they are, or find out why they do not fit your examples: the order "
-        "of the classes, --label-offset, --range.", RULE,
+        "Say with --answers what they are, or find out why they do not fit your examples: the "
+        "order of the classes, --label-offset, --range.", RULE,
     )]  # fmt: skip
 
 
@@ -152,6 +153,9 @@ def _draw(bench: Bench) -> list[NDArray[Any]]:
     """Draw inputs: real numbers from 0 to 1, quantised ones over their range, indices of zero."""
     generator = np.random.default_rng(bench.settings.seed)
     drawn = []
+    for port in bench.model.contract.outputs:
+        if port.dtype not in DTYPES:
+            raise AuditError(f"its output {port} holds no plain numbers")
     for port in bench.model.contract.inputs:
         if None in port.shape[1:] or not port.shape:
             raise AuditError(f"input {port} has open sizes; if you know them, say --input-shape")

@@ -31,8 +31,7 @@ def cost(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 
 def _latency(bench: Bench, allowance: Allowance, notes: Notes) -> None:
-    # A process loads the model anew before it times it.
-    allowance.require(bench.model.opening_seconds, "loading the file once more")
+    allowance.require()
     seconds = bench.model.latency(1, THREADS, 0)
     each = max(float(seconds[0]), 1e-6)
     runs = int(np.clip(allowance.left * _SHARE / each, 0, MOST_RUNS))
@@ -48,7 +47,7 @@ def _latency(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 
 def _memory(bench: Bench, allowance: Allowance, notes: Notes) -> None:
-    allowance.require(bench.model.opening_seconds, "a fresh process")
+    allowance.require()
     peak = bench.model.peak_memory(within=allowance.left)
     # One process was measured, and the next one differs by some pages: nothing to call worse.
     notes.measures.append(Measure(
