@@ -156,12 +156,17 @@ def _finding_changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
             yield FindingChange(*key, *pair)
 
 
+def _setting(report: dict[str, Any], name: str) -> Any:
+    value = report["settings"].get(name)
+    return "not stated" if value in ("", None) else value
+
+
 def _cautions(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     digests = [report["data"] and report["data"]["sha256"] for report in (before, after)]
     if digests[0] != digests[1]:
         yield "The two audits used different examples: every number may differ because of them."
     for name in _CONDITIONS:
-        pair = [report["settings"].get(name) for report in (before, after)]
+        pair = [_setting(report, name) for report in (before, after)]
         if pair[0] != pair[1]:
             yield f"{name} was {pair[0]} and is {pair[1]}."
     if before["machine"] != after["machine"]:

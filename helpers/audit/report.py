@@ -19,12 +19,12 @@ _KINDS = {"measured": "", "estimated": "estimated, not measured", "read": "read 
 def to_html(audit: dict[str, Any]) -> str:
     """Return an audit of the published form as one self-contained page."""
     findings = findings_of(audit)
-    worst = findings[0][1]["severity"] if findings else "none"
+    worst = findings[0][1]["severity"] if findings else ""
     done = sum(section["status"] == "done" for section in audit["sections"])
+    counted = "1 finding" if len(findings) == 1 else f"{len(findings) or 'No'} findings"
     summary = (
-        f"{len(findings)} {'finding' if len(findings) == 1 else 'findings'}, the worst of them "
-        f"{worst}. {done} of {len(audit['sections'])} sections are whole; the others say what they "
-        "left out."
+        f"{counted}{f', the worst of them {worst}' if findings else ''}. {done} of "
+        f"{len(audit['sections'])} sections are whole; the others say what they left out."
     )
     return _render(
         "report.html", title=f"Audit of {audit['model']['name']}", audit=audit, findings=findings,

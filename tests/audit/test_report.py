@@ -21,7 +21,7 @@ from helpers.audit import schema
 from helpers.audit.card import to_card
 from helpers.audit.compare import compare
 from helpers.audit.data import read_npz
-from helpers.audit.report import comparison_to_html, to_html
+from helpers.audit.report import comparison_to_html, to_html, undone_of
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS, Section
@@ -129,6 +129,24 @@ def test_what_has_another_form_is_refused(spoil: Any, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(report))
     with pytest.raises(AuditError):
         schema.read(tmp_path / "a.json")
+
+
+def test_an_audit_of_the_form_before_is_still_read(tmp_path: Path) -> None:
+    report = with_share(3)
+    older = {**report, "schema": "edgesec-audit/1"}
+    del older["verdict"]
+    older["model"] = {k: v for k, v in report["model"].items() if k != "answers"}
+    (tmp_path / "a.json").write_text(json.dumps(older))
+    assert schema.read(tmp_path / "a.json") == report
+    assert not compare(schema.read(tmp_path / "a.json"), report).cautions
+
+
+def test_a_reason_that_several_sections_share_is_given_once(hostile: dict[str, Any]) -> None:
+    changed = copy.deepcopy(hostile)
+    changed["sections"].append({**changed["sections"][0], "name": "cost", "title": "Cost"})
+    [(sections, reason)] = undone_of(changed)
+    assert [section["name"] for section in sections] == ["attacks", "cost"]
+    assert reason == HOSTILE
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', "[" * 100_000])
