@@ -147,7 +147,7 @@ def _look(answers: NDArray[np.floating], truth: NDArray[np.int64], sums: bool) -
         return AnswerForm(kind, False, why=f"they are unbounded and agree with the classes on "
                           f"{evidence}")  # fmt: skip
     looks = (
-        "every row has length 1, as an embedding has" if unit
+        "rows of length 1, as an embedding gives" if unit
         else "one unbounded number, as a regression gives" if columns == 1
         else "unbounded numbers, as logits, an embedding or a regression give"
     )  # fmt: skip

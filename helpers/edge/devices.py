@@ -321,8 +321,9 @@ def estimate(
     if len(points) < 2:
         stacks = sorted({p.stack for p in chosen.published if p.arithmetic == arithmetic})
         raise EdgeError(
-            f"{len(points)} latencies are published for {device}, {arithmetic}, {stack}; an error "
-            f"bar needs two. Known software: {', '.join(stacks) or 'none'}."
+            f"{len(points)} latencies are published for {device}, {arithmetic}"
+            f"{f', {stack}' if stack else ''}; an error bar needs two. Known software: "
+            f"{', '.join(stacks) or 'none'}."
         )
     if clock_hz is not None and not 0 < clock_hz < math.inf:
         raise EdgeError(f"clock_hz={clock_hz!r} must be a positive number of hertz.")

@@ -87,7 +87,7 @@ def test_an_int8_softmax_over_a_thousand_classes_is_still_one() -> None:
 @pytest.mark.parametrize(
     ("answers", "why"),
     [
-        (UNIT, "every row has length 1, as an embedding has"),
+        (UNIT, "rows of length 1, as an embedding gives"),
         (PLACES, "as logits, an embedding or a regression give"),
         (PLACES[:, :1], "one unbounded number, as a regression gives"),
     ],

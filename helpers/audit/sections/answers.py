@@ -31,7 +31,7 @@ def answers(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     if bench.no_answers or bench.data is None:
         _ask_drawn(bench, allowance, notes)
         bench.require_data()
-    first = bench.probe(allowance)
+    first = bench.probe(allowance.part(0.5))
     _finite(notes, first)
     form, doubt = _form(bench, allowance)
     try:

@@ -38,6 +38,7 @@ Attack = Callable[[NDArray[np.float32], NDArray[np.int64]], Outcome]
 def attacks(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     """Attack by the file's own gradients, by transfer from a distilled copy, and by questions."""
     bench.require_pictures()
+    bench.form(allowance)
     fell = []
     try:
         # The gradients are tried in a process of their own first, which loads TensorFlow.

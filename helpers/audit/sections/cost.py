@@ -64,8 +64,9 @@ def _estimates(bench: Bench, notes: Notes) -> None:
     for name in names:
         device = DEVICES[name]
         # A device computes in what it can: the Jetson Nano has no int8 path.
-        chosen = arithmetic if arithmetic in device.macs_per_cycle else "float16"
-        if chosen not in device.macs_per_cycle:
+        published = {point.arithmetic for point in device.published}
+        chosen = arithmetic if arithmetic in published else "float16"
+        if chosen not in published:
             notes.not_done.append(f"{device.title}: nothing is published for {arithmetic} on it.")
             continue
         try:

@@ -44,6 +44,7 @@ def extraction(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     if half < LEAST_POOL:
         raise AuditError(f"{len(data)} examples are too few: a thief and a judge take "
                          f"{LEAST_POOL} each")  # fmt: skip
+    bench.form(allowance)  # whether there are classes at all comes before anything that takes long
     allowance.require(0.0 if "tensorflow" in sys.modules else IMPORT_SECONDS, "loading TensorFlow")
     thief, judge = bench.order[:half], bench.order[half : 2 * half]
     ask = bench.answering(allowance)
