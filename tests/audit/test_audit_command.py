@@ -188,6 +188,18 @@ def test_the_threat_model_reads_what_was_written(whole: tuple[Result, Path]) -> 
     assert found == {"evasion", "physical-perturbation", "membership-inference", "extraction"}
 
 
+def test_a_small_budget_is_kept_to_within_one_step(files: dict[str, Path], folder: Path) -> None:
+    """Opening and writing come on top; a step is one copy's batch, a group of pictures, a fold."""
+    out = folder / "short"
+    done = audit(files["model"], "--data", files["data"], "--budget", "8s", "--out", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert report["complete"]
+    assert report["seconds"] < 8 + 4
+    late = [reason for entry in report["sections"] for reason in entry["not_done"]]
+    assert any("--budget" in reason for reason in late)
+
+
 def test_a_file_that_was_changed_after_signing_does_not_verify(
     files: dict[str, Path], folder: Path
 ) -> None:
