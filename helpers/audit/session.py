@@ -102,9 +102,7 @@ class Session:
             raise
 
     def _open(self) -> tuple[ModelContract, Description]:
-        header, _, _ = self._cage.ask(
-            "open", blob=self.data, threads=self.threads, sizes=self._sizes
-        )
+        header = self._open_in_cage()
         contract = read_contract(header.get("contract"))
         description = read_description(header.get("description"), self.runtime)
         if self._sizes is None:
@@ -116,6 +114,18 @@ class Session:
         port = fitted.inputs[0]
         _, answers, _ = self._cage.ask("run", [port.encode(np.zeros(port.stated.shape))])
         return fill_outputs(fitted, [answer.shape for answer in answers]), description
+
+    def _open_in_cage(self) -> dict[str, Any]:
+        """Open the file; a refusal for sizes that contradict it is the caller's, not the file's."""
+        details: dict[str, Any] = {"blob": self.data, "threads": self.threads}
+        try:
+            return self._cage.ask("open", sizes=self._sizes, **details)[0]
+        except ModelRefusedError:
+            if self._sizes is None:
+                raise
+            header, _, _ = self._cage.ask("open", sizes=None, **details)
+            fit_input(read_contract(header.get("contract")), self._sizes)
+            raise
 
     def ask(self, do: str, arrays: Sequence[NDArray[Any]] = (), **details: Any) -> Answer:
         """Ask the process; after a crash ask a new one, once.

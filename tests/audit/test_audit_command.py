@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -174,8 +175,9 @@ def test_a_network_smaller_than_any_that_was_published_gets_no_estimate(
 def test_estimates_are_called_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     one = bench()
     work = NETWORKS["mlperf-tiny keyword spotting"]
-    monkeypatch.setattr("helpers.audit.sections.cost.count_costs", lambda graph: graph)
-    monkeypatch.setattr("helpers.audit.sections.cost.work_of", lambda costs: work)
+    module = importlib.import_module("helpers.audit.sections.cost")
+    monkeypatch.setattr(module, "count_costs", lambda graph: graph)
+    monkeypatch.setattr(module, "work_of", lambda costs: work)
     vars(one.model)["graph"] = lambda: None
     report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "cost"])
     kinds = {m["key"]: m["kind"] for m in section(report, "cost")["measures"]}
@@ -218,7 +220,7 @@ def test_a_file_that_was_changed_after_signing_does_not_verify(
 
 
 def test_a_signature_that_is_not_there_is_no_verdict(tmp_path: Path) -> None:
-    one = bench(public_key=tmp_path / "key.pem")
+    one = bench(public_key=signing.new_keys(tmp_path).public)
     one.path = tmp_path / "unsigned.onnx"
     one.path.write_bytes(b"plain")
     report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "signature"])
