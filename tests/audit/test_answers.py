@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from helpers.audit.answers import STATED, find_form
+from helpers.audit.answers import STATED, AnswerForm, find_form
 from helpers.audit.bench import Bench
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS
@@ -77,6 +80,15 @@ def test_the_form_is_told_from_a_few_answers(
     assert "assumed, for" in str(found)
 
 
+@given(arrays.arrays(np.float32, (7, 4), elements=st.floats(-30, 30, width=32)))
+def test_probabilities_sum_to_one_and_keep_the_answer(logits: np.ndarray) -> None:
+    form = AnswerForm("logits", single=False)
+    found = form.probabilities(form.scores(logits))
+    assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
+    best = logits.max(axis=1)
+    assert (logits[np.arange(7), found.argmax(axis=1)] >= best - 1e-4).all()
+
+
 def test_an_int8_softmax_over_a_thousand_classes_is_still_one() -> None:
     flat = softmax(RNG.normal(size=(64, 1000)).astype(np.float32))
     rounded = np.round(flat * 256) / 256
@@ -127,9 +139,9 @@ def test_scores_of_which_only_the_order_counts_keep_out_what_needs_probabilities
     keys = {measure["key"] for measure in found["accuracy"]["measures"]}
     assert "accuracy" in keys
     assert "confidence" not in keys
-    assert "only" in " ".join(found["accuracy"]["not_done"]) or "scores" in " ".join(
-        found["accuracy"]["not_done"]
-    )
+    assert "no probability of a class" in found["accuracy"]["not_done"][0]
+    copy = next(m for m in found["extraction"]["measures"] if m["key"] == "fidelity")
+    assert copy["title"].endswith("labels")  # a thief learns from what there is
 
 
 def test_an_embedding_gets_a_finding_and_each_section_its_reason() -> None:
