@@ -243,9 +243,9 @@ def _examples(
         )
     if y.dtype.kind not in "iu" or y.shape != (len(x),):
         raise AuditError(
-            f"{name}: {pair}y is {y.dtype} {y.shape}; it must be one whole number, the class, for "
-            f"each of {len(x)} inputs. Of a model that gives no classes say --answers values or "
-            "embedding."
+            f"{name}: {pair}y is {y.dtype} {y.shape}; it must be one whole number for each of "
+            f"{len(x)} inputs, its class. Of a model that gives no classes, say --answers values "
+            "or embedding."
         )
     if y.min() < 0 or y.max() >= classes:
         raise AuditError(
