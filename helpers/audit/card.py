@@ -56,7 +56,7 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
                 f"| {_text(m['title'])} | {_text(shown(m))} | {_basis(m)} |"
                 for m in section["measures"]
             ]
-    yield "\n".join(lines)
+    yield "\n".join(lines) if len(lines) > 2 else "Nothing was measured."
     yield "## Caveats and recommendations"
     found = [
         f"- **{finding['severity']}** {_text(finding['title'])}: {_text(finding['evidence'])}. "

@@ -59,21 +59,23 @@ def refused_report(
         "task": "unknown: it was refused", "answers": "",
     }  # fmt: skip
     report = head(model, None, settings, budget, clocks or Clocks())
-    notes = Notes(not_done=[f"Everything: the file was refused. {error}"])
+    why = str(error).replace(str(path), path.name)[:2000]  # folders are nobody else's business
+    notes = Notes(not_done=["Everything: the file was refused."])
     kind = INCIDENTS.get(type(error))
     notes.findings.append(Rated(
         "The file ended or overran the process that opened it" if kind else "The file is refused",
-        "high", str(error)[:2000],
+        "high", why.rstrip("."),
         "Run it nowhere outside a sandbox until somebody knows why." if kind
         else "Ask its maker for a file that opens, and for its SHA-256.", RULE,
     ))  # fmt: skip
-    incidents = [incident_text(Incident(kind, "open", str(error)))] if kind else []
+    incidents = [incident_text(Incident(kind, "open", why))] if kind else []
+    entry = section_entry(SECTIONS[0], notes, 0.0, 0.0, 0)
     return check({
         **report,
         "complete": True,
-        "verdict": {"outcome": "refused", "reason": f"refused, because: {error}"[:2000]},
+        "verdict": {"outcome": "refused", "reason": f"refused, because: {why}"},
         "incidents": incidents,
-        "sections": [section_entry(SECTIONS[0], notes, 0.0, 0.0, 0)],
+        "sections": [{**entry, "status": "not done"}],
     })  # fmt: skip
 
 

@@ -327,6 +327,7 @@ def test_a_refused_file_leaves_a_report_and_an_exit_code_of_its_own(
     report = schema.read(out / "audit.json")
     assert report["verdict"]["outcome"] == "refused"
     assert report["verdict"]["reason"].startswith("refused, because: ")
+    assert str(tmp_path) not in json.dumps(report)  # folders are nobody else's business
     assert report["model"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert "refused, because" in (out / "audit.html").read_text()
     assert "refused" in done.output
