@@ -19,7 +19,7 @@ from helpers.audit.runner import Clocks, run_audit
 from helpers.audit.schema import check
 from helpers.audit.sections import SECTIONS, Section
 from helpers.audit.sections.accuracy import accuracy
-from helpers.audit.sections.attacks import _Trial
+from helpers.audit.sections.attacks import _Trial, _two_classes
 from helpers.audit.sections.corruption import _Trial as _Spoilt
 from helpers.audit.sections.corruption import _worst
 from helpers.audit.session import Incident
@@ -165,6 +165,16 @@ def test_without_gradients_the_file_is_still_asked() -> None:
     [found] = report["sections"]
     assert "square_success" in {measure["key"] for measure in found["measures"]}
     assert any("took too much" in reason for reason in found["not_done"])
+
+
+def test_a_network_of_one_number_is_attacked_as_one_of_two_classes() -> None:
+    import tensorflow as tf
+
+    layers = [tf.keras.layers.Flatten(), tf.keras.layers.Dense(1)]
+    network = tf.keras.Sequential([tf.keras.Input((4, 4, 1)), *layers])
+    rows = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    logits, both = network(rows).numpy(), _two_classes(network)(rows).numpy()
+    np.testing.assert_allclose(both, np.concatenate([np.zeros_like(logits), logits], axis=1))
 
 
 def test_a_short_audit_makes_the_best_copy_first(monkeypatch: pytest.MonkeyPatch) -> None:
