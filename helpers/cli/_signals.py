@@ -10,12 +10,18 @@ from typing import Any
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP as Ctrl-C, so that they end the processes in the same order."""
+    """Treat SIGTERM and SIGHUP as Ctrl-C, so that they end the processes in the same order.
+
+    One that is ignored stays so: under ``nohup`` a terminal that closes ends nothing.
+    """
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
+    for number in kept:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:

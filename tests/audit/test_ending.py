@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from helpers.audit import schema
+from helpers.cli._signals import ended_by_signals
 from helpers.cli.audit import INTERRUPTED
 from helpers.sandbox.process import descendants
 from tests.audit.conftest import CLASSES, onnx_classifier, onnx_looping
@@ -55,6 +56,19 @@ def test_an_audit_that_is_interrupted_leaves_its_report_and_nothing_else(
     assert not [child for child in children if Path(f"/proc/{child}/cmdline").exists()]
     assert not schema.read(report)["complete"]
     assert "This audit was interrupted" in (tmp_path / "out" / "audit.html").read_text()
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As under ``nohup``; and afterwards all is as before."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN), signal.getsignal(signal.SIGTERM)
+    try:
+        with ended_by_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == before[1]
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
 
 
 def test_an_audit_that_ends_by_itself_leaves_nothing_else(
