@@ -94,7 +94,9 @@ class Allowance:
     def guard(self, ask: Ask) -> Ask:
         """Return the same model, which answers only while time is left.
 
-        Rows are asked about in parts of about half a second, and the time is looked at before each.
+        Rows are asked about in parts of about half a second, the first of them one row, and the
+        time is looked at before each: the end is overrun by one part, or by one row if that takes
+        longer.
         """
         pace = _Pace()
 
@@ -117,7 +119,7 @@ class Allowance:
 class _Pace:
     """How many rows fill a part, learnt from the parts before."""
 
-    rows: int = 8
+    rows: int = 1
 
     def learn(self, rows: int, seconds: float) -> None:
         fitting = PART_SECONDS * rows / seconds if seconds > 0 else MOST_ROWS

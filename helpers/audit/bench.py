@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.audit.allowance import Allowance, Ask
+from helpers.audit.answers import AnswerForm, find_form
 from helpers.audit.data import AuditData
-from helpers.errors import AuditError
-from helpers.watermark.removal import softmax
+from helpers.errors import AuditError, OutOfTimeError
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from helpers.audit.model import UntrustedModel
+    from helpers.watermark.key import Key
 
-_PROBED = 64
+PROBED, LEAST_PROBED = 128, 16  # examples by which the answers' form is told
+PART = 8
+
+
+@dataclass(frozen=True)
+class WeightMark:
+    """A message that the owner has put into the weights.
+
+    Attributes
+    ----------
+    key
+        The owner's secret; it goes into no report.
+    layer, bits
+        Of :class:`helpers.watermark.uchida.WeightMessage`.
+    """
+
+    key: Key = field(repr=False)
+    layer: int
+    bits: int = 256
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,11 @@ class Settings:
         Names in ``helpers.edge.devices.DEVICES`` to estimate the latency for.
     public_key, signature
         To check the file's signature with; None leaves it out.
+    answers
+        What the model's answers are, one of ``helpers.audit.answers.STATED``; empty to tell it
+        from them.
+    mark
+        The owner's mark in the weights to look for; None leaves it out.
     """
 
     seed: int = 0
@@ -51,6 +74,8 @@ class Settings:
     devices: tuple[str, ...] = ()
     public_key: Path | None = None
     signature: Path | None = None
+    answers: str = ""
+    mark: WeightMark | None = None
 
 
 @dataclass(eq=False)
@@ -74,6 +99,11 @@ class Bench:
     student
         A copy distilled from the answers, inputs in [0, 1] to logits; made by one section, used by
         another.
+    taken_as
+        What the audited model's answers were taken as, in words; empty before that is known.
+    judged, broken
+        How many answers of the audited model were judged, and how many of them were NaN or
+        infinite.
     """
 
     path: Path
@@ -83,8 +113,14 @@ class Bench:
     innocents: tuple[UntrustedModel, ...] = ()
     no_answers: str = ""
     student: tf.keras.Model | None = None
+    taken_as: str = ""
+    judged: int = 0
+    broken: int = 0
+    _probed: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
-    def answering(self, allowance: Allowance, model: UntrustedModel | None = None) -> Ask:
+    def answering(
+        self, allowance: Allowance, model: UntrustedModel | None = None, *, gaps: bool = False
+    ) -> Ask:
         """Return a model as scores, one column a class, asked only within an allowance.
 
         Parameters
@@ -93,10 +129,24 @@ class Bench:
             Ends the questions.
         model
             Whose answers; the audited model's when left out.
+        gaps
+            Whether an answer that is NaN or infinite is handed on, instead of ending the section.
         """
-        form = self.form if model is None else AnswerForm.of(self._probe(model))
         chosen = self.model if model is None else model
-        return allowance.guard(lambda rows: form.scores(ask(chosen, rows)))
+        form = self.form(allowance, chosen)
+
+        def judged(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+            answers = chosen.predict(rows)
+            broken = len(answers) - int(np.isfinite(answers).all(axis=1).sum())
+            if chosen is self.model:
+                self.judged, self.broken = self.judged + len(answers), self.broken + broken
+            if broken and not gaps:
+                raise AuditError(
+                    f"the model answered {broken} of {len(answers)} inputs with NaN or infinity"
+                )
+            return form.scores(answers)
+
+        return allowance.guard(judged)
 
     def answering_pictures(self, allowance: Allowance) -> Ask:
         """Return the audited model over pictures in [0, 1]; see :meth:`answering`."""
@@ -109,10 +159,51 @@ class Bench:
         low, high = self.require_pictures()
         return np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
 
-    @cached_property
-    def form(self) -> AnswerForm:
-        """How the model gives its answers, read from a few of them."""
-        return AnswerForm.of(self._probe(self.model))
+    def probe(
+        self, allowance: Allowance, model: UntrustedModel | None = None
+    ) -> NDArray[np.float32]:
+        """Return a model's raw answers to the first examples in :attr:`order`; asked once.
+
+        Where time ends early they are fewer, but at least ``LEAST_PROBED``.
+
+        Raises
+        ------
+        OutOfTimeError
+            If there is no time for so many.
+        """
+        chosen = self.model if model is None else model
+        if id(chosen) not in self._probed:
+            x = self.require_data().examples.x[self.order[:PROBED]]
+            ask = allowance.guard(chosen.predict)
+            parts: list[NDArray[np.float32]] = []
+            try:
+                for start in range(0, len(x), PART):
+                    parts.append(ask(x[start : start + PART]))
+            except OutOfTimeError:
+                if sum(map(len, parts)) < min(LEAST_PROBED, len(x)):
+                    raise
+            self._probed[id(chosen)] = np.concatenate(parts)
+        return self._probed[id(chosen)]
+
+    def form(self, allowance: Allowance, model: UntrustedModel | None = None) -> AnswerForm:
+        """Return how a model gives its answers, read from a few of them or as stated.
+
+        Raises
+        ------
+        AuditError
+            If they cannot be judged; says why.
+        """
+        chosen = self.model if model is None else model
+        answers = self.probe(allowance, chosen)
+        truth = self.require_data().examples.y[self.order[: len(answers)]]
+        finite = np.isfinite(answers).all(axis=1)
+        if not finite.any():
+            raise AuditError("the model answers with NaN or infinity")
+        step = chosen.contract.outputs[0].scale
+        found = find_form(answers[finite], truth[finite], self.settings.answers, step)
+        if chosen is self.model:
+            self.taken_as = str(found)
+        return found
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -137,86 +228,3 @@ class Bench:
                 "grey levels means nothing; if they are pictures, say --range"
             )
         return span
-
-    def _probe(self, model: UntrustedModel) -> NDArray[np.float32]:
-        x = self.require_data().examples.x[self.order[:_PROBED]]
-        return np.concatenate([ask(model, x[i : i + 8]) for i in range(0, len(x), 8)])
-
-
-def classes_of(model: UntrustedModel) -> int:
-    """Return how many classes a model tells apart; 0 if its answers are no scores of classes.
-
-    One score for each input stands for two classes.
-    """
-    if model.task.kind == "classifier":
-        return model.task.classes
-    given, answers = model.contract.inputs, model.contract.outputs
-    if model.contract.stateful or len(given) != 1 or len(answers) != 1:
-        return 0
-    whole = len(given[0].shape) > 1 and None not in given[0].shape[1:]
-    return 2 if whole and len(answers[0].shape) > 1 and prod(answers[0].stated.shape) == 1 else 0
-
-
-def ask(model: UntrustedModel, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a model's answers as the file gives them, float32 ``(n, classes or 1)``."""
-    if model.task.kind == "classifier":
-        return model.predict(rows)
-    codes = model.contract.inputs[0].encode(rows)
-    answers = model.contract.outputs[0].stated.decode(model.raw_predict([codes])[0])
-    return np.asarray(answers, np.float32).reshape(len(rows), -1)
-
-
-@dataclass(frozen=True)
-class AnswerForm:
-    """How a model writes what it thinks of each class.
-
-    Attributes
-    ----------
-    normalised
-        Whether its numbers are probabilities already; others are taken as logits.
-    single
-        Whether one number stands for two classes.
-    """
-
-    normalised: bool
-    single: bool
-
-    @classmethod
-    def of(cls, answers: NDArray[np.floating]) -> AnswerForm:
-        """Read the form off a few answers ``(n, classes)``.
-
-        Raises
-        ------
-        AuditError
-            If they are not one row of finite numbers an input.
-        """
-        if answers.ndim != 2 or not answers.size or not np.isfinite(answers).all():
-            raise AuditError(
-                f"the model's answers have shape {answers.shape}, or hold NaN or infinity; "
-                "expected one row of finite scores for each input"
-            )
-        single = answers.shape[1] == 1
-        within = answers.min() >= -1e-3 and answers.max() <= 1 + 1e-3
-        # An int8 softmax rounds each class, so its rows sum to 1 only nearly.
-        sums = single or np.allclose(answers.sum(axis=1), 1, atol=0.05)
-        return cls(bool(within and sums), single)
-
-    def scores(self, answers: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return answers with one column a class, float32 ``(n, classes)``, at least two.
-
-        Raises
-        ------
-        AuditError
-            If one is NaN or infinite.
-        """
-        values = np.asarray(answers, np.float32)
-        if not np.isfinite(values).all():
-            raise AuditError("the model answered with NaN or infinity")
-        if not self.single:
-            return values
-        other = 1 - values if self.normalised else np.zeros_like(values)
-        return np.concatenate([other, values], axis=1)
-
-    def probabilities(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return scores as probabilities, float32 ``(n, classes)``."""
-        return np.asarray(scores, np.float32) if self.normalised else softmax(scores)

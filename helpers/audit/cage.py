@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,13 @@ class Cage:
                 raise ModelRefusedError(f"Refused: {said.removeprefix('EdgeError: ')}")
             raise ModelRefusedError(f"{NAMES[self.runtime]} refuses to {do} it: {said}")
         return header, answers, content
+
+    def hurry(self, seconds: float) -> bool:
+        """Give each answer at most so many seconds; say whether that is less than before."""
+        if seconds >= self._budget.seconds:
+            return False
+        self._budget = replace(self._budget, seconds=max(seconds, 0.1))
+        return True
 
     def close(self) -> None:
         """End the worker; closing twice is fine."""

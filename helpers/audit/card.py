@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers._reading import escape_markdown
 from helpers.audit.compare import shown
-from helpers.audit.report import findings_of
+from helpers.audit.report import findings_of, undone_of
 from helpers.audit.schema import clean
 
 _NUMBERS = ("accuracy", "quantisation", "corruption", "attacks", "extraction", "membership",
@@ -31,6 +31,10 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
         f"- File: {_text(model['name'])}, {model['bytes']:,} bytes, SHA-256 `{model['sha256']}`\n"
         f"- Form: {_text(model['format'])}; task by its contract: {_text(model['task'])}"
     )
+    if model["answers"]:
+        yield f"Answers were {_text(model['answers'])}."
+    if audit["verdict"]["outcome"] == "refused":
+        yield f"The audit's verdict: {_text(audit['verdict']['reason'])}"
     yield "## Evaluation data"
     if data is None:
         yield "None was supplied to the audit."
@@ -52,7 +56,7 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
                 f"| {_text(m['title'])} | {_text(shown(m))} | {_basis(m)} |"
                 for m in section["measures"]
             ]
-    yield "\n".join(lines)
+    yield "\n".join(lines) if len(lines) > 2 else "Nothing was measured."
     yield "## Caveats and recommendations"
     found = [
         f"- **{finding['severity']}** {_text(finding['title'])}: {_text(finding['evidence'])}. "
@@ -61,9 +65,8 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
     ]
     yield "\n".join(found) or "The audit has no findings."
     undone = [
-        f"- {_text(section['title'])}: {_text(reason)}"
-        for section in audit["sections"]
-        for reason in section["not_done"]
+        f"- {_text(', '.join(section['title'] for section in sections))}: {_text(reason)}"
+        for sections, reason in undone_of(audit)
     ]
     if undone:
         yield "Not done in this audit:"

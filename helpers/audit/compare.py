@@ -16,7 +16,7 @@ from helpers.robustness.findings import SEVERITIES
 
 Verdict = Literal["better", "worse", "changed", "no change shown", "same", "only before",
                   "only after"]  # fmt: skip
-_CONDITIONS = ("budget", "seed", "epsilon", "images", "attack_queries")
+_CONDITIONS = ("budget", "seed", "epsilon", "images", "attack_queries", "answers")
 
 
 @dataclass(frozen=True)
@@ -156,16 +156,23 @@ def _finding_changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[
             yield FindingChange(*key, *pair)
 
 
+def _setting(report: dict[str, Any], name: str) -> Any:
+    value = report["settings"].get(name)
+    return "not stated" if value in ("", None) else value
+
+
 def _cautions(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     digests = [report["data"] and report["data"]["sha256"] for report in (before, after)]
     if digests[0] != digests[1]:
         yield "The two audits used different examples: every number may differ because of them."
     for name in _CONDITIONS:
-        pair = [report["settings"].get(name) for report in (before, after)]
+        pair = [_setting(report, name) for report in (before, after)]
         if pair[0] != pair[1]:
             yield f"{name} was {pair[0]} and is {pair[1]}."
     if before["machine"] != after["machine"]:
         yield f"Latency and memory were measured on {before['machine']} and on {after['machine']}."
     for name, report in (("first", before), ("second", after)):
+        if report["verdict"]["outcome"] == "refused":
+            yield f"The file of the {name} audit was refused: nothing was measured on it."
         if not report["complete"]:
             yield f"The {name} audit was interrupted: sections are missing from it."

@@ -244,12 +244,14 @@ def _examples(
     if y.dtype.kind not in "iu" or y.shape != (len(x),):
         raise AuditError(
             f"{name}: {pair}y is {y.dtype} {y.shape}; it must be one whole number for each of "
-            f"{len(x)} inputs."
+            f"{len(x)} inputs, its class. Of a model that gives no classes, say --answers values "
+            "or embedding."
         )
     if y.min() < 0 or y.max() >= classes:
         raise AuditError(
             f"{name}: {pair}y goes from {y.min()} to {y.max()}, the model answers {classes} "
-            f"classes, 0 to {classes - 1}. Where it has a background class, use --label-offset."
+            f"classes, 0 to {classes - 1}. Where it has a background class, use --label-offset; "
+            "where it gives no classes, say --answers values or embedding."
         )
     values = x.astype(np.float32)
     if x.dtype == np.uint8 and span is not None:

@@ -6,7 +6,8 @@ turn what it said into these dataclasses, or refuse it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -97,6 +98,45 @@ class ModelContract:
     stateful: bool
 
 
+def fit_input(contract: ModelContract, sizes: tuple[int, ...]) -> ModelContract:
+    """Return a contract whose one input has the given sizes beyond the batch.
+
+    Raises
+    ------
+    ModelContractError
+        If there are more inputs, or a size contradicts what the file states.
+    """
+    if len(contract.inputs) != 1:
+        raise ModelContractError(
+            f"The model takes {len(contract.inputs)} inputs; a shape can be given for one."
+        )
+    port = contract.inputs[0]
+    known = port.shape[1:] if port.shape else (None,) * len(sizes)
+    agrees = len(known) == len(sizes) and all(
+        stated in (None, size) for stated, size in zip(known, sizes, strict=True)
+    )
+    if not agrees or not sizes or min(sizes) < 1 or prod(sizes) > MAX_ELEMENTS:
+        raise ModelContractError(
+            f"The input is {port}; it cannot have the sizes {', '.join(map(str, sizes))} after "
+            "the batch. Leave the batch out, and keep the sizes that the file states."
+        )
+    batch = port.shape[0] if port.shape else None
+    return replace(contract, inputs=(replace(port, shape=(batch, *sizes)),))
+
+
+def fill_outputs(contract: ModelContract, answered: Sequence[tuple[int, ...]]) -> ModelContract:
+    """Return a contract whose open output sizes are those of one run's answers."""
+    batch = contract.inputs[0].shape[0]
+    filled = []
+    for port, shape in zip(contract.outputs, answered, strict=True):
+        stated = port.shape or (batch, *[None] * (len(shape) - 1))
+        if len(stated) == len(shape):
+            open_beyond = zip(stated[1:], shape[1:], strict=True)
+            stated = (stated[0], *(got if size is None else size for size, got in open_beyond))
+        filled.append(replace(port, shape=stated))
+    return replace(contract, outputs=tuple(filled))
+
+
 @dataclass(frozen=True)
 class Task:
     """What a model seems to be for.
@@ -104,8 +144,8 @@ class Task:
     Attributes
     ----------
     kind
-        ``"classifier"``: one input of real numbers, one score for each of two or more classes;
-        ``"other"``: anything else.
+        ``"classifier"``: one input of real numbers, one score for each of two or more classes or
+        one for two; ``"other"``: anything else.
     classes
         Number of classes; 0 if it is no classifier.
     reason
@@ -122,7 +162,7 @@ def find_task(contract: ModelContract) -> Task:
     reason = _why_not(contract)
     if reason:
         return Task("other", 0, reason)
-    return Task("classifier", prod(contract.outputs[0].stated.shape[1:]))
+    return Task("classifier", max(2, prod(contract.outputs[0].stated.shape[1:])))
 
 
 def _why_not(contract: ModelContract) -> str:
@@ -135,23 +175,29 @@ def _why_not(contract: ModelContract) -> str:
         return f"it takes {len(contract.inputs)} inputs; the attacks change one"
     if len(contract.outputs) != 1:
         return (
-            f"it gives {len(contract.outputs)} outputs (boxes and scores of a detector, say); the "
-            "attacks need one score a class"
+            f"it gives {len(contract.outputs)} outputs (boxes and scores of a detector, or a class "
+            "beside its scores); the attacks need one score a class, so export the scores alone"
         )
     given, answer = contract.inputs[0], contract.outputs[0]
     if given.dtype not in _REAL:
         return f"its input {given} holds no signal but indices or flags, which cannot be nudged"
     if len(given.shape) < 2 or None in given.shape[1:]:
-        return f"its input {given} has open sizes beyond the batch, or no batch at all"
+        return (
+            f"its input {given} has open sizes beyond the batch, or no batch at all; if you know "
+            "them, say --input-shape"
+        )
     if answer.dtype not in _REAL:
         return f"its output {answer} holds no scores"
     sizes = answer.shape[1:]
-    if not sizes or None in sizes or answer.shape[0] != given.shape[0]:
+    if None in sizes or not answer.shape:
+        return (
+            f"its output {answer} has open sizes beyond the batch; --input-shape with the input's "
+            "sizes lets one run tell them"
+        )
+    if answer.shape[0] != given.shape[0]:
         return f"its output {answer} is not one row for each row of the input {given}"
-    if prod(size or 1 for size in sizes) != max(size or 1 for size in sizes):
+    if sorted(size or 1 for size in sizes)[:-1] != [1] * (len(sizes) - 1):
         return f"its output {answer} is a map, not one score a class (a segmentation, say)"
-    if max(size or 1 for size in sizes) < 2:
-        return f"its output {answer} is a single score; the attacks need at least two classes"
     return ""
 
 

@@ -176,7 +176,7 @@ def explain(said: str, description: dict[str, Any], data: bytes) -> str:
     if sizes and "Select TensorFlow op" not in said:
         return (
             f"its input leaves sizes open ({sizes[0]}), and it does not run until they are fixed: "
-            f"export it with fixed sizes. The runtime says: {said}"
+            f"say --input-shape, or export it with fixed sizes. The runtime says: {said}"
         )
     return ""
 

@@ -9,24 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers.audit import claims, graphs
+from helpers.audit import claims, replicas, timing
 from helpers.audit.cage import Budget, Cage, find_layers
 from helpers.audit.description import Task, find_task
 from helpers.audit.files import Format, detect_format, read_whole
 from helpers.audit.rows import Rows
 from helpers.audit.session import Incident, Session
-from helpers.edge.reading import LayerWeights, read_weights
-from helpers.edge.tflite.graph import Graph, Tensor
+from helpers.edge.reading import LayerWeights
+from helpers.edge.tflite.graph import Graph
 from helpers.errors import (
     AuditError,
-    EdgeError,
     ModelContractError,
     ModelRefusedError,
 )
@@ -35,31 +34,13 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 MAX_THREADS = 64
-MAX_RUNS = 1_000_000
-MAX_ROW_BYTES = 2**28  # of activations of one row in a replica
-
-
-@dataclass(frozen=True)
-class PeakMemory:
-    """Memory of a process that loads and runs the model once.
-
-    Attributes
-    ----------
-    runtime_bytes
-        Resident once the runtime is loaded, before the model.
-    model_bytes
-        Most that loading the model and one run added to that, with the pages of the runtime's
-        code that they use.
-    """
-
-    runtime_bytes: int
-    model_bytes: int
 
 
 def open_untrusted(
     path: str | os.PathLike[str],
     *,
     float_model: str | os.PathLike[str] | None = None,
+    input_shape: Sequence[int] | None = None,
     threads: int = 1,
     budget: Budget | None = None,
     unsafe: bool = False,
@@ -75,6 +56,9 @@ def open_untrusted(
     float_model
         Another file of the same model, whose weights can be read, for gradients; it is trusted as
         little.
+    input_shape
+        Sizes of the one input beyond the batch, where the file leaves them open or states no
+        shape. Sizes of the output that are open are then read off one run.
     threads
         Threads of one run.
     budget
@@ -92,6 +76,8 @@ def open_untrusted(
     ------
     ModelRefusedError
         If the file is damaged, too large, of another kind, or its runtime refuses it.
+    ModelContractError
+        If ``input_shape`` contradicts the file, or the float model takes or gives other sizes.
     ModelCrashError, ModelTimeoutError, ModelMemoryError
         If opening it ends the sandboxed process in one of these ways.
     SandboxError
@@ -101,13 +87,14 @@ def open_untrusted(
         raise AuditError(f"threads={threads!r} must be a whole number from 1 to {MAX_THREADS}.")
     budget, layers = budget or Budget(), find_layers(unsafe)
     data = read_whole(path, budget.file_bytes)
-    model = UntrustedModel(
-        data, detect_format(data, path), threads, partial(Cage, budget=budget, layers=layers)
-    )
+    sizes = None if input_shape is None else tuple(input_shape)
+    start = partial(Cage, budget=budget, layers=layers)
+    model = UntrustedModel(data, detect_format(data, path), threads, start, sizes)
     if float_model is not None:
         try:
-            model.float_model = open_untrusted(float_model, budget=budget, unsafe=unsafe)
-            _require_same_sizes(model, model.float_model)
+            model.attach_float(
+                open_untrusted(float_model, input_shape=sizes, budget=budget, unsafe=unsafe)
+            )
         except BaseException:
             model.close()
             raise
@@ -136,7 +123,12 @@ class UntrustedModel:
     """
 
     def __init__(
-        self, data: bytes, format: Format, threads: int, start: Callable[[str], Cage]
+        self,
+        data: bytes,
+        format: Format,
+        threads: int,
+        start: Callable[[str], Cage],
+        sizes: tuple[int, ...] | None = None,
     ) -> None:
         self.sha256, self.size_bytes = hashlib.sha256(data).hexdigest(), len(data)
         self.format, self.threads = format, threads
@@ -146,7 +138,7 @@ class UntrustedModel:
         notes: tuple[str, ...] = ()
         if format == "keras":
             data, notes = _convert(data, start("tflite"))
-        self._session = _open_session(data, format, threads, start)
+        self._session = _open_session(data, format, threads, start, sizes)
         self._rows = Rows(self._session)
         self.contract = self._session.contract
         said = self._session.description
@@ -157,6 +149,17 @@ class UntrustedModel:
     def incidents(self) -> list[Incident]:
         """What the file has done to the processes that ran it."""
         return self._session.incidents
+
+    def attach_float(self, other: UntrustedModel) -> None:
+        """Take another open file of the same model for gradients; it is closed with this one.
+
+        Raises
+        ------
+        ModelContractError
+            If it takes or gives other sizes.
+        """
+        self.float_model = other
+        _require_same_sizes(self, other)
 
     # ------------------------------------------------------------------ asking
 
@@ -172,7 +175,8 @@ class UntrustedModel:
         Returns
         -------
         numpy.ndarray
-            float32 ``(n, classes)``, decoded from codes where the file gives integers.
+            float32 ``(n, classes)``, or ``(n, 1)`` from a file that gives one number for two
+            classes; decoded from codes where the file gives integers.
 
         Raises
         ------
@@ -190,7 +194,7 @@ class UntrustedModel:
         if len(answers) != len(codes):
             raise ModelContractError(f"The model gave {len(answers)} rows for {len(codes)}.")
         scores = self.contract.outputs[0].stated.decode(answers)
-        return np.asarray(scores, np.float32).reshape(len(codes), self.task.classes)
+        return np.asarray(scores, np.float32).reshape(len(codes), -1)
 
     def raw_predict(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         """Run any model on the file's own numbers.
@@ -225,44 +229,13 @@ class UntrustedModel:
     def latency(
         self, runs: int = 100, threads: int | None = None, warm_up: int = 10
     ) -> NDArray[np.float64]:
-        """Time single runs on zeros inside the sandbox; the pipe and copying are left out.
+        """Time single runs on zeros; see :func:`helpers.audit.timing.time_runs`."""
+        threads = threads or self.threads
+        return timing.time_runs(self._session, self.zeros(), runs, threads, warm_up)
 
-        Parameters
-        ----------
-        runs, warm_up
-            Runs that count, and runs before them that do not.
-        threads
-            Threads of one run; None takes those of the open model.
-
-        Returns
-        -------
-        numpy.ndarray
-            Seconds of each run, float64 ``(runs,)``.
-        """
-        for name, value, least in (("runs", runs, 1), ("warm_up", warm_up, 0)):
-            if isinstance(value, bool) or not least <= value <= MAX_RUNS:
-                raise AuditError(f"{name}={value!r} must lie between {least} and {MAX_RUNS:,}.")
-        _, answers, _ = self._session.ask(
-            "time", self.zeros(), threads=threads or self.threads, warm_up=warm_up, repeats=runs
-        )
-        if len(answers) != 1 or answers[0].shape != (runs,) or answers[0].dtype != np.float64:
-            raise ModelRefusedError("The process that runs the file did not answer with latencies.")
-        if not (np.isfinite(answers[0]).all() and (answers[0] >= 0).all()):
-            raise ModelRefusedError("The process that runs the file answered impossible latencies.")
-        return answers[0]
-
-    def peak_memory(self) -> PeakMemory:
-        """Measure the memory of a fresh process that loads the model and runs it once.
-
-        Returns
-        -------
-        PeakMemory
-            What Linux counts as resident, so shared libraries are in it.
-        """
-        header, _, _ = self._session.ask_apart(
-            "peak-memory", self.zeros(), blob=self._session.data, threads=self.threads
-        )
-        return PeakMemory(*(claims.whole(header.get(name)) for name in ("runtime", "model")))
+    def peak_memory(self, within: float | None = None) -> timing.PeakMemory:
+        """Measure the memory of one run; see :func:`helpers.audit.timing.measure_memory`."""
+        return timing.measure_memory(self._session, self.zeros(), within)
 
     def zeros(self) -> list[NDArray[Any]]:
         """Return the inputs of one run on zeros, as :meth:`raw_predict` takes them.
@@ -288,36 +261,16 @@ class UntrustedModel:
             If the file is no ``.tflite`` (or Keras) file or its graph cannot be read; says why.
         """
         if self._graph is None:
-            if self.format == "onnx":
-                raise ModelContractError(
-                    "The weights of an .onnx file are not read back into a replica; give a .tflite "
-                    "or Keras file of the same model as float_model."
-                )
-            if self.description.unreadable:
-                raise ModelContractError(self.description.unreadable)
-            header, arrays, _ = self._session.ask("graph")
-            try:
-                self._graph = graphs.decode(header, arrays)
-            except EdgeError as error:
-                raise ModelContractError(f"The graph does not fit together: {error}") from error
+            self._graph = replicas.fetch_graph(self._session)
         return self._graph
 
     def weights(self) -> list[LayerWeights]:
-        """Return the weights in Keras's layout, in the order in which the layers run.
+        """Return the weights; see :func:`helpers.audit.replicas.weights_of`."""
+        return replicas.weights_of(self.graph())
 
-        Raises
-        ------
-        ModelContractError
-            If they cannot be read; says why.
-        """
-        graph = self.graph()
-        try:
-            return read_weights(graph)
-        # The parts fit together, but a stranger has chosen them.
-        except Exception as error:
-            raise ModelContractError(f"The weights cannot be read: {error}") from error
-
-    def replica(self, rounding: bool = True, *, logits: bool = False) -> tf.keras.Model:
+    def replica(
+        self, rounding: bool = True, *, logits: bool = False, within: float | None = None
+    ) -> tf.keras.Model:
         """Return a differentiable model with the file's weights, or with ``float_model``'s.
 
         It is built here, in TensorFlow, from checked arrays and known operations, and only after
@@ -327,6 +280,8 @@ class UntrustedModel:
         ----------
         rounding, logits
             As :func:`helpers.edge.replica.build_replica`.
+        within
+            Seconds that trying it in the sandbox may take; None leaves it to the file's budget.
 
         Returns
         -------
@@ -337,35 +292,12 @@ class UntrustedModel:
         ------
         ModelContractError
             If there can be none; says why.
+        OutOfTimeError
+            If trying it takes longer than ``within``.
         """
         if self.float_model is not None:
-            return self.float_model.replica(rounding, logits=logits)
-        graph = self.graph()
-        if graph.is_stateful or len(graph.inputs) != 1:
-            raise ModelContractError(
-                f"No replica: the model has {len(graph.inputs)} inputs and "
-                f"{'keeps' if graph.is_stateful else 'keeps no'} state between runs; a replica is "
-                "a function of one input."
-            )
-        computed = sum(_row_bytes(tensor) for tensor in graph.tensors if tensor.data is None)
-        if computed > MAX_ROW_BYTES:
-            raise ModelContractError(
-                f"A replica would take {computed:,} bytes a row; at most {MAX_ROW_BYTES:,} are "
-                "allowed."
-            )
-        header, arrays = graphs.encode(graph)
-        try:
-            self._session.ask_apart(
-                "rehearse", arrays, "tflite", graph=header, rounding=rounding, logits=logits
-            )
-        except ModelRefusedError as error:
-            raise ModelContractError(f"No replica: {error}") from error
-        from helpers.edge.replica import build_replica
-
-        try:
-            return build_replica(graph, rounding, logits=logits)
-        except Exception as error:  # it was built before, in the sandbox; a stranger made it
-            raise ModelContractError(f"No replica: {error}") from error
+            return self.float_model.replica(rounding, logits=logits, within=within)
+        return replicas.build(self._session, self.graph(), rounding, logits, within)
 
     def close(self) -> None:
         """End the worker; closing twice is fine."""
@@ -396,21 +328,20 @@ def _convert(data: bytes, cage: Cage) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _open_session(
-    data: bytes, format: Format, threads: int, start: Callable[[str], Cage]
+    data: bytes,
+    format: Format,
+    threads: int,
+    start: Callable[[str], Cage],
+    sizes: tuple[int, ...] | None,
 ) -> Session:
+    runtime = "onnxruntime" if format == "onnx" else "litert"
     try:
-        return Session(data, "onnxruntime" if format == "onnx" else "litert", threads, start)
+        return Session(data, runtime, threads, start, sizes)
     except ModelRefusedError as error:
         # LiteRT lacks TensorFlow's own operations; TensorFlow's build has them.
         if "Select TensorFlow op" not in str(error):
             raise
-    return Session(data, "tflite", threads, start)
-
-
-def _row_bytes(tensor: Tensor) -> int:
-    """Bytes of one row of an activation in float32."""
-    rows = tensor.shape[0] if tensor.shape else 1
-    return 4 * tensor.size // max(1, rows)
+    return Session(data, "tflite", threads, start, sizes)
 
 
 def _require_same_sizes(model: UntrustedModel, other: UntrustedModel) -> None:

@@ -6,6 +6,8 @@ is escaped, whoever wrote it, and the page forbids itself scripts and the networ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from helpers.audit.compare import Comparison, shown
@@ -16,20 +18,47 @@ from helpers.robustness.findings import SEVERITIES
 _KINDS = {"measured": "", "estimated": "estimated, not measured", "read": "read from the file"}
 
 
-def to_html(audit: dict[str, Any]) -> str:
-    """Return an audit of the published form as one self-contained page."""
+@dataclass(frozen=True)
+class Beside:
+    """A number of an audit and what else was found in the same way, for the reader to compare.
+
+    Attributes
+    ----------
+    what
+        What was measured.
+    value
+        This file's, as the page shows it.
+    others
+        ``(value, of what)`` of other models.
+    """
+
+    what: str
+    value: str
+    others: tuple[tuple[str, str], ...]
+
+
+def to_html(audit: dict[str, Any], beside: Sequence[Beside] = ()) -> str:
+    """Return an audit of the published form as one self-contained page.
+
+    Parameters
+    ----------
+    audit
+        The audit.
+    beside
+        What its numbers may be held against; without any that part is left out.
+    """
     findings = findings_of(audit)
-    worst = findings[0][1]["severity"] if findings else "none"
-    undone = [(s, reason) for s in audit["sections"] for reason in s["not_done"]]
+    worst = findings[0][1]["severity"] if findings else ""
     done = sum(section["status"] == "done" for section in audit["sections"])
+    counted = "1 finding" if len(findings) == 1 else f"{len(findings) or 'No'} findings"
     summary = (
-        f"{len(findings)} findings, the worst of them {worst}. {done} of {len(audit['sections'])} "
-        "sections are whole; the others say what they left out."
+        f"{counted}{f', the worst of them {worst}' if findings else ''}. {done} of "
+        f"{len(audit['sections'])} sections are whole; the others say what they left out."
     )
     return _render(
         "report.html", title=f"Audit of {audit['model']['name']}", audit=audit, findings=findings,
-        undone=undone, summary=summary, shown=shown, picture=chart_address, words=chart_words,
-        kinds=_KINDS, sentence=_sentence,
+        undone=undone_of(audit), summary=summary, shown=shown, picture=chart_address,
+        words=chart_words, kinds=_KINDS, sentence=_sentence, beside=beside,
     )  # fmt: skip
 
 
@@ -44,6 +73,15 @@ def findings_of(audit: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, A
     """Return ``(section, finding)`` of an audit, worst first."""
     found = [(section, f) for section in audit["sections"] for f in section["findings"]]
     return sorted(found, key=lambda pair: -SEVERITIES.index(pair[1]["severity"]))
+
+
+def undone_of(audit: dict[str, Any]) -> list[tuple[list[dict[str, Any]], str]]:
+    """Return ``(sections, reason)`` for what was not done; a reason that several share once."""
+    reasons: dict[str, list[dict[str, Any]]] = {}
+    for section in audit["sections"]:
+        for reason in section["not_done"]:
+            reasons.setdefault(reason, []).append(section)
+    return [(sections, reason) for reason, sections in reasons.items()]
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,7 @@ import datetime
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,18 @@ from typing import Any
 from tqdm import tqdm
 
 from helpers.audit.allowance import Allowance
-from helpers.audit.bench import Bench, classes_of
-from helpers.audit.model import Incident
+from helpers.audit.bench import Bench, Settings
+from helpers.audit.data import AuditData
 from helpers.audit.results import Notes, Rated
 from helpers.audit.schema import SCHEMA, check
 from helpers.audit.sections import SECTIONS, Section
+from helpers.audit.sections.answers import not_finite
+from helpers.audit.session import Incident
 from helpers.errors import EdgesecError
 from helpers.robustness.findings import RULE
 
 Keep = Callable[[dict[str, Any]], None]
+MOST_LINE = 400  # characters of a line of the report
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ def run_audit(
     sections
         What is measured.
     keep
-        Called with the report so far after each section, so that an interrupted audit keeps what it
-        has.
+        Called with the report before the first section and after each, so that an interrupted audit
+        keeps what it has.
     progress
         Whether to show a progress bar.
     clocks
@@ -79,6 +82,8 @@ def run_audit(
     """
     clocks = clocks or Clocks()
     report = check(_head(bench, budget, clocks))  # loads the validator before the time runs
+    if keep is not None:  # whatever comes now, nobody takes an older audit for this one
+        keep(report)
     total = Allowance(budget, clocks.monotonic)
     weights = [section.weight for section in sections]
     with tqdm(total=len(sections), desc="audit", unit="section", disable=not progress) as bar:
@@ -88,7 +93,8 @@ def run_audit(
             entry, stopped = _run(section, bench, allowance)
             report["sections"].append(entry)
             report["seconds"] = round(total.spent, 3)
-            report["incidents"] = [_incident(one) for one in bench.model.incidents]
+            report["model"]["answers"] = bench.taken_as[:MOST_LINE]
+            report["incidents"] = [incident_text(one) for one in bench.model.incidents]
             report["complete"] = stopped is None and place == len(sections) - 1
             if keep is not None:
                 keep(report)
@@ -103,7 +109,7 @@ def _run(
 ) -> tuple[dict[str, Any], BaseException | None]:
     """Run one section; return what it found, and what interrupted the audit, if anything did."""
     notes, before = Notes(), bench.model.queries
-    known = len(bench.model.incidents)
+    known, judged, broken = len(bench.model.incidents), bench.judged, bench.broken
     stopped: BaseException | None = None
     try:
         section.run(bench, allowance, notes)
@@ -116,34 +122,49 @@ def _run(
     except Exception as error:
         notes.not_done.append(f"This section failed: {type(error).__name__}: {error}"[:500])
     _rate_incidents(notes, bench.model.incidents[known:])
-    return _entry(section, notes, allowance, bench.model.queries - before), stopped
+    if bench.broken > broken:
+        notes.findings.append(not_finite(bench.broken - broken, bench.judged - judged))
+    asked = bench.model.queries - before
+    entry = section_entry(section, notes, allowance.spent, allowance.seconds, asked)
+    return entry, stopped
 
 
 def _head(bench: Bench, budget: float, clocks: Clocks) -> dict[str, Any]:
-    settings = asdict(bench.settings)
-    for name in ("public_key", "signature"):
-        settings[name] = None if settings[name] is None else Path(settings[name]).name
-    settings["devices"] = list(settings["devices"])
-    data = bench.data
+    task = bench.model.task
+    said = f"classifier of {task.classes} classes" if task.classes else f"other: {task.reason}"
+    model = {
+        "name": bench.path.name,
+        "sha256": bench.model.sha256,
+        "bytes": bench.model.size_bytes,
+        "format": bench.model.format,
+        "task": said[:MOST_LINE],
+        "answers": "",
+    }
+    return head(model, bench.data, bench.settings, budget, clocks)
+
+
+def head(
+    model: dict[str, Any],
+    data: AuditData | None,
+    settings: Settings,
+    budget: float,
+    clocks: Clocks,
+) -> dict[str, Any]:
+    """Return a report before its first section; ``model`` as ``audit.schema.json`` says."""
     return {
         "schema": SCHEMA,
         "made": clocks.today().isoformat(timespec="seconds"),
         "complete": False,
         "seconds": 0.0,
-        "model": {
-            "name": bench.path.name,
-            "sha256": bench.model.sha256,
-            "bytes": bench.model.size_bytes,
-            "format": bench.model.format,
-            "task": _task(bench),
-        },
+        "verdict": {"outcome": "measured", "reason": ""},
+        "model": model,
         "data": None if data is None else {
             "name": data.name,
             "sha256": data.sha256,
             "examples": len(data.examples),
             "span": None if data.span is None else list(data.span),
         },
-        "settings": {"budget": budget, **settings},
+        "settings": {"budget": budget, **_plain(settings)},
         "software": {name: version(name) for name in ("edge-ml-security", "numpy")},
         "machine": f"{platform.machine()}, {platform.system()}",
         "severity_rule": RULE,
@@ -152,26 +173,37 @@ def _head(bench: Bench, budget: float, clocks: Clocks) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _entry(section: Section, notes: Notes, allowance: Allowance, queries: int) -> dict[str, Any]:
+def _plain(settings: Settings) -> dict[str, Any]:
+    """Return settings as plain values; of keys the names, of a secret nothing."""
+    plain = {name: value for name, value in vars(settings).items() if name != "mark"}
+    for name in ("public_key", "signature"):
+        plain[name] = None if plain[name] is None else Path(plain[name]).name
+    mark = settings.mark
+    return {
+        **plain,
+        "devices": list(settings.devices),
+        "mark": None if mark is None else {"layer": mark.layer, "bits": mark.bits},
+    }
+
+
+def section_entry(
+    section: Section, notes: Notes, seconds: float, allowed: float, queries: int
+) -> dict[str, Any]:
+    """Return what a section found as plain values, with the time that it took and was allowed."""
     return {
         "name": section.name,
         "title": section.title,
         "question": section.question,
         "limits": section.limits,
-        "seconds": round(allowance.spent, 3),
-        "seconds_allowed": round(allowance.seconds, 3),
+        "seconds": round(seconds, 3),
+        "seconds_allowed": round(allowed, 3),
         "queries": queries,
         **notes.to_dict(),
     }
 
 
-def _task(bench: Bench) -> str:
-    classes = classes_of(bench.model)
-    said = f"classifier of {classes} classes" if classes else f"other: {bench.model.task.reason}"
-    return said[:400]
-
-
-def _incident(incident: Incident) -> str:
+def incident_text(incident: Incident) -> str:
+    """Return what a file did to its process in one line."""
     return f"{incident.kind} during {incident.during}: {incident.detail}"[:1000]
 
 
@@ -180,7 +212,7 @@ def _rate_incidents(notes: Notes, incidents: list[Incident]) -> None:
     if incidents:
         notes.findings.append(Rated(
             "The file ended or overran the process that ran it", "high",
-            "; ".join(map(_incident, incidents))[:2000],
+            "; ".join(map(incident_text, incidents))[:2000],
             "Run it nowhere outside a sandbox until somebody knows why.",
             "A crash in a runtime is where an attack on the device begins: high.",
         ))  # fmt: skip

@@ -30,6 +30,7 @@ class AuditServer(Server):
 
     _data = b""
     _graph: Graph | None = None
+    _sizes: list[int] | None = None
 
     def answer(self, header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
         """Do what a message asks, and return the answer to send."""
@@ -48,6 +49,7 @@ class AuditServer(Server):
 
     def _open(self, header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
         self._backend, self._graph, self._data = None, None, blob
+        self._sizes = header["sizes"]
         unreadable = ""
         if self._runtime != "onnxruntime":
             try:
@@ -58,7 +60,7 @@ class AuditServer(Server):
         else:
             description = inspection.describe_onnx(blob)
         try:
-            self._backend = load(self._runtime, blob, header["threads"])
+            self._backend = load(self._runtime, blob, header["threads"], header["sizes"])
         except (RuntimeError, ValueError) as error:
             meaning = inspection.explain(str(error), description, blob)
             if not meaning:
@@ -70,7 +72,7 @@ class AuditServer(Server):
 
     def _time(self, header: dict[str, Any], arrays: list[Any], blob: bytes) -> bytes:
         """Time a model of its own, so that the threads may be other ones."""
-        backend = load(self._runtime, self._data, header["threads"])
+        backend = load(self._runtime, self._data, header["threads"], self._sizes)
         seconds = time_runs(backend, arrays, header["warm_up"], header["repeats"])
         return wire.pack({}, [seconds])
 
@@ -89,7 +91,7 @@ class AuditServer(Server):
             code = 1
             try:
                 before = describe_memory()["resident"]
-                run_rows(load(self._runtime, blob, header["threads"]), arrays)
+                run_rows(load(self._runtime, blob, header["threads"], header["sizes"]), arrays)
                 os.write(writing, str(describe_memory()["peak"] - before).encode())
                 code = 0
             finally:

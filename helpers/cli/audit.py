@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,12 +14,16 @@ import click
 from helpers.errors import AuditError
 
 if TYPE_CHECKING:
-    from helpers.audit.bench import Bench
+    from helpers.audit.report import Beside
+    from helpers.threats.measurement import Measurement
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(file_okay=False, path_type=Path)
+ANSWERS = ("probabilities", "logits", "scores", "embedding", "values")
 _SEVERITIES = ("low", "medium", "high", "critical")
 FOUND = 3  # exit code: something as bad as --fail-on, or worse than before
+REFUSED = 4  # exit code: the file could not be opened, and the report says why
+INTERRUPTED = 130  # exit code, as a shell gives it for Ctrl-C
 NAMES = {
     "json": "audit.json",
     "html": "audit.html",
@@ -33,6 +37,8 @@ Examples:
   edgesec audit model.tflite --data data.npz       accuracy, corruptions, extraction, attacks too
   edgesec audit model.tflite --data data.npz --float model.keras --budget 20m --out audits/v2
   edgesec audit model.tflite --data data.npz --fail-on high          for CI: exit code 3
+  edgesec audit model.onnx --data data.npz --input-shape 224,224,3 --answers logits
+  edgesec audit model.tflite --mark-key owner.key --mark-layer 3     is it ours?
   edgesec audit compare audits/v1/audit.json audits/v2/audit.json
   edgesec threats check smart-speaker --measured audits/v2/threats.json
 """
@@ -68,7 +74,10 @@ def command() -> None:
     (`edgesec audit schema` prints its form), model-card.md to paste, and threats.json for
     `edgesec threats --measured`.
 
-    Exit codes: 0 done; 1 an error; 2 wrong usage; 3 a finding as bad as --fail-on.
+    Exit codes: 0 done; 1 an error, nothing written; 2 wrong usage; 3 a finding as bad as
+    --fail-on; 4 the file was refused (damaged, of another kind, or it ended the process that opened
+    it): the report says why; 130 interrupted by Ctrl-C, SIGTERM or SIGHUP: the report holds what
+    was done.
     """
 
 
@@ -77,7 +86,11 @@ def command() -> None:
 @click.option("--data", "source", type=_FILE, help=".npz of examples; see above.")
 @click.option("--out", type=_OUT, help="Folder for the report.  [default: audit-MODEL]")
 @click.option(
-    "--budget", default="5m", show_default=True, help="Time for all sections, such as 90s or 1h."
+    "--budget",
+    default="5m",
+    show_default=True,
+    help="Time for all sections, such as 90s or 1h. Opening the file and writing the page come on "
+    "top, and the last step of a section may overrun it by a few seconds.",
 )
 @click.option("--float", "float_model", type=_FILE, help="The float model the file was made from.")
 @click.option("--innocent", "innocents", type=_FILE, multiple=True,
@@ -94,6 +107,20 @@ def command() -> None:
               help="Questions that an attack may ask about one example.")  # fmt: skip
 @click.option("--range", "span", metavar="LOW,HIGH",
               help="What the model takes black and white as, such as 0,1.")  # fmt: skip
+@click.option("--answers", type=click.Choice(ANSWERS), default=None,
+              help="What the model's answers are: probabilities that sum to 1, logits, scores (one "
+              "a class, only their order counts, such as one sigmoid each), or an embedding or "
+              "values, which name no class.  [default: told from the answers]")  # fmt: skip
+@click.option("--input-shape", metavar="N,N,...",
+              help="Sizes of the input after the batch, where the file leaves them "
+              "open.")  # fmt: skip
+@click.option("--mark-key", type=_FILE,
+              help="The owner's secret of 32 bytes (raw, or in hex), to look for a message in the "
+              "weights.")  # fmt: skip
+@click.option("--mark-layer", type=click.IntRange(0),
+              help="Kernel that was marked, counted from 0; with --mark-key.")  # fmt: skip
+@click.option("--mark-bits", type=click.IntRange(1), default=256, show_default=True,
+              help="Length of that message.")  # fmt: skip
 @click.option("--label-offset", default=0, show_default=True, help="Added to each label.")
 @click.option("--target", default="", metavar="NAME",
               help="Element of the threat model that threats.json speaks of.")  # fmt: skip
@@ -109,27 +136,63 @@ def run(ctx: click.Context, /, model: Path, **options: Any) -> None:
         os.environ.setdefault(name, value)  # TensorFlow's news would tear the progress bar
     from helpers.audit.allowance import parse_duration
     from helpers.audit.report import findings_of
-    from helpers.audit.runner import run_audit
+    from helpers.cli._audit_options import settings_of
+    from helpers.cli._signals import ended_by_signals
 
     budget = parse_duration(options["budget"])
-    settings = _settings(options)
+    settings = settings_of(options)
     folder = options["out"] or Path(f"audit-{model.stem}")
-    with _bench(model, settings, budget, options) as bench:
-        _make(folder)
+    with ended_by_signals():
         try:
-            report = run_audit(
-                bench, budget, keep=partial(_keep, folder), progress=not options["quiet"]
-            )
+            report = _audit(model, settings, budget, folder, options)
         except KeyboardInterrupt:
-            _write_pages(folder, _read_back(folder), options["target"])
-            raise
-    _write_pages(folder, report, options["target"])
+            click.echo("\nInterrupted; what was done is kept.", err=True)
+            ctx.exit(INTERRUPTED)
     if not options["quiet"]:
         _summary(report, folder)
+    if report["verdict"]["outcome"] == "refused":
+        ctx.exit(REFUSED)
     found = [finding["severity"] for _, finding in findings_of(report)]
     least = options["fail_on"]
     if least and any(s in _SEVERITIES[_SEVERITIES.index(least) :] for s in found):
         ctx.exit(FOUND)
+
+
+def _audit(
+    model: Path, settings: Any, budget: float, folder: Path, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Write the report of a file, whether it was measured, refused or interrupted."""
+    from helpers.audit.refusal import REFUSALS, refused_report
+    from helpers.audit.runner import run_audit
+    from helpers.cli._audit_options import bench_of, opening_of
+
+    with ExitStack() as stack:
+        opening = opening_of(budget, options)
+        try:
+            opened = stack.enter_context(opening(model))
+        except REFUSALS as error:
+            report = refused_report(model, error, settings, budget)
+            _make(folder)
+            _keep(folder, report)
+            _write_pages(folder, report, options["target"])
+            return report
+        bench = bench_of(stack, model, opened, settings, opening, options)
+        _make(folder)
+        started = False
+
+        def keep(report: dict[str, Any]) -> None:
+            nonlocal started
+            _keep(folder, report)
+            started = True
+
+        try:
+            report = run_audit(bench, budget, keep=keep, progress=not options["quiet"])
+        except KeyboardInterrupt:
+            if started:
+                _write_pages(folder, _read_back(folder), options["target"])
+            raise
+    _write_pages(folder, report, options["target"])
+    return report
 
 
 @command.command()
@@ -195,63 +258,6 @@ def show_schema() -> None:
     click.echo(schema_text(), nl=False)
 
 
-def _settings(options: dict[str, Any]) -> Any:
-    from helpers.audit.bench import Settings
-    from helpers.cli.assess import fraction
-    from helpers.edge.devices import DEVICES
-
-    unknown = set(options["devices"]) - set(DEVICES)
-    if unknown:
-        raise AuditError(f"device {sorted(unknown)[0]!r} is not known: choose one of "
-                         f"{', '.join(DEVICES)}.")  # fmt: skip
-    epsilon = fraction(options["epsilon"])
-    if not 1 / 255 <= epsilon <= 1:
-        raise AuditError(f"epsilon {options['epsilon']} must lie between 1/255 and 1.")
-    return Settings(
-        options["seed"], epsilon, options["images"], options["queries"], options["devices"],
-        options["public_key"], options["signature"],
-    )  # fmt: skip
-
-
-@contextmanager
-def _bench(model: Path, settings: Any, budget: float, options: dict[str, Any]) -> Iterator[Bench]:
-    """Open everything in sandboxes and check the data, before any work is done."""
-    from helpers.audit.bench import Bench, classes_of
-    from helpers.audit.cage import Budget
-    from helpers.audit.data import load_data
-    from helpers.audit.model import open_untrusted
-
-    # A file that hangs holds up a short audit by one answer of a minute, a long one by two.
-    usual = Budget()
-    seconds = min(usual.seconds, max(60.0, budget))
-    allowed = Budget(seconds, max(usual.total_seconds, 2 * budget))
-    opening = partial(open_untrusted, budget=allowed, unsafe=options["unsafe"])
-    with ExitStack() as stack:
-        opened = stack.enter_context(opening(model, float_model=options["float_model"]))
-        innocents = tuple(stack.enter_context(opening(path)) for path in options["innocents"])
-        classes, source, data, no_answers = classes_of(opened), options["source"], None, ""
-        if not classes:
-            no_answers = f"the answers cannot be judged: {opened.task.reason}"
-        elif source is not None:
-            given = opened.contract.inputs[0].stated
-            data = load_data(
-                source, given, classes, _span(options["span"]), options["label_offset"]
-            )
-        yield Bench(model, opened, data, settings, innocents, no_answers)
-
-
-def _span(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(end) for end in text.split(","))
-        if low < high < float("inf") and low > -float("inf"):
-            return low, high
-    except ValueError:
-        pass
-    raise AuditError(f"--range {text!r} must be two numbers, the smaller first, such as 0,1.")
-
-
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -281,10 +287,30 @@ def _write_pages(folder: Path, report: dict[str, Any], target: str) -> None:
     from helpers.audit.threat_scores import to_measurements
     from helpers.threats.measurement import to_json
 
-    measured = to_json(to_measurements(report, target))
-    _write(folder / NAMES["html"], to_html(report))
+    measurements = to_measurements(report, target)
+    measured = to_json(measurements)
+    _write(folder / NAMES["html"], to_html(report, _beside(measurements)))
     _write(folder / NAMES["card"], to_card(report))
     _write(folder / NAMES["threats"], json.dumps(measured, indent=1) + "\n")
+
+
+def _beside(measurements: Sequence[Measurement]) -> list[Beside]:
+    """Return what the labs of the course measured of the same threats."""
+    from helpers.audit.report import Beside
+    from helpers.course.collecting import comparable
+    from helpers.course.vocabulary import DEFENCES, QUANTITIES
+
+    found = []
+    for measured in measurements:
+        quantity = QUANTITIES[measured.metric]
+        others = tuple(
+            (one.text, f"{one.subject}, defence: {DEFENCES[one.defence].title}, lab {lab.number}")
+            for lab, one in comparable(measured.threat, measured.metric)
+        )
+        value = quantity.written(measured.value, (measured.low, measured.high))
+        if others:
+            found.append(Beside(quantity.meaning, value, others))
+    return found
 
 
 def _write(path: Path, text: str) -> None:
@@ -301,12 +327,17 @@ def _put(content: bytes, file: IO[bytes]) -> None:
 
 
 def _summary(report: dict[str, Any], folder: Path) -> None:
-    from helpers.audit.report import findings_of
+    from helpers.audit.report import findings_of, undone_of
     from helpers.audit.schema import clean
 
+    if report["verdict"]["outcome"] == "refused":
+        click.echo(clean(report["verdict"]["reason"]))
+        click.echo(str(folder / NAMES["html"]))
+        return
     for section in report["sections"]:
-        reasons = f": {section['not_done'][0]}" if section["not_done"] else ""
-        click.echo(f"{section['status']:9} {section['title']}{clean(reasons)}")
+        click.echo(f"{section['status']:9} {section['title']}")
+    for sections, reason in undone_of(report):
+        click.echo(f"left out  {', '.join(s['title'] for s in sections)}: {clean(reason)}")
     for _, finding in findings_of(report):
         click.echo(f"{finding['severity']:9} {finding['title']}: {clean(finding['evidence'])}")
     click.echo(str(folder / NAMES["html"]))

@@ -172,12 +172,12 @@ def estimate(model: Path, device: str | None, arithmetic: str | None, stack: str
         formats = [arithmetic] if arithmetic or known is None else list(known.macs_per_cycle)
         for chosen in formats:
             try:
-                line = str(devices.estimate(work, name, chosen or "int8", stack))  # type: ignore[arg-type]
+                found = devices.estimate(work, name, chosen or "int8", stack)  # type: ignore[arg-type]
             except EdgeError:
                 if device:
                     raise
                 continue
-            click.echo(line)
+            click.echo(f"{name}: {found.beyond}" if found.beyond else found)
             shown += 1
     if not shown:
         raise EdgeError(f"No device has published figures for {arithmetic}, {stack}.")

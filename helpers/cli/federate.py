@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from helpers.cli._signals import ended_by_signals
 
 if TYPE_CHECKING:
     from helpers.federated.deployment.consortium import Consortium
@@ -98,7 +98,7 @@ def up(folder: Path, restart: bool, server_names: tuple[str, ...], **settings: A
         settings = {k: v for k, v in settings.items() if given(k).name == "COMMANDLINE"}  # type: ignore[union-attr]
     elif server_names:
         settings["server_names"] = server_names
-    with _ended_by_signals():
+    with ended_by_signals():
         try:
             consortium = Consortium(folder, **settings)
             if consortium.is_finished:
@@ -114,21 +114,6 @@ def up(folder: Path, restart: bool, server_names: tuple[str, ...], **settings: A
             click.echo("\nStopped. The same command continues after the last finished round.")
             sys.exit(130)
     _show_result(consortium)
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Treat SIGTERM and SIGHUP as Ctrl-C, so that they end the processes in the same order."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 def _follow(consortium: Consortium, restart: bool) -> None:

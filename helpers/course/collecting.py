@@ -235,6 +235,17 @@ def beside_nothing(lab: LabMeasurements, one: Measured) -> str:
     return "better" if (low > plain_high) == (one.quantity.better == "higher") else "worse"
 
 
+def comparable(threat: str, metric: str) -> list[tuple[LabMeasurements, Measured]]:
+    """Return what the record holds of a threat in a metric, the undefended first."""
+    rows = [
+        (lab, one)
+        for lab in record()
+        for one in lab.measured
+        if (one.threat, one.metric) == (threat, metric) and one.evidence == "attack"
+    ]
+    return sorted(rows, key=lambda row: (row[1].defence != "none", row[0].number))
+
+
 def to_csv(rows: Iterable[tuple[LabMeasurements, Measured]]) -> str:
     """Return rows of :func:`select` as CSV."""
     stream = io.StringIO()

@@ -123,6 +123,8 @@ class Estimate:
         Published latency over the bound, geometric mean.
     points
         Published latencies it rests on.
+    calibrated
+        Smallest and largest bound, in milliseconds, of the networks that were published.
     """
 
     device: str
@@ -134,6 +136,34 @@ class Estimate:
     bound_by: str
     slowdown: float
     points: int
+    calibrated: tuple[float, float]
+
+    @property
+    def beyond(self) -> str:
+        """Why nothing published supports the estimate, in words; empty if something does.
+
+        A roofline knows nothing of what each call and each operation costs beside the arithmetic,
+        so for a smaller network than any that was published it is too good, and nobody has
+        published by how much. For a larger one nothing shows that its slowdown is the same.
+        """
+        low, high = self.calibrated
+        if low <= self.roofline_milliseconds <= high:
+            return ""
+        side = "below" if self.roofline_milliseconds < low else "above"
+        what = (
+            "what a call costs beside its arithmetic is not in the estimate" if side == "below"
+            else "whether its slowdown stays the same is not known"
+        )  # fmt: skip
+        return (
+            f"no estimate in {self.arithmetic}: the network's bound of "
+            f"{self.roofline_milliseconds:.2g} ms lies {side} those of the networks whose latency "
+            f"is published ({low:.2g} to {high:.2g} ms), and {what}. Measure on the device."
+        )
+
+    def require_calibrated(self) -> None:
+        """Raise EdgeError, which says why, where nothing published supports the estimate."""
+        if self.beyond:
+            raise EdgeError(self.beyond)
 
     def __str__(self) -> str:
         return (
@@ -291,17 +321,20 @@ def estimate(
     if len(points) < 2:
         stacks = sorted({p.stack for p in chosen.published if p.arithmetic == arithmetic})
         raise EdgeError(
-            f"{len(points)} latencies are published for {device}, {arithmetic}, {stack}; an error "
-            f"bar needs two. Known software: {', '.join(stacks) or 'none'}."
+            f"{len(points)} latencies are published for {device}, {arithmetic}"
+            f"{f', {stack}' if stack else ''}; an error bar needs two. Known software: "
+            f"{', '.join(stacks) or 'none'}."
         )
     if clock_hz is not None and not 0 < clock_hz < math.inf:
         raise EdgeError(f"clock_hz={clock_hz!r} must be a positive number of hertz.")
     bound, bound_by = roofline(work, chosen, arithmetic, clock_hz or chosen.clock_hz)
-    logs = [math.log(p.milliseconds / _bound_of(p, chosen)) for p in points]
+    bounds = [_bound_of(p, chosen) for p in points]
+    logs = [math.log(p.milliseconds / b) for p, b in zip(points, bounds, strict=True)]
     middle, factor = math.exp(statistics.fmean(logs)), _factor(logs)
     low, high = max(bound, bound * middle / factor), bound * middle * factor
     return Estimate(
         chosen.name, arithmetic, bound * middle, low, high, bound, bound_by, middle, len(points),
+        (min(bounds), max(bounds)),
     )  # fmt: skip
 
 

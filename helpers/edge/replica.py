@@ -46,8 +46,8 @@ def build_replica(
         straight-through estimator; Bengio, Léonard and Courville, arXiv:1308.3432). False gives
         the smooth function below the rounding.
     logits
-        Whether to stop before a softmax that ends the file. Softmax is so flat where the model is
-        certain that its gradient vanishes in float32; what it was given has one.
+        Whether to stop before a softmax or a sigmoid that ends the file. Both are so flat where the
+        model is certain that the gradient vanishes in float32; what they were given has one.
 
     Returns
     -------
@@ -90,11 +90,12 @@ def _require_supported(graph: Graph) -> None:
 
 
 def _before_softmax(graph: Graph) -> tuple[int, ...]:
-    """Return the tensors that a final softmax is given; other outputs as they are."""
+    """Return the tensors that a final softmax or sigmoid is given; other outputs as they are."""
     made_by = graph.producers
+    last = ("SOFTMAX", "LOGISTIC", "DEQUANTIZE", "QUANTIZE")
     wanted = []
     for output in graph.outputs:
-        while output in made_by and made_by[output].kind in ("SOFTMAX", "DEQUANTIZE", "QUANTIZE"):
+        while output in made_by and made_by[output].kind in last:
             output = made_by[output].inputs[0]
         wanted.append(output)
     return tuple(wanted)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from helpers.errors import EdgeError
 
+CURVES = ("secp256r1", "secp384r1", "secp521r1")  # P-256, P-384, P-521: those the format takes
 # How the library lists a changed file: both hashes as Python prints bytes, quotes escaped.
 _HASHES = re.compile(r": Expected \\*'Digest\(.*?\)\\*'(?=['\"]?(?:, ['\"]|\]))", re.DOTALL)
 
@@ -150,6 +151,33 @@ def verify(
             f"{os.fspath(model)!r} does not verify: "
             f"{_HASHES.sub('', str(error)) or type(error).__name__}. Do not use it."
         ) from error
+
+
+def require_public_key(public_key: str | os.PathLike[str]) -> None:
+    """Raise EdgeError, which says why, unless a file holds a public key that can verify.
+
+    What does not verify with a key and what is no key are two things: this tells them apart.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    _require_files(public_key)
+    name, wanted = os.fspath(public_key), "give a PEM file of an ECDSA public key (NAME.pub)"
+    try:
+        content = Path(public_key).read_bytes()
+        key = serialization.load_pem_public_key(content)
+    except OSError as error:
+        raise EdgeError(f"{name!r} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # a parser's own types, and those of what it is built on
+        if b"PRIVATE KEY" in content:
+            raise EdgeError(f"{name!r} is a private key: {wanted}, and keep this one.") from None
+        raise EdgeError(f"{name!r} is no public key: {wanted}.") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES:
+        kind = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+        raise EdgeError(
+            f"{name!r} is a public key of another kind ({kind.strip('_')}): {wanted} on "
+            f"{', '.join(CURVES)}."
+        )
 
 
 def _hashing(signature: Path) -> Any:

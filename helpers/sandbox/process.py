@@ -75,10 +75,15 @@ class Sandbox:
         self.limits, self.layers = limits or Limits(), layers or Layers()
         self.ending = ""  # why it was ended from outside, if it was
         self._kept, self._pending = b"", bytearray()
-        self._outside = None if self.layers.namespaces else tempfile.mkdtemp(prefix="sandbox-")
         given = _resolved(readable)
         self._group = cgroup.group(self.limits)
-        self._process = self._start(command, given, environment or {})
+        self._outside = None if self.layers.namespaces else tempfile.mkdtemp(prefix="sandbox-")
+        try:
+            self._process = self._start(command, given, environment or {})
+        except BaseException:  # nobody will close what was never whole
+            if self._outside:
+                shutil.rmtree(self._outside, ignore_errors=True)
+            raise
         if self._group:
             for one in (self._process.pid, *descendants(self._process.pid)):
                 self._group.add(one)

@@ -182,8 +182,12 @@ def fit_scores(
     learning_rate: float,
     temperature: float,
     seed: int,
+    before_batch: Callable[[], object] | None = None,
 ) -> None:
-    """Train a model in place to give the probabilities ``targets`` at a temperature."""
+    """Train a model in place to give the probabilities ``targets`` at a temperature.
+
+    ``before_batch`` is called before each batch; what it raises ends the training.
+    """
     import tensorflow as tf
 
     def loss(wanted: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -194,7 +198,10 @@ def fit_scores(
     rate = tf.keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     # The gradient of a softened loss is as much smaller; Adam does not mind.
     student.compile(tf.keras.optimizers.Adam(rate), loss)
-    student.fit(batches, epochs=epochs, verbose=0)
+    watch = tf.keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda *_: before_batch() if before_batch else None
+    )
+    student.fit(batches, epochs=epochs, verbose=0, callbacks=[watch])
 
 
 def independent(train: Callable[[int], tf.keras.Model]) -> Attack:

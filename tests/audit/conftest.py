@@ -14,7 +14,7 @@ CLASSES = 3
 
 
 def onnx_classifier(weights: np.ndarray, **changes: Any) -> bytes:
-    """Softmax of a matrix product as an ``.onnx`` file whose batch is open."""
+    """Softmax of a matrix product, or another end, as an ``.onnx`` file whose batch is open."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -26,7 +26,7 @@ def onnx_classifier(weights: np.ndarray, **changes: Any) -> bytes:
     graph = helper.make_graph(
         [
             helper.make_node("Gemm", ["x", "kernel"], ["scores"]),
-            helper.make_node("Softmax", ["scores"], ["y"]),
+            helper.make_node(changes.get("last", "Softmax"), ["scores"], ["y"]),
         ],
         "classifier",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, len(weights)])],
@@ -34,6 +34,25 @@ def onnx_classifier(weights: np.ndarray, **changes: Any) -> bytes:
         [kernel],
     )
     return _saved(onnx, graph, changes.get("description", ""))
+
+
+def onnx_open(channels: int) -> bytes:
+    """The mean of a picture of any height and width, times a matrix; the output says no size."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kernel = np.random.default_rng(4).normal(size=(channels, CLASSES)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["mean", "kernel"], ["y"]),
+        ],
+        "open",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "h", "w", channels])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(kernel, "kernel")],
+    )
+    return _saved(onnx, graph)
 
 
 def onnx_looping(trips: int) -> bytes:
@@ -136,8 +155,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     plain = to_tflite(network)
     hostile.function = _forging(wire.pack({"notes": []}, blob=plain.data).hex())
     guarded.save(folder / "forging.keras")
+    anywhere = tf.keras.Sequential([
+        tf.keras.Input((None, None, 1)), layers.Conv2D(4, 3, activation="relu"),
+        layers.GlobalAveragePooling2D(), layers.Dense(CLASSES),
+    ])  # fmt: skip
     return {
         "float": plain.save(folder / "float"),
+        "open": to_tflite(anywhere).save(folder / "open"),
         "forging": folder / "forging.keras",
         "int8": to_tflite(network, "int8", rows).save(folder / "int8"),
         "lambda": folder / "lambda.keras",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from helpers.audit.bench import Bench, Settings
 from helpers.audit.data import AuditData, Examples
 from helpers.audit.description import Description, ModelContract, Port, Task
-from helpers.audit.model import Incident, UntrustedModel
+from helpers.audit.model import UntrustedModel
+from helpers.audit.session import Incident
 from helpers.errors import ModelContractError
 
 CLASSES = 3
@@ -57,13 +58,15 @@ class PlainModel:
     def latency(self, runs: int, threads: int, warm_up: int = 0) -> NDArray[np.float64]:
         return np.full(runs, 1e-3)
 
-    def peak_memory(self) -> Any:
+    def peak_memory(self, within: float | None = None) -> Any:
         raise ModelContractError("a model in this process has no memory of its own")
 
     def graph(self) -> Any:
         raise ModelContractError("there is no graph")
 
-    def replica(self, rounding: bool = True, *, logits: bool = False) -> Any:
+    def replica(
+        self, rounding: bool = True, *, logits: bool = False, within: float | None = None
+    ) -> Any:
         raise ModelContractError("there is no replica")
 
 

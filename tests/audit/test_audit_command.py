@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import importlib
+import io
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +17,22 @@ from click.testing import CliRunner, Result
 
 from helpers import data
 from helpers.audit import schema
+from helpers.audit.compare import compare as compare_audits
+from helpers.audit.report import to_html
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS
-from helpers.cli.audit import FOUND, command
+from helpers.cli.audit import FOUND, REFUSED, _summary, command
+from helpers.course import measurements
 from helpers.edge import convert, signing
+from helpers.edge.devices import NETWORKS
 from helpers.errors import AuditError, EdgesecError
 from helpers.threats.lab_reports import read_report
+from helpers.watermark.key import Key
+from helpers.watermark.uchida import WeightMessage
 from tests.audit.conftest import CLASSES, onnx_classifier
 from tests.audit.doubles import bench
 from tests.edge.conftest import wake_word
+from tests.edge.test_fuzz import crashing_file
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -75,7 +87,7 @@ def files(network: tf.keras.Model, digits: data.Dataset, folder: Path) -> dict[s
         "triggers_x": x[:16], "triggers_y": y[:16],
     }  # fmt: skip
     np.savez(folder / "data.npz", **parts)
-    return {**made, "key": key.public, "data": folder / "data.npz"}
+    return {**made, "key": key.public, "private": key.private, "data": folder / "data.npz"}
 
 
 @pytest.fixture(scope="module")
@@ -151,17 +163,50 @@ def test_more_questions_make_a_better_copy(report: dict[str, Any]) -> None:
     assert copy["y"][-1] > 0.6
 
 
-def test_estimates_are_called_estimates(report: dict[str, Any], whole: tuple[Result, Path]) -> None:
-    kinds = {m["key"]: m["kind"] for m in section(report, "cost")["measures"]}
+def test_a_network_smaller_than_any_that_was_published_gets_no_estimate(
+    report: dict[str, Any],
+) -> None:
+    found = section(report, "cost")
+    kinds = {m["key"]: m["kind"] for m in found["measures"]}
     assert kinds["latency"] == "measured"
-    estimated = [key for key, kind in kinds.items() if kind == "estimated"]
-    assert "estimate-cortex-m4" in estimated
-    assert "estimated, not measured" in (whole[1] / "audit.html").read_text()
+    assert "estimated" not in kinds.values()
+    assert any("Cortex-M4" in r and "lies below those" in r for r in found["not_done"])
+
+
+def test_estimates_are_called_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench()
+    work = NETWORKS["mlperf-tiny keyword spotting"]
+    module = importlib.import_module("helpers.audit.sections.cost")
+    monkeypatch.setattr(module, "count_costs", lambda graph: graph)
+    monkeypatch.setattr(module, "work_of", lambda costs: work)
+    vars(one.model)["graph"] = lambda: None
+    report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "cost"])
+    kinds = {m["key"]: m["kind"] for m in section(report, "cost")["measures"]}
+    assert kinds["estimate-raspberry-pi-4"] == "estimated"
+    assert "estimated, not measured" in to_html(report)
 
 
 def test_the_threat_model_reads_what_was_written(whole: tuple[Result, Path]) -> None:
     found = {m.threat for m in read_report(whole[1] / "threats.json")}
     assert found == {"evasion", "physical-perturbation", "membership-inference", "extraction"}
+
+
+def test_the_page_sets_what_the_labs_measured_beside_it(whole: tuple[Result, Path]) -> None:
+    page = (whole[1] / "audit.html").read_text("utf-8")
+    lab_6 = measurements.of_lab("what-the-small-model-remembers")["patients-named-float32"]
+    assert lab_6.text in page[page.index('id="beside"') :]
+
+
+def test_a_small_budget_is_kept_to_within_one_step(files: dict[str, Path], folder: Path) -> None:
+    """Opening and writing come on top; a step is one copy's batch, a group of pictures, a fold."""
+    out = folder / "short"
+    done = audit(files["model"], "--data", files["data"], "--budget", "8s", "--out", out, *QUICK)
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert report["complete"]
+    assert report["seconds"] < 8 + 4
+    late = [reason for entry in report["sections"] for reason in entry["not_done"]]
+    assert any("--budget" in reason for reason in late)
 
 
 def test_a_file_that_was_changed_after_signing_does_not_verify(
@@ -182,7 +227,7 @@ def test_a_file_that_was_changed_after_signing_does_not_verify(
 
 
 def test_a_signature_that_is_not_there_is_no_verdict(tmp_path: Path) -> None:
-    one = bench(public_key=tmp_path / "key.pem")
+    one = bench(public_key=signing.new_keys(tmp_path).public)
     one.path = tmp_path / "unsigned.onnx"
     one.path.write_bytes(b"plain")
     report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "signature"])
@@ -261,6 +306,12 @@ def test_help_shows_options_and_examples() -> None:
         (("--data", "{model}"), r"no \.npz"),
         (("--range", "1,0", "--data", "{data}"), "smaller first"),
         (("--label-offset", "5", "--data", "{data}"), "classes"),
+        (("--public-key", "{model}"), "is no public key"),
+        (("--public-key", "{private}"), "is a private key"),
+        (("--input-shape", "8,8"), "cannot have the sizes 8, 8"),
+        (("--input-shape", "8,x"), "whole numbers from 1"),
+        (("--mark-key", "{data}"), "come together"),
+        (("--mark-key", "{data}", "--mark-layer", "0"), "is no key"),
     ],
 )
 def test_a_wrong_word_is_refused_before_any_work(
@@ -272,10 +323,125 @@ def test_a_wrong_word_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(b"not a model at all")
-    with pytest.raises(AuditError, match="begins with"):
-        audit(tmp_path / "model.tflite", "--out", tmp_path / "out")
+@pytest.mark.parametrize("content", [b"not a model at all", b"\x10\0\0\0TFL3" + bytes(100)])
+def test_a_refused_file_leaves_a_report_and_an_exit_code_of_its_own(
+    content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "m.tflite").write_bytes(content)
+    out = tmp_path / "out"
+    done = audit(tmp_path / "m.tflite", "--out", out)
+    assert done.exit_code == REFUSED, done.output
+    report = schema.read(out / "audit.json")
+    assert report["verdict"]["outcome"] == "refused"
+    assert report["verdict"]["reason"].startswith("refused, because: ")
+    assert str(tmp_path) not in json.dumps(report)  # folders are nobody else's business
+    assert report["model"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert "refused, because" in (out / "audit.html").read_text()
+    assert "refused" in done.output
+    sound = schema.check(run_audit(bench(), 60, sections=[]))
+    assert compare_audits(sound, report).worse
+
+
+def test_a_file_that_crashes_its_runtime_is_reported_with_what_it_did(tmp_path: Path) -> None:
+    (tmp_path / "m.tflite").write_bytes(crashing_file())
+    assert audit(tmp_path / "m.tflite", "--out", tmp_path, "--quiet").exit_code == REFUSED
+    report = schema.read(tmp_path / "audit.json")
+    assert report["incidents"][0].startswith("crash during open")
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_no_verdict(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tflite")
+    with pytest.raises(AuditError, match="no regular file"):
+        audit(tmp_path / "pipe.tflite", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_gives_every_reason(whole: tuple[Result, Path], tmp_path: Path) -> None:
+    report = schema.read(whole[1] / "audit.json")
+    reasons = [reason for entry in report["sections"] for reason in entry["not_done"]]
+    assert len(reasons) > 2
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        _summary(report, tmp_path)
+    assert all(reason in shown.getvalue() for reason in reasons)
+
+
+def test_a_key_of_another_kind_is_no_verdict_about_the_file(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    other = ed25519.Ed25519PrivateKey.generate().public_key()
+    (tmp_path / "ed.pub").write_bytes(other.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ))  # fmt: skip
+    with pytest.raises(EdgesecError, match=r"another kind \(Ed25519"):
+        audit(files["model"], "--public-key", tmp_path / "ed.pub", "--out", tmp_path / "out")
+    one = bench(public_key=tmp_path / "ed.pub")
+    one.path = tmp_path / "m.onnx"
+    one.path.write_bytes(b"plain")
+    report = run_audit(one, 60, sections=[s for s in SECTIONS if s.name == "signature"])
+    assert not section(report, "signature")["findings"]
+
+
+def test_a_mark_in_the_weights_is_found_with_its_key_and_no_other(
+    network: tf.keras.Model, digits: data.Dataset, tmp_path: Path
+) -> None:
+    key, scheme = Key(bytes(range(32))), WeightMessage(0, bits=32, epochs=2)
+    marked = scheme.embed(network, digits.x_train[:300], digits.y_train[:300], key)
+    model = convert.to_tflite(marked, "int8", digits.x_train[:100]).save(tmp_path / "m")
+    found = {}
+    for name, secret in (("owner", key), ("other", Key(bytes(32)))):
+        (tmp_path / name).write_text(secret.secret.hex() + "\n")
+        audit(model, "--mark-key", tmp_path / name, "--mark-layer", "0", "--mark-bits", "32",
+              "--out", tmp_path, "--quiet")  # fmt: skip
+        report = schema.read(tmp_path / "audit.json")
+        found[name] = value(report, "ownership", "weights"), value(report, "ownership", "weights_p")
+        assert secret.secret.hex() not in (tmp_path / "audit.json").read_text()
+        assert "takes 8" in section(report, "ownership")["not_done"][0]
+    assert found["owner"][0] == 1
+    assert found["owner"][1] == pytest.approx(2.0**-32)
+    assert found["other"][1] > 1e-3
+
+
+def test_one_number_for_two_classes_is_a_classifier(folder: Path) -> None:
+    """The last column of a softmax over two is the sigmoid of their difference."""
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=(5, 1)).astype(np.float32), rng.normal(size=(200, 5))
+    (folder / "binary.onnx").write_bytes(onnx_classifier(weights, last="Sigmoid"))
+    np.savez(folder / "b.npz", x=x, y=(x @ weights)[:, 0] > 0)
+    with np.load(folder / "b.npz") as stored:
+        np.savez(folder / "b.npz", x=stored["x"], y=stored["y"].astype(int))
+    out = folder / "binary"
+    done = audit(folder / "binary.onnx", "--data", folder / "b.npz", "--out", out, "--quiet")
+    assert done.exit_code == 0, done.output
+    report = schema.read(out / "audit.json")
+    assert report["model"]["task"] == "classifier of 2 classes"
+    assert "one for two classes" in report["model"]["answers"]
+    assert value(report, "accuracy", "accuracy") == 1
+    assert value(report, "extraction", "fidelity") > 0.8
+
+
+def test_a_regression_is_refused_where_classes_are_needed(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(size=(5, 1)).astype(np.float32), rng.normal(size=(60, 5))
+    (folder / "r.onnx").write_bytes(onnx_classifier(weights, last="Identity"))
+    np.savez(folder / "r.npz", x=x, y=rng.integers(0, 2, 60))
+    np.savez(folder / "real.npz", x=x, y=x @ weights)
+    out, given = (
+        folder / "regression",
+        (folder / "r.onnx", "--quiet", "--out", folder / "regression"),
+    )
+    with pytest.raises(AuditError, match="say --answers values"):
+        audit(*given, "--data", folder / "real.npz")
+    assert audit(*given, "--data", folder / "r.npz", "--fail-on", "high").exit_code == FOUND
+    report = schema.read(out / "audit.json")
+    assert "as a regression gives" in section(report, "accuracy")["not_done"][0]
+    assert audit(*given, "--data", folder / "real.npz", "--answers", "values").exit_code == 0
+    report = schema.read(out / "audit.json")
+    assert "stated to be measured values" in section(report, "accuracy")["not_done"][0]
+    assert value(report, "answers", "repeated") == 1
+    assert value(report, "cost", "latency") > 0
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

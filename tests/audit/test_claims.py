@@ -142,7 +142,7 @@ SCORES = Port("y", (None, 10), "float32")
         ([Port("x", (None, None, None, 3), "float32")], [SCORES], False, "open sizes"),
         ([Port("x", (), "float32")], [SCORES], False, "no batch"),
         ([IMAGE], [Port("y", (None, 8, 8), "float32")], False, "is a map"),
-        ([IMAGE], [Port("y", (None, 1), "float32")], False, "single score"),
+        ([IMAGE], [Port("y", (None, None), "float32")], False, "--input-shape"),
         ([IMAGE], [Port("y", (10,), "float32")], False, "not one row"),
         ([IMAGE], [Port("y", (None, 10), "seq(map(int64,tensor(float)))")], False, "no scores"),
     ],

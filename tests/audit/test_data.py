@@ -9,11 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
-from helpers.audit.bench import AnswerForm
 from helpers.audit.data import find_span, load_data
 from helpers.edge.artefact import TensorContract
 from helpers.errors import AuditError
@@ -97,27 +93,6 @@ def test_a_background_class_shifts_the_labels(tmp_path: Path) -> None:
 def test_spectrograms_are_no_pictures(scale: float) -> None:
     contract = TensorContract("mfcc", (1, 49, 10, 1), "int8", scale, 20)
     assert find_span(contract, np.zeros((2, 49, 10, 1), np.float32)) is None
-
-
-scores = arrays.arrays(np.float32, (7, 4), elements=st.floats(-30, 30, width=32))
-
-
-@given(scores)
-def test_probabilities_sum_to_one_and_keep_the_answer(logits: np.ndarray) -> None:
-    form = AnswerForm.of(logits)
-    found = form.probabilities(form.scores(logits))
-    assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=0.051)
-    best = logits.max(axis=1)
-    assert (logits[np.arange(7), found.argmax(axis=1)] >= best - 1e-4).all()
-
-
-def test_one_score_stands_for_two_classes() -> None:
-    sure = np.array([[0.9], [0.2]], np.float32)
-    form = AnswerForm.of(sure)
-    assert form.scores(sure).argmax(axis=1).tolist() == [1, 0]
-    logits = np.array([[3.0], [-2.0]], np.float32)
-    form = AnswerForm.of(logits)
-    assert form.probabilities(form.scores(logits)).argmax(axis=1).tolist() == [1, 0]
 
 
 def test_an_array_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

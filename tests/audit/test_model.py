@@ -24,11 +24,18 @@ from helpers.errors import (
     ModelMemoryError,
     ModelRefusedError,
     ModelTimeoutError,
+    OutOfTimeError,
     SandboxError,
 )
 from helpers.sandbox import Layers
 from helpers.sandbox.process import descendants
-from tests.audit.conftest import CLASSES, onnx_classifier, onnx_looping, onnx_swelling
+from tests.audit.conftest import (
+    CLASSES,
+    onnx_classifier,
+    onnx_looping,
+    onnx_open,
+    onnx_swelling,
+)
 from tests.edge.conftest import wake_word
 from tests.edge.test_fuzz import crashing_file
 
@@ -189,6 +196,52 @@ def test_a_model_with_state_is_named_and_runs_as_a_stream() -> None:
         with pytest.raises(ModelContractError, match="keeps state between runs"):
             model.replica()
         assert len(model.weights()) == 10
+
+
+def test_sizes_that_an_onnx_file_leaves_open_can_be_given(tmp_path: Path) -> None:
+    path = written(tmp_path, "m.onnx", onnx_open(3))
+    with open_untrusted(path) as model:
+        assert model.task.kind == "other"
+        assert "--input-shape" in model.task.reason
+    with open_untrusted(path, input_shape=(8, 9, 3)) as model:
+        assert model.contract.inputs[0].shape == (None, 8, 9, 3)
+        assert (model.task.kind, model.task.classes) == ("classifier", CLASSES)
+        rows = np.random.default_rng(0).random((5, 8, 9, 3), np.float32)
+        assert model.predict(rows).shape == (5, CLASSES)
+        assert (model.latency(3) > 0).all()
+    for wrong in ((8, 9, 4), (8, 9), (8, 0, 3)):
+        with pytest.raises(ModelContractError, match="cannot have the sizes"):
+            open_untrusted(path, input_shape=wrong)
+
+
+def test_sizes_that_a_tflite_file_leaves_open_can_be_given(files: dict[str, Path]) -> None:
+    import tensorflow as tf
+
+    rows = np.random.default_rng(0).random((3, 8, 9, 1), np.float32)
+    plain = tf.lite.Interpreter(str(files["open"]))
+    plain.resize_tensor_input(0, rows.shape)
+    plain.allocate_tensors()
+    plain.set_tensor(plain.get_input_details()[0]["index"], rows)
+    plain.invoke()
+    expected = plain.get_tensor(plain.get_output_details()[0]["index"])
+    with open_untrusted(files["open"], input_shape=(8, 9, 1)) as model:
+        np.testing.assert_allclose(model.predict(rows), expected, atol=1e-5)
+        assert (model.latency(3) > 0).all()
+        assert model.peak_memory().model_bytes > 0
+        end_worker(model)
+        np.testing.assert_allclose(model.predict(rows), expected, atol=1e-5)
+        assert model.description.macs is None  # those of the file are for other sizes
+        with pytest.raises(ModelContractError, match="leaves sizes of its input open"):
+            model.graph()
+
+
+def test_a_process_of_its_own_ends_with_the_time_that_is_left(tmp_path: Path) -> None:
+    """Then the file is not at fault: with more time it would have answered."""
+    path = written(tmp_path, "m.onnx", onnx_looping(30_000_000))
+    with open_untrusted(path) as model:
+        with pytest.raises(OutOfTimeError, match="--budget"):
+            model.peak_memory(within=1.5)
+        assert not model.incidents
 
 
 # ---------------------------------------------------------------- files that hurt

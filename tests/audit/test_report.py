@@ -21,12 +21,12 @@ from helpers.audit import schema
 from helpers.audit.card import to_card
 from helpers.audit.compare import compare
 from helpers.audit.data import read_npz
-from helpers.audit.model import PeakMemory
-from helpers.audit.report import comparison_to_html, to_html
+from helpers.audit.report import Beside, comparison_to_html, to_html, undone_of
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS, Section
 from helpers.audit.threat_scores import MEASURED, to_measurements
+from helpers.audit.timing import PeakMemory
 from helpers.errors import AuditError
 from helpers.threats.measurement import from_json, to_json
 from tests.audit.doubles import bench
@@ -87,6 +87,18 @@ def test_nothing_that_a_file_says_acts_in_the_page(hostile: dict[str, Any]) -> N
     assert "default-src 'none'" in text
 
 
+def test_what_others_measured_stands_beside_an_audits_own_numbers(
+    hostile: dict[str, Any],
+) -> None:
+    assert 'id="beside"' not in to_html(hostile)
+    others = (("0.195", "reader <b>float32</b>, lab 6"), ("0.023", "reader with noise, lab 6"))
+    text = to_html(hostile, [Beside("members named", "0.500", others)])
+    place = text.index('id="beside"')
+    shown = text[place : text.index("</table>", place)]
+    for part in ("members named", "0.500", "0.195", "reader &lt;b&gt;float32&lt;/b&gt;", "0.023"):
+        assert part in shown
+
+
 def test_every_picture_is_told_in_words(hostile: dict[str, Any]) -> None:
     alts = [attrs.get("alt") for tag, attrs in _Page(to_html(hostile)).tags if tag == "img"]
     assert all(alt and "0.0% at 1, 100.0% at 2" in alt for alt in alts)
@@ -112,7 +124,8 @@ def test_the_report_has_the_published_form_and_survives_the_file(
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda r: r.update(schema="edgesec-audit/2"),
+        lambda r: r.update(schema="edgesec-audit/3"),
+        lambda r: r["verdict"].update(outcome="perhaps"),
         lambda r: r.update(extra=1),
         lambda r: r["model"].update(sha256="no"),
         lambda r: r["sections"][0].update(status="perhaps"),
@@ -128,6 +141,24 @@ def test_what_has_another_form_is_refused(spoil: Any, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(report))
     with pytest.raises(AuditError):
         schema.read(tmp_path / "a.json")
+
+
+def test_an_audit_of_the_form_before_is_still_read(tmp_path: Path) -> None:
+    report = with_share(3)
+    older = {**report, "schema": "edgesec-audit/1"}
+    del older["verdict"]
+    older["model"] = {k: v for k, v in report["model"].items() if k != "answers"}
+    (tmp_path / "a.json").write_text(json.dumps(older))
+    assert schema.read(tmp_path / "a.json") == report
+    assert not compare(schema.read(tmp_path / "a.json"), report).cautions
+
+
+def test_a_reason_that_several_sections_share_is_given_once(hostile: dict[str, Any]) -> None:
+    changed = copy.deepcopy(hostile)
+    changed["sections"].append({**changed["sections"][0], "name": "cost", "title": "Cost"})
+    [(sections, reason)] = undone_of(changed)
+    assert [section["name"] for section in sections] == ["attacks", "cost"]
+    assert reason == HOSTILE
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": NaN}', "[" * 100_000])
@@ -278,7 +309,7 @@ def test_an_estimate_is_called_one_in_the_card_and_its_interval_is_not_called_95
 def test_memory_that_differs_by_some_pages_is_not_called_worse() -> None:
     def audit(size: float) -> dict[str, Any]:
         one = bench()
-        vars(one.model)["peak_memory"] = lambda: PeakMemory(0, int(size * 2**20))
+        vars(one.model)["peak_memory"] = lambda within: PeakMemory(0, int(size * 2**20))
         chosen = [section for section in SECTIONS if section.name == "cost"]
         return run_audit(one, 60, sections=chosen)
 

@@ -100,6 +100,25 @@ def test_an_estimate_says_that_it_is_one(artefacts: dict[str, Artefact]) -> None
     assert text.endswith("5 published latencies; not measured)")
 
 
+@pytest.mark.parametrize(("work", "side"), [(Work(1000, 100, 100), "below"),
+                                            (Work(10**10, 10**8, 10**8), "above")])  # fmt: skip
+def test_an_estimate_that_nothing_published_supports_says_so(work: Work, side: str) -> None:
+    for name in ("raspberry-pi-4", "cortex-m4", "cortex-m7"):
+        found = estimate(work, name)
+        assert f"lies {side} those of the networks whose latency is published" in found.beyond
+        with pytest.raises(EdgeError, match="Measure on the device"):
+            found.require_calibrated()
+
+
+def test_every_network_that_was_published_lies_in_the_range_of_its_device() -> None:
+    for device in DEVICES.values():
+        for point in device.published:
+            found = estimate(NETWORKS[point.network], device.name, point.arithmetic)
+            if point.clock_hz == device.clock_hz:
+                assert not found.beyond
+                found.require_calibrated()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -85,6 +85,18 @@ def test_logits_are_what_the_final_softmax_is_given(
     np.testing.assert_allclose(tf.nn.softmax(logits), whole, rtol=0, atol=codes + 1e-5)
 
 
+def test_logits_are_what_a_final_sigmoid_is_given(rows: np.ndarray) -> None:
+    import tensorflow as tf
+
+    given = tf.keras.Input(rows.shape[1:])
+    answer = tf.keras.layers.Dense(1, activation="sigmoid")(tf.keras.layers.Flatten()(given))
+    file = convert.to_tflite(tf.keras.Model(given, answer))
+    logits = build_replica(file, logits=True).predict(rows, verbose=0)
+    whole = build_replica(file).predict(rows, verbose=0)
+    np.testing.assert_allclose(tf.nn.sigmoid(logits), whole, rtol=0, atol=1e-5)
+    assert np.abs(logits - whole).max() > 0.1
+
+
 def test_its_weights_are_variables_that_can_be_trained(artefacts: dict[str, Artefact]) -> None:
     replica = build_replica(artefacts["float32"])
     assert len(replica.trainable_weights) == 8

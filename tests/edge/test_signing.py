@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from helpers.edge.signing import KeyPair, new_keys, sign, verify
+from helpers.edge.signing import KeyPair, new_keys, require_public_key, sign, verify
 from helpers.errors import EdgeError
 
 
@@ -55,6 +57,28 @@ def test_another_key_does_not_verify(model: Path, keys: KeyPair, tmp_path: Path)
     other = new_keys(tmp_path / "keys", "other")
     with pytest.raises(EdgeError, match="Key mismatch"):
         verify(model, other.public)
+
+
+def test_what_is_no_key_is_told_from_a_key_that_does_not_verify(
+    keys: KeyPair, tmp_path: Path
+) -> None:
+    require_public_key(keys.public)
+    (tmp_path / "text.pub").write_text("-----BEGIN PUBLIC KEY-----\nnot base64\n")
+    (tmp_path / "empty.pub").write_bytes(b"")
+    curve = ec.generate_private_key(ec.SECP256K1()).public_key()
+    (tmp_path / "curve.pub").write_bytes(curve.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ))  # fmt: skip
+    for path, why in (
+        (tmp_path / "text.pub", "is no public key: give a PEM file"),
+        (tmp_path / "empty.pub", "is no public key"),
+        (tmp_path / "curve.pub", r"another kind \(secp256k1\).*secp384r1"),
+        (keys.private, "is a private key"),
+        (tmp_path / "absent.pub", "does not exist"),
+        (tmp_path, "cannot be read"),
+    ):
+        with pytest.raises(EdgeError, match=why):
+            require_public_key(path)
 
 
 def test_a_folder_is_signed_whole(keys: KeyPair, tmp_path: Path) -> None:

@@ -84,6 +84,27 @@ def test_the_bounds_on_the_area_hold_as_often_as_they_say() -> None:
     assert 0.86 <= held / 300 <= 0.94
 
 
+@pytest.mark.parametrize(("members", "others"), [(30, 30), (30, 200)])
+@pytest.mark.parametrize("truth", [0.5, 0.9, 0.95, 0.98, 0.995])
+def test_the_bounds_on_the_area_hold_up_to_the_edge(
+    truth: float, members: int, others: int
+) -> None:
+    """The hardest case: a member is above all others or below all, so pairs tell no more."""
+    rng, held = np.random.default_rng(1), 0
+    for _ in range(200):
+        above = np.where(rng.random(members) < truth, 9.0, -9.0)
+        low, high = threshold_attack(above, rng.normal(0, 1, others)).auc_bounds()
+        held += low <= truth <= high
+    assert held / 200 >= 0.91  # 95 % less what 200 draws scatter
+
+
+def test_the_bounds_of_a_complete_separation_are_exact() -> None:
+    low, high = threshold_attack(np.arange(5, 45), np.arange(-60, 0)).auc_bounds()
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    other, none = threshold_attack(np.arange(-60, 0), np.arange(5, 45)).auc_bounds()
+    assert (other, none) == (0.0, pytest.approx(1 - 0.025 ** (1 / 40)))
+
+
 def test_a_rate_that_the_sample_cannot_show_is_refused_with_the_size_that_could() -> None:
     attack = threshold_attack([2.0, 3.0], np.zeros(500))
     with pytest.raises(PrivacyError, match=r"500 non-members.*0.002.*at least 1,000"):

@@ -13,6 +13,7 @@ from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
 from helpers.audit.results import Notes
 from helpers.audit.sections.accuracy import accuracy
+from helpers.audit.sections.answers import answers
 from helpers.audit.sections.attacks import attacks
 from helpers.audit.sections.corruption import corruption
 from helpers.audit.sections.cost import cost
@@ -64,11 +65,17 @@ SECTIONS = (
         signature, 0.5,
     ),
     Section(
+        "answers", "Answers", "Are the answers numbers, and the same when asked again?",
+        "A fault on rare inputs shows only if they are among those that were asked. What numbers "
+        "mean does not stand in a file, so what cannot be told from them is assumed.",
+        answers,
+    ),
+    Section(
         "cost", "Latency and memory", "What does it take here, and about what on a device?",
         "Nothing measured here says what a device will do. An estimate is a calibrated roofline "
         "that knows nothing of the operators a runtime lacks; its range holds four of five stacks "
         "like the published ones.",
-        cost,
+        cost, 2.0,
     ),
     Section(
         "accuracy", "Accuracy", "How often is it right on your examples?",

@@ -7,7 +7,7 @@ import numpy as np
 from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
 from helpers.audit.results import Measure, Notes, Rated, interval_text
-from helpers.errors import OutOfTimeError
+from helpers.errors import AuditError, OutOfTimeError
 from helpers.robustness.target import proportion_interval
 
 MOST_CLASSES = 30  # shown in the table
@@ -24,26 +24,29 @@ RULE = (
 def accuracy(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     """Measure the accuracy over all examples and by class, and what the model confuses."""
     data = bench.require_data()
-    ask = bench.answering(allowance)
+    ask = bench.answering(allowance, gaps=True)
     rows = bench.order
     answers: list[np.ndarray] = []
     try:
         for start in range(0, len(rows), _PART):
-            scores = ask(data.examples.x[rows[start : start + _PART]])
-            answers.append(bench.form.probabilities(scores))
+            answers.append(ask(data.examples.x[rows[start : start + _PART]]))
     except OutOfTimeError as late:
         if not answers:
             raise
         done = sum(map(len, answers))
         notes.not_done.append(f"{len(rows) - done} of {len(rows)} examples: {late}")
-    probabilities = np.concatenate(answers)
-    truth = data.examples.y[rows[: len(probabilities)]]
-    said = probabilities.argmax(axis=1)
+    scores = np.concatenate(answers)
+    truth = data.examples.y[rows[: len(scores)]]
+    finite = np.isfinite(scores).all(axis=1)
+    said = np.where(finite, scores.argmax(axis=1), -1)  # what is no number names no class
     right = said == truth
     overall = notes.share("accuracy", "Accuracy", int(right.sum()), len(right), "higher")
-    _confidence(notes, probabilities.max(axis=1))
     _against_guessing(notes, right, truth)
-    _by_class(notes, truth, said, overall.value, probabilities.shape[1])
+    _by_class(notes, truth, said, overall.value)
+    try:
+        _confidence(notes, bench.form(allowance).probabilities(scores[finite]).max(axis=1))
+    except AuditError as error:
+        notes.not_done.append(f"How sure it is on average: {error}.")
 
 
 def _confidence(notes: Notes, highest: np.ndarray) -> None:
@@ -69,9 +72,7 @@ def _against_guessing(notes: Notes, right: np.ndarray, truth: np.ndarray) -> Non
         ))  # fmt: skip
 
 
-def _by_class(
-    notes: Notes, truth: np.ndarray, said: np.ndarray, overall: float, classes: int
-) -> None:
+def _by_class(notes: Notes, truth: np.ndarray, said: np.ndarray, overall: float) -> None:
     present = np.unique(truth)
     confidence = 1 - 0.05 / len(present)
     table, worse = [], []
@@ -79,7 +80,7 @@ def _by_class(
         own = truth == label
         found, count = int((said[own] == label).sum()), int(own.sum())
         _, high = proportion_interval(found, count, confidence)
-        others = np.bincount(said[own & (said != label)], minlength=classes)
+        others = np.bincount(said[own & (said != label) & (said >= 0)], minlength=1)
         taken = f"{others.argmax()} ({others.max()})" if others.any() else "-"
         interval = interval_text(*proportion_interval(found, count))
         table.append((found / count, (label, count, f"{found / count:.1%}", interval, taken)))

@@ -28,7 +28,7 @@ from helpers.robustness.target import Outcome, Target, judge, proportion_interva
 if TYPE_CHECKING:
     import tensorflow as tf
 
-GROUP = 20  # pictures attacked at a time; only whole groups count
+FIRST, GROUP = 2, 20  # pictures attacked at a time, at first and at most; whole groups count
 STEPS = 20
 _SHARE = 0.35  # of the time, for each attack by gradients
 IMPORT_SECONDS = 15.0
@@ -38,11 +38,12 @@ Attack = Callable[[NDArray[np.float32], NDArray[np.int64]], Outcome]
 def attacks(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     """Attack by the file's own gradients, by transfer from a distilled copy, and by questions."""
     bench.require_pictures()
+    bench.form(allowance)
     fell = []
     try:
         # The gradients are tried in a process of their own first, which loads TensorFlow.
         allowance.require(IMPORT_SECONDS, "TensorFlow in the sandbox")
-        replica = _replica(bench)
+        replica = _replica(bench, allowance)
         trial = _Trial(bench, allowance.part(_SHARE))
         fell.append(trial.run("replica", trial.by_gradients(replica), notes))
     except EdgesecError as error:  # the attacks below need no gradients of the file
@@ -63,15 +64,27 @@ def attacks(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     _report(notes, tried, bench)
 
 
-def _replica(bench: Bench) -> tf.keras.Model:
+def _replica(bench: Bench, allowance: Allowance) -> tf.keras.Model:
     """Return the file's network with gradients, over pictures in [0, 1]."""
-    from helpers.robustness.losses import logits_of_pictures
-
     span = bench.require_pictures()
-    replica = bench.model.replica(logits=True)
-    rows = bench.order[:GROUP]
+    form = bench.form(allowance)
+    replica = bench.model.replica(logits=True, within=allowance.left)
+    from helpers.robustness.losses import logits_of_pictures  # loads TensorFlow, as that has
+
+    if form.single:
+        replica = _two_classes(replica)
+    rows = bench.order[:FIRST]
     pictures = bench.pictures(bench.require_data().examples.x[rows])
     return logits_of_pictures(replica, span, pictures)
+
+
+def _two_classes(replica: tf.keras.Model) -> tf.keras.Model:
+    """Return a model of one number, the logit of the second class, with one logit for each."""
+    import tensorflow as tf
+
+    picture = tf.keras.Input(replica.input_shape[1:])
+    logit = tf.keras.layers.Reshape((1,))(replica(picture))
+    return tf.keras.Model(picture, tf.concat([tf.zeros_like(logit), logit], axis=1))
 
 
 @dataclass(eq=False)
@@ -103,7 +116,7 @@ class _Trial:
 
     def __init__(self, bench: Bench, allowance: Allowance) -> None:
         self._bench, self._budget = bench, Budget(bench.settings.epsilon)
-        self._allowance = allowance
+        self._allowance, self._each = allowance, 0.0  # seconds that a picture takes
         self.target = Target(bench.answering_pictures(allowance), name=bench.path.name)
 
     def run(self, name: str, attack: Attack, notes: Notes) -> _Fallen:
@@ -112,13 +125,15 @@ class _Trial:
         total = min(len(self._bench.order), self._bench.settings.images)
         try:
             for clean, truth in self._groups():
-                self._allowance.require()
+                self._allowance.require(self._each * len(clean), "one more group of pictures")
+                before = self._allowance.spent
                 outcome = attack(clean, truth)
                 stored = round_to_stored(clean, outcome.adversarial, self._budget)
                 saved = judge(self.target, clean, truth, stored, attack=name, budget=self._budget)
                 outcomes.append(replace(outcome, fooled=saved.fooled))
                 right.append(saved.correct)
                 fooled.append(saved.fooled & saved.correct)
+                self._each = (self._allowance.spent - before) / len(clean)
         except OutOfTimeError as late:
             reached = sum(map(len, right))
             notes.not_done.append(
@@ -153,12 +168,16 @@ class _Trial:
         )  # fmt: skip
 
     def _groups(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Yield pictures and classes: a few first, then as many as the time left allows."""
         data = self._bench.require_data().examples
         # From the end: the copy that is attacked has learnt from the first half.
         rows = self._bench.order[::-1][: self._bench.settings.images]
-        for start in range(0, len(rows), GROUP):
-            chosen = rows[start : start + GROUP]
+        start = 0
+        while start < len(rows):
+            fitting = int(self._allowance.left / self._each) if self._each else FIRST
+            chosen = rows[start : start + int(np.clip(fitting, 1, GROUP))]
             yield as_stored(self._bench.pictures(data.x[chosen])), data.y[chosen]
+            start += len(chosen)
 
 
 TITLES = {

@@ -17,6 +17,7 @@ from helpers.robustness.perturbations import PERTURBATIONS, perturb_batch
 
 SEVERITIES = (3, 1, 5)  # in the order in which they are tried
 SHOWN = 4  # lines in the chart
+_PART = 10  # pictures spoilt between two looks at the time
 LEFT_OUT = ("printed_patch",)  # somebody put it there
 
 
@@ -25,6 +26,7 @@ class _Trial:
     """Pictures, their classes, and which the model gets right as they are."""
 
     ask: Ask
+    allowance: Allowance
     pictures: NDArray[np.float32]
     truth: NDArray[np.int64]
     right: np.ndarray
@@ -32,11 +34,16 @@ class _Trial:
 
     def after(self, name: str, severity: int) -> np.ndarray:
         """Return which pictures are right once spoilt, bool ``(n,)``."""
-        colour = np.repeat(self.pictures, 3 // self.pictures.shape[3], axis=3)
-        spoilt = perturb_batch(colour, name, severity, self.seed).images
-        if self.pictures.shape[3] == 1:
-            spoilt = spoilt.mean(axis=3, keepdims=True)
-        return self.ask(spoilt).argmax(axis=1) == self.truth
+        said = []
+        for start in range(0, len(self.pictures), _PART):
+            self.allowance.require()
+            part = self.pictures[start : start + _PART]
+            colour = np.repeat(part, 3 // part.shape[3], axis=3)
+            spoilt = perturb_batch(colour, name, severity, self.seed + start).images
+            if part.shape[3] == 1:
+                spoilt = spoilt.mean(axis=3, keepdims=True)
+            said.append(self.ask(spoilt).argmax(axis=1))
+        return np.concatenate(said) == self.truth
 
 
 def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
@@ -46,7 +53,8 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     data = bench.require_data().examples
     ask = bench.answering_pictures(allowance)
     pictures, truth = bench.pictures(data.x[rows]), data.y[rows]
-    trial = _Trial(ask, pictures, truth, ask(pictures).argmax(axis=1) == truth, bench.settings.seed)
+    right = ask(pictures).argmax(axis=1) == truth
+    trial = _Trial(ask, allowance, pictures, truth, right, bench.settings.seed)
     if not trial.right.any():
         raise AuditError(f"none of {len(truth)} examples is right even when nothing is done to it")
     names = [name for name in PERTURBATIONS if name not in LEFT_OUT]

@@ -12,7 +12,7 @@ from helpers.edge.macs import count_costs
 from helpers.errors import EdgesecError
 
 MOST_RUNS = 200
-PROBE_RUNS = 5
+LEAST_RUNS = 5
 THREADS = 1
 _SHARE = 0.5  # of the section's time, for the runs that are timed
 
@@ -32,12 +32,11 @@ def cost(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 def _latency(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     allowance.require()
-    probe = bench.model.latency(PROBE_RUNS, THREADS, 1)
-    each = max(float(np.median(probe)), 1e-6)
+    seconds = bench.model.latency(1, THREADS, 0)
+    each = max(float(seconds[0]), 1e-6)
     runs = int(np.clip(allowance.left * _SHARE / each, 0, MOST_RUNS))
-    if runs < PROBE_RUNS:
-        seconds = probe
-        notes.not_done.append(f"More than {PROBE_RUNS} runs: one takes {each:.2g} s.")
+    if runs < LEAST_RUNS:
+        notes.not_done.append(f"More than one run, which is slow at first: it takes {each:.2g} s.")
     else:
         seconds = bench.model.latency(runs, THREADS, min(10, runs))
     middle, low, high = (float(v) * 1e3 for v in np.percentile(seconds, [50, 5, 95]))
@@ -49,7 +48,7 @@ def _latency(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 def _memory(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     allowance.require()
-    peak = bench.model.peak_memory()
+    peak = bench.model.peak_memory(within=allowance.left)
     # One process was measured, and the next one differs by some pages: nothing to call worse.
     notes.measures.append(Measure(
         "memory", "Memory here that loading and one run add to the runtime's",
@@ -65,12 +64,14 @@ def _estimates(bench: Bench, notes: Notes) -> None:
     for name in names:
         device = DEVICES[name]
         # A device computes in what it can: the Jetson Nano has no int8 path.
-        chosen = arithmetic if arithmetic in device.macs_per_cycle else "float16"
-        if chosen not in device.macs_per_cycle:
+        published = {point.arithmetic for point in device.published}
+        chosen = arithmetic if arithmetic in published else "float16"
+        if chosen not in published:
             notes.not_done.append(f"{device.title}: nothing is published for {arithmetic} on it.")
             continue
         try:
             found = estimate(work, name, chosen)
+            found.require_calibrated()
         except EdgesecError as error:
             notes.not_done.append(f"{device.title}: {error}")
             continue

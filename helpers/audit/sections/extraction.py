@@ -44,13 +44,14 @@ def extraction(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     if half < LEAST_POOL:
         raise AuditError(f"{len(data)} examples are too few: a thief and a judge take "
                          f"{LEAST_POOL} each")  # fmt: skip
+    bench.form(allowance)  # whether there are classes at all comes before anything that takes long
     allowance.require(0.0 if "tensorflow" in sys.modules else IMPORT_SECONDS, "loading TensorFlow")
     thief, judge = bench.order[:half], bench.order[half : 2 * half]
     ask = bench.answering(allowance)
     theirs = _prepared(bench, data.x[thief]), _prepared(bench, data.x[judge])
-    bought = bench.form.probabilities(ask(data.x[thief]))
+    bought, sold = _bought(bench, allowance, ask(data.x[thief]))
     said = ask(data.x[judge]).argmax(axis=1)
-    curve = _Curve(bench, allowance, theirs, bought, said)
+    curve = _Curve(bench, allowance, theirs, bought, said, sold)
     without: int | None = None
     try:
         # The best copy comes first: where time is short, it is the one that counts.
@@ -68,6 +69,16 @@ def extraction(bench: Bench, allowance: Allowance, notes: Notes) -> None:
         _report(notes, curve, without)
 
 
+def _bought(
+    bench: Bench, allowance: Allowance, scores: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], str]:
+    """Return what a thief learns from, and its name: probabilities, or else the labels alone."""
+    form = bench.form(allowance)
+    if form.kind != "scores":
+        return form.probabilities(scores), "answers"
+    return np.eye(scores.shape[1], dtype=np.float32)[scores.argmax(axis=1)], "labels"
+
+
 class _Curve:
     """Copies so far, from few questions to many: their agreements, and how long one takes."""
 
@@ -78,10 +89,11 @@ class _Curve:
         inputs: tuple[NDArray[np.float32], NDArray[np.float32]],
         bought: NDArray[np.float32],
         said: NDArray[np.int64],
+        sold: str,
     ) -> None:
         self._bench, self._allowance, self._bought = bench, allowance, bought
         self._thief, self._judge = inputs
-        self.said = said
+        self.said, self.sold = said, sold
         self.queries: list[int] = []
         self.agreed: list[int] = []
         self._longest = 0.0
@@ -89,8 +101,9 @@ class _Curve:
     def step(self, queries: int) -> tf.keras.Model:
         """Make one copy with so many answers, fewer than the last, and return it."""
         student = self.train(queries, self._bought)
+        agreed = self.agreement(student)
         self.queries.insert(0, queries)
-        self.agreed.insert(0, self.agreement(student))
+        self.agreed.insert(0, agreed)
         return student
 
     def train(self, count: int, wanted: NDArray[np.float32]) -> tf.keras.Model:
@@ -102,15 +115,21 @@ class _Curve:
         seed = self._bench.settings.seed
         made = make_student(self._thief.shape[1:], wanted.shape[1], seed)
         epochs = max(1, -(-STEPS * BATCH // max(count, BATCH)))
-        fit_scores(made, self._thief[:count], wanted[:count], epochs, 3e-3, 1.0, seed)
+        fit_scores(
+            made, self._thief[:count], wanted[:count], epochs, 3e-3, 1.0, seed,
+            before_batch=self._allowance.require,
+        )  # fmt: skip
         self._longest = max(self._longest, self._allowance.spent - before)
         return made
 
     def agreement(self, student: tf.keras.Model) -> int:
         """Return on how many of the judge's inputs a copy says what the model says."""
         parts = [self._judge[i : i + BATCH] for i in range(0, len(self._judge), BATCH)]
-        logits = np.concatenate([np.asarray(student(part, training=False)) for part in parts])
-        return int((logits.argmax(axis=1) == self.said).sum())
+        logits = []
+        for part in parts:
+            self._allowance.require()
+            logits.append(np.asarray(student(part, training=False)))
+        return int((np.concatenate(logits).argmax(axis=1) == self.said).sum())
 
 
 def make_student(shape: tuple[int, ...], classes: int, seed: int) -> tf.keras.Model:
@@ -147,8 +166,8 @@ def _report(notes: Notes, curve: _Curve, without: int | None) -> None:
     count = len(curve.said)
     ends = np.array([proportion_interval(agreed, count) for agreed in curve.agreed])
     found = notes.share(
-        "fidelity", f"Agreement of a copy made from {curve.queries[-1]} answers", curve.agreed[-1],
-        count, "lower",
+        "fidelity", f"Agreement of a copy made from {curve.queries[-1]} {curve.sold}",
+        curve.agreed[-1], count, "lower",
     )  # fmt: skip
     notes.measures.append(Measure(
         "queries", "Questions the copy took", curve.queries[-1], better="higher",

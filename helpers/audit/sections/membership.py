@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,20 +11,27 @@ from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
 from helpers.audit.data import Examples
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
-from helpers.errors import AuditError
+from helpers.errors import AuditError, OutOfTimeError
 from helpers.privacy.membership.signals import scaled_confidence
-from helpers.privacy.membership.threshold import ThresholdAttack, threshold_attack
+from helpers.privacy.membership.threshold import (
+    OperatingPoint,
+    ThresholdAttack,
+    threshold_attack,
+)
 from helpers.robustness.findings import Severity
 
 LEAST = 20  # of either kind
 LIMIT = 0.01  # of outsiders accused
+IMPORT_SECONDS = 5.0
+MOST_BLIND = 1000  # of either kind
+MOST_NUMBERS = 4096  # of an input, for the accuser that sees no answer
 _CURVE_POINTS = 60
 _FOLDS = 5
 RULE = (
     "Low if the 95% interval of the area reaches down to one half, which is guessing. Where it "
     "lies above, medium; high if at least 5% of members are named while at most 1% of outsiders "
-    "are accused, at the lower end of the interval. If members and outsiders can be told apart "
-    "without the model, the number says nothing about the model: a doubt, medium."
+    "here are accused, by the lower end of the interval of the former. If members and outsiders "
+    "can be told apart without the model, the number says nothing about the model: a doubt, medium."
 )
 
 
@@ -46,56 +55,84 @@ def membership(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     ))  # fmt: skip
     named = _named(notes, attack)
     notes.charts.append(_chart(attack))
-    apart = _blind(bench, data.members, data.nonmembers)
-    notes.measures.append(Measure(
-        "blind_auc", "The same area from the inputs alone, without the model", apart.auc,
-        *apart.auc_bounds(), "share", apart.members + apart.others,
-    ))  # fmt: skip
+    apart: ThresholdAttack | None = None
+    try:
+        apart = _blind(bench, allowance, data.members, data.nonmembers)
+    except OutOfTimeError as late:
+        notes.not_done.append(
+            f"Whether members and non-members differ without the model, so that the leak is not "
+            f"the model's: {late}"
+        )
+    else:
+        notes.measures.append(Measure(
+            "blind_auc", "The same area from the inputs alone, without the model", apart.auc,
+            *apart.auc_bounds(), "share", apart.members + apart.others,
+        ))  # fmt: skip
     _finding(notes, attack, named, apart)
 
 
 def _confidence(bench: Bench, allowance: Allowance, part: Examples) -> NDArray[np.float64]:
-    probabilities = bench.form.probabilities(bench.answering(allowance)(part.x))
+    scores = bench.answering(allowance)(part.x)
+    probabilities = bench.form(allowance).probabilities(scores)
     return scaled_confidence(np.clip(probabilities, 0, 1), part.y, "probabilities")
 
 
-def _named(notes: Notes, attack: ThresholdAttack) -> float:
-    """Note how many members are named with few false accusations; return the lower end."""
+def _named(notes: Notes, attack: ThresholdAttack) -> OperatingPoint | None:
+    """Note how many members are named with few false accusations, and how few those are shown."""
     if attack.others * LIMIT < 1:
         notes.not_done.append(
             f"Members named while at most {LIMIT:.0%} of outsiders are accused: that takes "
             f"{round(1 / LIMIT)} non-members, there are {attack.others}."
         )
-        return 0.0
-    found = attack.operating_point(LIMIT).true_positive_rate
-    notes.measures.append(Measure(
-        "named", f"Members named while at most {LIMIT:.0%} of outsiders are accused",
-        found.value, found.low, found.high, "share", attack.members, better="lower",
-    ))  # fmt: skip
-    return found.low
+        return None
+    point = attack.operating_point(LIMIT)
+    found, accused = point.true_positive_rate, point.false_positive_rate
+    notes.measures += [
+        Measure(
+            "named", f"Members named by a threshold that accuses at most {LIMIT:.0%} of these "
+            "outsiders", found.value, found.low, found.high, "share", attack.members,
+            better="lower",
+        ),
+        Measure(
+            "accused", "Outsiders accused by that threshold: seen here, and shown of all others",
+            accused.value, accused.low, accused.high, "share", attack.others,
+        ),
+    ]  # fmt: skip
+    return point
 
 
-def _blind(bench: Bench, members: Examples, others: Examples) -> ThresholdAttack:
+def _blind(
+    bench: Bench, allowance: Allowance, members: Examples, others: Examples
+) -> ThresholdAttack:
     """Tell members from others by the inputs alone: what a difference of the samples gives.
 
     A logistic regression on the principal components, scored out of fold. Das, Zhang and Tramèr,
     *Blind baselines beat membership inference attacks for foundation models*, arXiv:2406.16201.
     """
+    loaded = "sklearn.linear_model" in sys.modules
+    allowance.require(0.0 if loaded else IMPORT_SECONDS, "loading scikit-learn")
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    rows = np.concatenate([part.x.reshape(len(part), -1) for part in (members, others)])
-    inside = np.arange(len(rows)) < len(members)
+    seed = bench.settings.seed
+    kept = [part.x[:MOST_BLIND].reshape(min(len(part), MOST_BLIND), -1)
+            for part in (members, others)]  # fmt: skip
+    step = -(-kept[0].shape[1] // MOST_NUMBERS)  # every so many of a large picture's numbers
+    rows = np.concatenate([part[:, ::step] for part in kept])
+    inside = np.arange(len(rows)) < len(kept[0])
     parts = min(20, rows.shape[1], len(rows) // 2)
-    reader = make_pipeline(
-        PCA(parts, random_state=bench.settings.seed), StandardScaler(),
-        LogisticRegression(max_iter=500),
-    )  # fmt: skip
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=bench.settings.seed)
-    said = cross_val_predict(reader, rows, inside, cv=folds, method="decision_function")
+    said, longest = np.zeros(len(rows)), 0.0
+    for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(rows, inside):
+        allowance.require(longest, "one more fold")
+        before = allowance.spent
+        reader = make_pipeline(
+            PCA(parts, random_state=seed), StandardScaler(), LogisticRegression(max_iter=500)
+        ).fit(rows[train], inside[train])
+        said[test] = reader.decision_function(rows[test])
+        longest = max(longest, allowance.spent - before)
     return threshold_attack(said[inside], said[~inside])
 
 
@@ -109,20 +146,32 @@ def _chart(attack: ThresholdAttack) -> Chart:
     )  # fmt: skip
 
 
-def _finding(notes: Notes, attack: ThresholdAttack, named: float, apart: ThresholdAttack) -> None:
+def _finding(
+    notes: Notes,
+    attack: ThresholdAttack,
+    point: OperatingPoint | None,
+    apart: ThresholdAttack | None,
+) -> None:
     low, high = attack.auc_bounds()
     said = (
         f"area under the accuser's curve {attack.auc:.3f} ({low:.3f} to {high:.3f}; guessing: 0.5)"
     )
-    if apart.auc_bounds()[0] > 0.5:
+    if apart is not None and apart.auc_bounds()[0] > 0.5:
         notes.findings.append(Rated(
             "Members and non-members differ without the model", "medium",
             f"from the inputs alone the area is {apart.auc:.3f}; by the model's confidence, {said}",
             "Draw both from one source at random; until then the leak is not measured.", RULE,
         ))  # fmt: skip
+    if point is not None:
+        found, accused = point.true_positive_rate, point.false_positive_rate
+        said += (
+            f"; {found.value:.1%} of members are named while {accused.value:.1%} of the outsiders "
+            f"here are accused, which shows at most {accused.high:.1%} of all outsiders"
+        )
     severity: Severity = "low"
     if low > 0.5:
-        severity = "high" if named >= 0.05 else "medium"
+        surely = point is not None and point.true_positive_rate.low >= 0.05
+        severity = "high" if surely else "medium"
     notes.findings.append(Rated(
         "The answers may tell who was in the training data", severity, said,
         "Train with differential privacy or stop earlier, and give labels instead of scores."

@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
 from helpers.audit.results import Notes, Rated
-from helpers.edge.signing import verify
+from helpers.edge.signing import require_public_key, verify
 from helpers.errors import AuditError, EdgeError
 
 RULE = "A file that does not verify is not the one that was signed, whatever it does: critical."
@@ -20,6 +20,7 @@ def signature(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     if key is None:
         raise AuditError("no key was given to check a signature with: give --public-key")
     allowance.require()
+    require_public_key(key)
     with bench.path.open("rb") as file:
         now = hashlib.file_digest(file, "sha256").hexdigest()
     if now != bench.model.sha256:

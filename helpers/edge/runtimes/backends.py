@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,7 +50,7 @@ class Backend(Protocol):
         """Return the shapes of the inputs and of the outputs; None is a size left open."""
 
 
-def load(runtime: str, data: bytes, threads: int) -> Backend:
+def load(runtime: str, data: bytes, threads: int, sizes: Sequence[int] | None = None) -> Backend:
     """Load a model.
 
     Parameters
@@ -60,24 +61,29 @@ def load(runtime: str, data: bytes, threads: int) -> Backend:
         The model file.
     threads
         Threads of one run.
+    sizes
+        Of the first input beyond the batch, for a ``.tflite`` file that leaves them open.
     """
-    return load_runtime(runtime)(data, threads)
+    make = load_runtime(runtime)
+    if sizes is None or runtime not in ("litert", "tflite"):
+        return make(data, threads)
+    return make(data, threads, sizes)
 
 
-def load_runtime(runtime: str) -> Callable[[bytes, int], Backend]:
+def load_runtime(runtime: str) -> Callable[..., Backend]:
     """Import a runtime's library; return what loads a model into it."""
     if runtime == "litert":
         from ai_edge_litert.interpreter import Interpreter as LiteRT
 
-        return lambda data, threads: _TFLite(LiteRT, data, threads)
+        return partial(_TFLite, LiteRT)
     if runtime == "tflite":
         import tensorflow as tf
 
-        return lambda data, threads: _TFLite(tf.lite.Interpreter, data, threads)
+        return partial(_TFLite, tf.lite.Interpreter)
     if runtime == "onnxruntime":
         import onnxruntime
 
-        return lambda data, threads: _OnnxRuntime(onnxruntime, data, threads)
+        return partial(_OnnxRuntime, onnxruntime)
     from helpers.edge.runtimes.executorch import Program
 
     return Program
@@ -113,8 +119,11 @@ def time_runs(
 class _TFLite:
     """TensorFlow Lite and LiteRT: the same interface, two builds years apart."""
 
-    def __init__(self, interpreter: Any, data: bytes, threads: int) -> None:
+    def __init__(
+        self, interpreter: Any, data: bytes, threads: int, sizes: Sequence[int] | None = None
+    ) -> None:
         self._make = lambda: interpreter(model_content=data, num_threads=threads)
+        self._sizes = sizes
         self.reset()
         inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
         self._inputs = [item["index"] for item in inputs]
@@ -128,6 +137,10 @@ class _TFLite:
     def reset(self) -> None:
         # Resource variables have no reset of their own, so the interpreter is made anew.
         self._engine = self._make()
+        if self._sizes is not None:
+            first = self._engine.get_input_details()[0]
+            whole = [*first["shape"][:1], *self._sizes]
+            self._engine.resize_tensor_input(first["index"], whole, strict=True)
         self._engine.allocate_tensors()
 
     def put(self, inputs: Sequence[NDArray[Any]]) -> None:

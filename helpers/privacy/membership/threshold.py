@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from helpers.errors import PrivacyError
 from helpers.privacy._checks import require_probability, require_rate
 from helpers.privacy.auditing.bounds import proportion_bounds
+
+_LEAST_PAIRS = 5  # expected on either side, for a normal law
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,16 @@ class ThresholdAttack:
     others: int
 
     def auc_bounds(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return two-sided bounds on the area, by a normal law.
+        """Return two-sided bounds on the area, honest also where it is 0 or 1.
+
+        Where a normal law can be trusted, it is that of the area's logit, with the deviation of
+        DeLong, DeLong and Clarke-Pearson 1988. At the edges that deviation is too small, and at 0
+        and 1 it is nothing. There the area counts as a share of as many disjoint pairs of a member
+        and another as there are, and the bounds are those of Clopper and Pearson 1934. For 0 and 1
+        that is exact whatever the scores: the disjoint pairs are independent, each in the right
+        order with a probability that is the true area, and all of them were. The edge begins where
+        fewer than five pairs are expected on one side (Cochran, *Some methods for strengthening
+        the common chi-squared tests*, Biometrics 10(4), 1954).
 
         Parameters
         ----------
@@ -101,8 +112,15 @@ class ThresholdAttack:
                 f"{self.members} members and {self.others} others: bounds on the area need at "
                 "least two of either kind."
             )
-        margin = float(stats.norm.isf((1 - confidence) / 2)) * self.auc_deviation
-        return max(0.0, self.auc - margin), min(1.0, self.auc + margin)
+        each, pairs = (1 - confidence) / 2, min(self.members, self.others)
+        found, missed = pairs * self.auc, pairs * (1 - self.auc)
+        if min(found, missed) < _LEAST_PAIRS:
+            low = float(stats.beta.ppf(each, found, missed + 1)) if found > 0 else 0.0
+            high = float(stats.beta.isf(each, found + 1, missed)) if missed > 0 else 1.0
+            return low, high
+        spread = self.auc_deviation / (self.auc * (1 - self.auc))
+        margin, middle = float(stats.norm.isf(each)) * spread, special.logit(self.auc)
+        return float(special.expit(middle - margin)), float(special.expit(middle + margin))
 
     def tpr_at_fpr(self, limit: float) -> float:
         """Return the highest true-positive rate with at most so many false positives.
