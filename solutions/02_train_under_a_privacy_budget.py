@@ -1242,7 +1242,7 @@ for name, (defence, subject) in trained_by.items():
         trials=POOL,
         setting="confidence in the true diagnosis; mean over models, and where 90 % of them lie",
     )
-for name, model, who, row in (
+for name, model, which, row in (
     ("linear", "linear", "its most exposed patient", before["linear"]),
     ("network", "network", "its most exposed patient", before["network"]),
     ("private", "private", "its most exposed patient", after["private"]),
@@ -1253,7 +1253,7 @@ for name, model, who, row in (
         f"patient-named-{name}",
         **inferring,
         defence=defence,
-        subject=f"{subject}, {who}",
+        subject=f"{subject}, {which}",
         metric="true-positive-rate",
         successes=row["hits when in"],
         trials=row["models each"],
@@ -1264,7 +1264,7 @@ for name, model, who, row in (
         f"epsilon-found-{name}",
         **inferring,
         defence=defence,
-        subject=f"{subject}, {who}",
+        subject=f"{subject}, {which}",
         metric="epsilon-found",
         value=row["epsilon at least"],
         trials=2 * row["models each"],

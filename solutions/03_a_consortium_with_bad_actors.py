@@ -1355,49 +1355,49 @@ defended_by = {
     "own noise, cut": "several",
     "own noise, three rounds": "several",
 }
-for design, defence in defended_by.items():
-    short = design.replace(",", "").replace(" ", "-")
-    tried = {name: pair for name, pair in after[design].items() if name != "nobody lies"}
+for built, defence in defended_by.items():
+    short = built.replace(",", "").replace(" ", "-")
+    tried = {name: pair for name, pair in after[built].items() if name != "nobody lies"}
     by_harm = sorted(tried, key=lambda name: tried[name][1])
-    models, server = DESIGNS[design].epsilons(EPSILON)
+    models, server = DESIGNS[built].epsilons(EPSILON)
     lab.record(
         f"cancers-{short}",
         attack="byzantine-clients",
         defence=defence,
-        subject=f"{design}; epsilon {models:g}, against the server {server:g}",
+        subject=f"{built}; epsilon {models:g}, against the server {server:g}",
         metric="recall",
         value=tried[by_harm[0]][1],
         evidence="attack",
         setting=f"{liars_among}; worst of {len(tried)} attacks ({by_harm[0]}), mean over splits",
     )
-    honest_accuracy, honest_found = after[design]["nobody lies"]
+    honest_accuracy, honest_found = after[built]["nobody lies"]
     lab.record(
         f"cancers-nobody-lies-{short}",
         attack="none",
         defence=defence,
-        subject=f"{design}; epsilon {models:g}, against the server {server:g}",
+        subject=f"{built}; epsilon {models:g}, against the server {server:g}",
         metric="recall",
         value=honest_found,
         setting=f"nobody lies, one hospital is careless; mean over {len(SPLITS)} splits",
     )
-    if design in ("mean", "trusted place", "own noise, three rounds"):
+    if built in ("mean", "trusted place", "own noise, three rounds"):
         lab.record(
             f"accuracy-lost-{short}",
             attack="byzantine-clients",
             defence=defence,
-            subject=design,
+            subject=built,
             metric="accuracy-loss",
             value=honest_accuracy - min(accuracy for accuracy, _ in tried.values()),
             evidence="attack",
             setting=f"{liars_among}; worst of {len(tried)} attacks, mean over {len(SPLITS)} splits",
             threat="update-poisoning",
         )
-for design, (mean, error) in fresh.items():
+for built, (mean, error) in fresh.items():
     lab.record(
-        f"cancers-fresh-splits-{design.replace(',', '').replace(' ', '-')}",
+        f"cancers-fresh-splits-{built.replace(',', '').replace(' ', '-')}",
         attack="byzantine-clients",
         defence="several",
-        subject=f"{design}, on splits that had no part in its choice",
+        subject=f"{built}, on splits that had no part in its choice",
         metric="recall",
         value=mean[1],
         interval=np.clip([mean[1] - error[1], mean[1] + error[1]], 0, 1),

@@ -1309,9 +1309,9 @@ lab.record(
     setting="all rounds of the deployment, few of them with a process killed or frozen; a restart "
     "of the server begins its round, and its clock, anew",
 )
-before_the_lie = good.records[-1].test_accuracy
-for name, defence, how, left in (
-    ("gate", "signed-updates", "as deployed", deployed[-1]),
+before_the_lie = accuracy(good.weights, patients.test)
+for name, defence, how, was_left in (
+    ("gate", "signed-updates", "as deployed", replays["deployed"].iloc[-1]),
     ("median", "robust-aggregation", "replayed with the median", replays["median"].iloc[-1]),
 ):
     lab.record(
@@ -1320,7 +1320,7 @@ for name, defence, how, left in (
         defence=defence,
         subject=f"{BAD_ROUNDS} rounds, one member of {HOSPITALS} pulls backwards, {how}",
         metric="accuracy-loss",
-        value=before_the_lie - left,
+        value=before_the_lie - was_left,
         trials=len(patients.test),
         evidence="attack",
         setting=f"it sends minus {BACKWARDS:g} times its step; test patients, before less after",

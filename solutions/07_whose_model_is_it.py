@@ -840,14 +840,15 @@ for name, metric, tried, evidence in (
         evidence=evidence,
         setting=f"at a chance of {ALPHA:g} for a false claim; the interval is for so few suspects",
     )
+at_most = max(v.false_claim or 0.0 for v in verdicts)
 lab.record(
     "false-claim",
     attack="none",
     defence="watermark",
     subject="any innocent model, all suspects and both marks together",
     metric="false-claim-probability",
-    value=max(v.false_claim for v in verdicts if v.reading),
-    interval=(0, max(v.false_claim for v in verdicts if v.reading)),
+    value=at_most,
+    interval=(0, at_most),
     evidence="bound",
     setting="key drawn by coins before; rate of the design or of the innocents, the larger",
 )
