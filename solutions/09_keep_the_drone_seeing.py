@@ -1083,7 +1083,8 @@ for name, option, defence in [
     )
 covered = f"occlusion, {severe}"
 for name, which, day, attack_of, defence, score_of in [
-    ("clear-int8", "physical, int8 file", "clear, in eight bits", "none", "quantisation", int8_clear),
+    ("clear-int8", "physical, int8 file", "clear, in eight bits", "none", "quantisation",
+     int8_clear),
     ("occlusion-supplied", "plain", covered, "weather-and-lens", "none",
      results["plain", "none"]["occlusion"]),
     ("occlusion-physical", "physical", covered, "weather-and-lens", "augmentation",
