@@ -1087,7 +1087,7 @@ no_clipping = f"an offset of brightness up to 0.1, without clipping; {drawn}"
 safe_at_once = right & (radii_fine >= RADIUS)
 for name, attack, defence, subject, metric, good, trials, setting in [
     ("right-single-run", "none", "none", "int8 file, one run", "accuracy",
-     single.sum(), len(y_test), drawn),
+     single.sum(), len(y_test), f"{drawn}; a refusal is an error"),
     ("right-by-votes", "none", voted, "int8 file, by votes", "accuracy",
      (certification.labels == y_test).sum(), len(y_test), f"{drawn}; a refusal is an error"),
     *[

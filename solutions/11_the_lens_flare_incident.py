@@ -1085,7 +1085,7 @@ known = "only this part of the flare"
 on_record = [
     ("clean-released", "none", "as released", before, "no flare"),
     ("flare-released", "none", "as released", after, sun),
-    ("flare-float", "none", "as released, in float", in_float, sun),
+    ("flare-float", "none", "as released", in_float, f"{sun}, before eight bits"),
     ("smooth-light-alone", "none", "as released", smooth, f"veil and core; {known}"),
     ("sharp-parts-alone", "none", "as released", sharp, f"starburst and ghosts; {known}"),
     ("fast-waves-alone", "none", "as released", fast_only, f"from {SLOW} cycles a bay; {known}"),

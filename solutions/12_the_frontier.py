@@ -983,15 +983,18 @@ at_small = [
     ("small-4-bits", "several", f"{small} pgd, 4 bits", "evasion",
      robust_right[row_of(small, "pgd", "4 bits")]),
 ]  # fmt: skip
-on_contest = at_small + [
-    (f"{condition}-{name}", trained if "trained" in name else "none", NAMES[i], attacked, bits[i])
+by_pgd = f"; PGD, L-infinity {EPSILON}"
+on_contest = [(*row, f"contest digits, width {small}, three formats{by_pgd}") for row in at_small]
+on_contest += [
+    (f"{condition}-{name}", trained if "trained" in name else "none", NAMES[i], attacked, bits[i],
+     f"contest digits, width {KEYS[i][0]}" + (by_pgd if attacked != "none" else ""))
     for name, i in zip(named, ends, strict=True)
     for condition, attacked, bits in (
         ("clean", "none", clean_right),
         ("robust", "evasion", robust_right),
     )
-]
-for name, defence, design, attacked, bits in on_contest:
+]  # fmt: skip
+for name, defence, design, attacked, bits, setting in on_contest:
     lab.record(
         name,
         attack=attacked,
@@ -1001,17 +1004,17 @@ for name, defence, design, attacked, bits in on_contest:
         successes=bits.sum(),
         trials=len(bits),
         evidence="measurement" if attacked == "none" else "attack",
-        setting="contest digits" + (f"; PGD, L-infinity {EPSILON}" if attacked != "none" else ""),
+        setting=setting,
     )
 for name, key in (("chosen", chosen), ("plain-twin", plain_twin)):
     for condition, attacked, bits, setting in [
         ("clean", "none", sealed_clean[key], "sealed digits"),
-        ("robust", "evasion", sealed_robust[key, "0.15"], "sealed digits; PGD"),
+        ("robust", "evasion", sealed_robust[key, "0.15"], f"sealed digits{by_pgd}"),
         (
             "stronger",
             "evasion",
             hard_robust[key],
-            "first of the sealed digits; three losses, Square",
+            f"first of the sealed digits; three losses, Square, L-infinity {EPSILON}",
         ),
     ]:
         lab.record(
@@ -1023,7 +1026,7 @@ for name, key in (("chosen", chosen), ("plain-twin", plain_twin)):
             successes=bits.sum(),
             trials=len(bits),
             evidence="measurement" if attacked == "none" else "attack",
-            setting=setting + (f"; L-infinity {EPSILON}" if attacked != "none" else ""),
+            setting=setting,
         )
 lab.record(
     "fooled-chosen",
