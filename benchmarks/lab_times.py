@@ -4,15 +4,17 @@ Run from the repository root:
 
     python benchmarks/lab_times.py              # what is missing, for 20 minutes
     python benchmarks/lab_times.py --quick      # the first lab, apart
+    python benchmarks/lab_times.py --runs build/labs   # what a build folder holds needs no run
 
-Each lab's solved notebook runs as ``edgesec labs run`` runs it, alone, in a process of its own.
-CPU time is that of all its processes, memory the largest resident size of one of them. Every
-finished lab is written at once and is not run again.
+Each lab's solved notebook runs as ``edgesec labs run`` runs it, in a process of its own. CPU time
+is that of all its processes, memory the largest resident size of one of them. Every finished lab is
+written at once and is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 import time
@@ -24,7 +26,7 @@ from typing import Literal
 from common.figures import machine
 from common.store import Row, Store, Unit
 
-from helpers.course import catalogue
+from helpers.course import catalogue, results
 from helpers.course.run import Settings, run_labs
 from helpers.errors import CourseError
 
@@ -42,33 +44,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="the first lab alone")
     parser.add_argument("--minutes", type=float, default=20.0, help="start no lab later")
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
+    parser.add_argument(
+        "--runs", type=Path, action="append", default=[], metavar="FOLDER",
+        help="take runs from here, as `edgesec labs run --variant solution` leaves them",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
     options = parser.parse_args(arguments)
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
     command = " ".join(["python", "benchmarks/lab_times.py", *sys.argv[1:]])
     store = Store(out, machine("tensorflow-cpu", "numpy"), command, summary)
-    left = store.run(units(options.quick), time.monotonic() + 60 * options.minutes, options.again)
+    wanted = units(options.quick, runs_in(options.runs))
+    left = store.run(wanted, time.monotonic() + 60 * options.minutes, options.again)
     store.write()
     print(f"written to {out}" + (f"; {left} labs left, repeat to go on" if left else ""))
 
 
-def units(quick: bool) -> list[Unit]:
+Runs = dict[tuple[str, str], results.LabResult]
+
+
+def runs_in(folders: Sequence[Path]) -> Runs:
+    """Return the runs of solutions in build folders, by lab and profile; a later one counts."""
+    found: Runs = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("solution/*.json"))):
+        result = results.LabResult(**json.loads(path.read_text("utf-8")))
+        if not result.problem and result.report is not None:
+            found[result.lab, result.report["profile"]] = result
+    return found
+
+
+def units(quick: bool, runs: Runs) -> list[Unit]:
     """List everything there is to do, what a learner runs first."""
     labs = catalogue.files(ROOT)
     wanted: list[tuple[catalogue.LabFiles, Profile]] = [
         (lab, profile) for profile in PROFILES for lab in labs
     ]
+    wanted.sort(key=lambda one: (one[0].title, one[1]) not in runs)  # what needs no run comes first
     return [
-        Unit("lab", {"lab": lab.name, "profile": profile}, partial(row, lab, profile))
+        Unit("lab", {"lab": lab.name, "profile": profile}, partial(row, lab, profile, runs))
         for lab, profile in wanted[: 1 if quick else None]
     ]
 
 
-def row(lab: catalogue.LabFiles, profile: Profile) -> Row:
-    """Run one lab's solved notebook and say what it took."""
-    with tempfile.TemporaryDirectory() as build:
-        settings = Settings(Path(build), profile, jobs=1, progress=False)
-        [result] = run_labs(ROOT, [lab], ["solution"], settings)
+def row(lab: catalogue.LabFiles, profile: Profile, runs: Runs) -> Row:
+    """Say what one lab's solved notebook took, and run it if nobody has."""
+    result = runs.get((lab.title, profile))
+    if result is None:
+        with tempfile.TemporaryDirectory() as build:
+            settings = Settings(Path(build), profile, jobs=1, progress=False)
+            [result] = run_labs(ROOT, [lab], ["solution"], settings)
     if result.problem:
         raise CourseError(result.problem)
     return {
