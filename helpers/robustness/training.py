@@ -16,7 +16,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
     checked_pairs,
     require_choice,
@@ -24,8 +23,9 @@ from helpers.robustness._checks import (
     require_positive,
     require_whole,
 )
+from helpers.robustness._training import batches, copy_to_train, finite
 from helpers.robustness.gradients import Pgd
-from helpers.robustness.losses import cross_entropy, require_logits
+from helpers.robustness.losses import cross_entropy
 
 Method = Literal["plain", "fgsm", "fast", "free", "pgd", "trades"]
 FROM_CLEAN = ("plain", "fgsm")  # methods that perturb the clean input, not a random start
@@ -188,9 +188,7 @@ def fit_robust(
     watch = checked_pairs(*held_out)
     require_not_negative("epsilon", epsilon)
     how = settings or Settings()
-    trained = tf.keras.models.clone_model(model)
-    trained.set_weights(model.get_weights())
-    require_logits(trained(tf.constant(clean[:8])))
+    trained = copy_to_train(model, clean)
     update = _updater(trained, epsilon, how)
     rng, attack = np.random.default_rng(seed), Pgd(trained)
     history: list[Epoch] = []
@@ -218,18 +216,15 @@ def _one_pass(
     rng: np.random.Generator,
 ) -> None:
     size = min(how.batch_size, len(clean))
-    order = rng.permutation(len(clean))
     change = tf.zeros((size, *clean.shape[1:]))  # of "free", which carries it from batch to batch
-    for i in range(0, len(clean) - size + 1, size):
-        rows, goal = (tf.constant(a[order[i : i + size]]) for a in (clean, truth))
+    for rows, goal in batches(clean, truth, size, rng):
         if how.method == "free":
             for _ in range(how.replays):
                 loss, change = update(rows, goal, change)
         else:
             change = tf.constant(rng.uniform(-epsilon, epsilon, rows.shape), tf.float32)
             loss, _ = update(rows, goal, change)
-        if not np.isfinite(loss):
-            raise RobustnessError("Training has reached NaN or infinity: lower learning_rate.")
+        finite(loss)
 
 
 def _updater(model: tf.keras.Model, epsilon: float, how: Settings) -> Callable[..., Any]:

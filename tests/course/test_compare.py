@@ -96,7 +96,10 @@ def test_a_row_may_come_in_any_form(
     compare = row_of(equal())
     assert compare(form([3, 1, 2]), asked([3, 1, 2]), ()) is None
     assert compare(form([True, False]), asked([True, False]), ()) is None
-    for got, expected in [([3, 1], [3, 1, 2]), ([3, 2], [3, 1]), ([1, 0], [True, False])]:
+    others: list[tuple[list[Any], list[Any]]] = [
+        ([3, 1], [3, 1, 2]), ([3, 2], [3, 1]), ([1, 0], [True, False])
+    ]  # fmt: skip
+    for got, expected in others:
         assert compare(form(got), asked(expected), ()) is not None
 
 

@@ -18,8 +18,9 @@ from helpers.robustness._checks import (
     require_positive,
     require_whole,
 )
+from helpers.robustness._training import batches, copy_to_train, finite
 from helpers.robustness.certification.intervals import worst_logits
-from helpers.robustness.losses import cross_entropy, require_logits
+from helpers.robustness.losses import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,14 @@ def fit_interval(
     how = training or IntervalTraining()
     if any(isinstance(x, tf.keras.layers.BatchNormalization) for x in model.layers):
         raise RobustnessError("fit_interval() takes no batch normalisation: train without it.")
-    trained = tf.keras.models.clone_model(model)
-    trained.set_weights(model.get_weights())
-    require_logits(trained(tf.constant(clean[:8])))
-    update = _updater(trained, how)
-    rng, size = np.random.default_rng(seed), min(how.batch_size, len(clean))
-    steps, step = how.epochs * (len(clean) // size), 0
+    trained = copy_to_train(model, clean)
+    update, rng = _updater(trained, how), np.random.default_rng(seed)
+    steps, step = how.epochs * (len(clean) // min(how.batch_size, len(clean))), 0
     for _ in tqdm(range(how.epochs), desc="interval training", unit="epoch", disable=not progress):
-        order = rng.permutation(len(clean))
-        for start in range(0, len(clean) - size + 1, size):
-            rows = order[start : start + size]
+        for rows, goal in batches(clean, truth, how.batch_size, rng):
             share, weight = how.schedule(step / steps)
             numbers = (tf.constant(value, tf.float32) for value in (share * epsilon, weight))
-            loss = float(update(tf.constant(clean[rows]), tf.constant(truth[rows]), *numbers))
-            if not np.isfinite(loss):
-                raise RobustnessError("Training has reached NaN or infinity: lower learning_rate.")
+            finite(update(rows, goal, *numbers))
             step += 1
     return trained
 

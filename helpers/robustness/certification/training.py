@@ -17,7 +17,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
     checked_pairs,
     require_choice,
@@ -25,8 +24,9 @@ from helpers.robustness._checks import (
     require_positive,
     require_whole,
 )
+from helpers.robustness._training import batches, copy_to_train, finite
 from helpers.robustness.certification.noise import MID_GREY, Kind
-from helpers.robustness.losses import cross_entropy, require_logits
+from helpers.robustness.losses import cross_entropy
 
 Method = Literal["noise", "consistency"]
 
@@ -119,19 +119,12 @@ def fit_smoothed(
     clean, truth = checked_pairs(inputs, labels)
     require_positive("sigma", sigma)
     how = training or NoiseTraining()
-    trained = tf.keras.models.clone_model(model)
-    trained.set_weights(model.get_weights())
-    require_logits(trained(tf.constant(clean[:8])))
-    update = _updater(trained, sigma, how, seed)
-    rng, size = np.random.default_rng(seed), min(how.batch_size, len(clean))
+    trained = copy_to_train(model, clean)
+    update, rng = _updater(trained, sigma, how, seed), np.random.default_rng(seed)
     bar = tqdm(range(how.epochs), desc=f"{how.method} training", unit="epoch", disable=not progress)
     for _ in bar:
-        order = rng.permutation(len(clean))
-        for start in range(0, len(clean) - size + 1, size):
-            rows = order[start : start + size]
-            loss = float(update(tf.constant(clean[rows]), tf.constant(truth[rows])))
-            if not np.isfinite(loss):
-                raise RobustnessError("Training has reached NaN or infinity: lower learning_rate.")
+        for rows, goal in batches(clean, truth, how.batch_size, rng):
+            loss = finite(update(rows, goal))
         bar.set_postfix(loss=f"{loss:.3f}")
     return trained
 
