@@ -119,7 +119,8 @@ def test_a_small_book_becomes_one_pdf(small: Path) -> None:
     reader = PdfReader(path)
     pages = list(reader.pages)
     assert count == len(pages) == 8  # cover, contents, and the last page of the book takes three
-    assert (reader.metadata or {})["/Title"] == "Small"
+    assert reader.metadata is not None
+    assert reader.metadata.title == "Small"
     assert reader.page_labels == ["i", "ii", "1", "2", "3", "4", "5", "6"]
     assert bookmarks(reader) == [
         (0, "Contents", 1),
@@ -172,7 +173,7 @@ def test_pages_of_ours_keep_to_the_paper(site: Site, tmp_path: Path) -> None:
     assert count > 20
     for number, sheet in enumerate(sheets):
         between = [text for text, _, y in sheet if 20 < y < 275]
-        assert between or list(reader.pages[number].images), f"page {number} is blank"
+        assert between or len(reader.pages[number].images), f"page {number} is blank"
         for text, x, _ in sheet:
             assert 19 < x < 191, f"page {number}: {text!r} begins at {x:.0f} mm"
     words = " ".join(text for sheet in sheets for text, _, _ in sheet)
