@@ -101,7 +101,7 @@ def write(root: Path, out: Path | None = None, progress: bool = True) -> tuple[P
         tab.emulate_media(media="print")
         body = _print_pages(tab, base, toc, progress)
         front = [_print_cover(tab, base, config, published), _print_contents(tab, base, body)]
-    facts = {"/Title": config["title"], "/Author": config.get("author", ""), "/Lang": "en"}
+    facts = {"/Title": config["title"], "/Author": config.get("author", "")}
     writer = pdf_join.join([*front, *body], len(front), base, published, facts)
     target = layout.out / "book.pdf"
     partial = target.with_suffix(".partial")

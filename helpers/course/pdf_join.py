@@ -126,6 +126,7 @@ def join(
         writer.set_page_label(0, starts[front] - 1, PageLabelStyle.LOWERCASE_ROMAN)
     writer.set_page_label(starts[front], len(writer.pages) - 1, PageLabelStyle.DECIMAL)
     writer.add_metadata(facts)
+    writer.root_object[NameObject("/Lang")] = TextStringObject("en")
     writer.page_mode = "/UseOutlines"
     writer.compress_identical_objects()
     return writer

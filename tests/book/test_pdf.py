@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -14,6 +15,9 @@ from pypdf import PageObject, PdfReader
 from helpers.cli.book import command
 from helpers.course import book_pdf
 from helpers.errors import CourseError
+
+if TYPE_CHECKING:
+    from tests.book.conftest import Site
 
 ROOT = Path(__file__).parents[2]
 MILLIMETRE = 72 / 25.4
@@ -115,7 +119,8 @@ def test_a_small_book_becomes_one_pdf(small: Path) -> None:
     reader = PdfReader(path)
     pages = list(reader.pages)
     assert count == len(pages) == 8  # cover, contents, and the last page of the book takes three
-    assert (reader.metadata or {})["/Title"] == "Small"
+    assert reader.metadata is not None
+    assert reader.metadata.title == "Small"
     assert reader.page_labels == ["i", "ii", "1", "2", "3", "4", "5", "6"]
     assert bookmarks(reader) == [
         (0, "Contents", 1),
@@ -151,6 +156,33 @@ def test_a_table_that_is_too_wide_shrinks_into_the_margins(small: Path) -> None:
     assert page.extract_text().count("column") == 40
     ends = [x for text, x, _ in placed(page) if "column" in text]
     assert 150 < max(ends) < 190
+
+
+@pytest.mark.browser
+def test_pages_of_ours_keep_to_the_paper(site: Site, tmp_path: Path) -> None:
+    """A chapter with maths, code, tables and figures, and questions with folded answers."""
+    pages = ["chapters/certified-robustness", "chapters/questions/data-access"]
+    shutil.copy(ROOT / "_config.yml", tmp_path)
+    toc = {"format": "jb-book", "root": "index", "chapters": [{"file": page} for page in pages]}
+    (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built/html").symlink_to(site.html)
+    path, count = book_pdf.write(tmp_path, tmp_path / "built", progress=False)
+    reader = PdfReader(path)
+    sheets = [placed(sheet) for sheet in reader.pages]
+    assert count > 20
+    for number, sheet in enumerate(sheets):
+        between = [text for text, _, y in sheet if 20 < y < 275]
+        assert between or len(reader.pages[number].images), f"page {number} is blank"
+        for text, x, _ in sheet:
+            assert 19 < x < 191, f"page {number}: {text!r} begins at {x:.0f} mm"
+    words = " ".join(text for sheet in sheets for text, _, _ in sheet)
+    assert not re.search(r"(Show|Hide) code cell|Search the book|Click to", words)
+    assert words.count("Model answer") > 10
+    chapters = [title for level, title, _ in bookmarks(reader) if level == 0]
+    assert len(chapters) == 2 + len(pages)  # the contents, the front page
+    targets = [target for sheet in reader.pages for target in links(sheet)]
+    assert not [target for target in targets if isinstance(target, str) and "127.0.0.1" in target]
 
 
 def test_a_book_that_is_not_built_or_is_older_than_its_contents_is_named(
