@@ -36,7 +36,7 @@ generate: setup ## write labs/*.ipynb, the README table and CITATION.cff from th
 test: ## lint, type-check and run every test
 	@./scripts/setup.sh --browser
 	@$(MAKE) --no-print-directory lint
-	@.venv/bin/python -m pytest -n auto
+	@.venv/bin/python -m pytest -n auto --durations 30 --durations-min 10
 
 lint: setup ## ruff (format and rules) and mypy
 	@.venv/bin/ruff format --check helpers solutions tests benchmarks scripts _ext

@@ -32,6 +32,7 @@ from helpers.course import address
 
 LOGGER = logging.getLogger(__name__)
 MENDED = "<!-- mended -->"
+LISTING = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
 
 
 class RepoLink(SphinxRole):
@@ -190,12 +191,14 @@ def _mend(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if MENDED in text:
         return
-    soup = BeautifulSoup(text, "html.parser")
+    listings = LISTING.findall(text)  # most of the book's markup, and nothing to mend in it
+    soup = BeautifulSoup(LISTING.sub("<pre></pre>", text), "html.parser")
     _name_landmarks_and_toggles(soup)
     _mend_lists(soup)
     _mend_tables(soup)
     _drop_thebe(soup)
-    page.write_text(f"{soup}\n{MENDED}\n", encoding="utf-8")
+    whole = re.sub("<pre></pre>", lambda _: listings.pop(0), str(soup))
+    page.write_text(f"{whole}\n{MENDED}\n", encoding="utf-8")
 
 
 def _name_landmarks_and_toggles(soup: BeautifulSoup) -> None:

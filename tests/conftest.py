@@ -18,9 +18,11 @@ settings.load_profile("repeatable")
 # Long tests that need no other: each a unit of its own, and the first to be dealt out.
 LONG = ("test_unsolved_it_runs_and_earns_nothing", "test_every_cell_of_a_chapter_runs")
 
+OWN_BOOKS = ("test_build.py", "test_chapters.py")  # these build small books of their own, or none
+
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests in one process, which makes its fixtures once; all of the book's in one.
+    """A file's tests in one process, which makes its fixtures once; those of the whole book in one.
 
     The labs and the chapters are executed first, in every process; the book is built from them.
     """
@@ -29,7 +31,8 @@ class ByFile(LoadScopeScheduling):
         file, _, test = nodeid.partition("::")
         if test.startswith(LONG):
             return nodeid
-        return "tests/book" if file.startswith("tests/book/") else file
+        of_the_book = file.startswith("tests/book/") and not file.endswith(OWN_BOOKS)
+        return "tests/book" if of_the_book else file
 
     def _assign_work_unit(self, node: Any) -> None:
         self.workqueue.move_to_end(min(self.workqueue, key=self._rank), last=False)

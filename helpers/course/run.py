@@ -184,7 +184,9 @@ def _in_turn(build: Path, name: str) -> Iterator[None]:
 def _common_key(root: Path, settings: Settings) -> bytes:
     digest = hashlib.sha256(f"{settings.profile} {settings.seed}".encode())
     package = Path(helpers.__file__).parent
-    sources = [path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    # Byte code, and the half-written byte code of a process that starts just now, is no source.
+    files = [path for path in package.rglob("*") if "__pycache__" not in path.parts]
+    sources = [path for path in files if path.is_file()]
     for path in [*sorted(sources), root / "requirements.txt"]:
         digest.update(path.name.encode())
         digest.update(path.read_bytes() if path.is_file() else b"")

@@ -12,10 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from helpers.course import book, chromium
+from tests.book import contrast
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
+CONTRAST = "color-contrast"
 
 # What a page gets wrong by itself, collected in the page.
 LOOK = """() => {
@@ -96,6 +98,7 @@ def browser() -> Iterator[Browser]:
 def visits(site: Site, browser: Browser) -> list[Visit]:
     """Every page, in both window sizes and both themes."""
     found = []
+    measured: dict[str, set[str]] = {theme: set() for theme in THEMES}
     for size, (width, height) in SIZES.items():
         for theme in THEMES:
             context = browser.new_context(viewport={"width": width, "height": height})
@@ -104,12 +107,12 @@ def visits(site: Site, browser: Browser) -> list[Visit]:
             )
             tab = context.new_page()
             pages = site.pages if theme == "light" else site.prose
-            found += [_visit(tab, site, page, size, theme) for page in pages]
+            found += [_visit(tab, site, page, size, theme, measured[theme]) for page in pages]
             context.close()
     return found
 
 
-def _visit(tab: Page, site: Site, page: str, size: str, theme: str) -> Visit:
+def _visit(tab: Page, site: Site, page: str, size: str, theme: str, measured: set[str]) -> Visit:
     visit = Visit(page, size, theme, {})
 
     def hear(message: ConsoleMessage) -> None:
@@ -131,7 +134,17 @@ def _visit(tab: Page, site: Site, page: str, size: str, theme: str) -> Visit:
     for event, listen in messages.items():  # before axe, which fetches style sheets by itself
         tab.remove_listener(event, listen)
     if page in site.prose:
-        options = {"preload": False, "resultTypes": ["violations"]}
-        found = Axe().run(tab, options=options).response["violations"]
-        visit.violations = [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]
+        visit.violations = _violations(tab, measured)
     return visit
+
+
+def _violations(tab: Page, measured: set[str]) -> list[str]:
+    """Every rule of axe, that of contrast for texts unlike those measured before in this theme."""
+    options = {"preload": False, "resultTypes": ["violations"]}
+    rest = options | {"rules": {CONTRAST: {"enabled": False}}}
+    found = Axe().run(tab, options=rest).response["violations"]
+    if contrast.mark(tab, measured):
+        context = {"include": [["[data-fresh]"]]}
+        only = options | {"runOnly": {"type": "rule", "values": [CONTRAST]}}
+        found += Axe().run(tab, context=context, options=only).response["violations"]
+    return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]

@@ -1,0 +1,85 @@
+"""Of which texts of a page axe has still to measure the contrast.
+
+It is axe's dearest rule by far, four fifths of its time, and most of a page is like another: tokens
+of code by the thousand, the same sidebars, the same signatures. What the rule can see of a text is
+in its key: tags, classes, colours and backgrounds of the element and of all around it, size and
+weight of its letters, whether it shows and is broken into lines, and whether it is a text that axe
+leaves undecided. A text whose key was measured before in the same theme is not measured again,
+unless another element that has a place of its own lies over or under it. That texts of one key get
+one verdict is itself a test, in ``test_contrast.py``.
+"""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+# Gives every element with text a `data-contrast`, its key, and `data-fresh` where it must be
+# measured; returns the keys that are new.
+KEYS = r"""known => {
+  const seen = new Set(known.split(' ')), fresh = [], chains = new Map(), clips = new Map();
+  const hash = text => {  // FNV-1a, twice 32 bits
+    let a = 0x811c9dc5, b = 0xc9dc5118;
+    for (let i = 0; i < text.length; i++) {
+      a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
+      b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
+    }
+    return (a >>> 0).toString(36) + (b >>> 0).toString(36);
+  };
+  const chain = element => {
+    if (!element) return '';
+    if (!chains.has(element)) {
+      const s = getComputedStyle(element);
+      chains.set(element, hash([chain(element.parentElement), element.tagName,
+        element.getAttribute('class'), s.color, s.backgroundColor, s.backgroundImage, s.opacity,
+        s.filter, s.mixBlendMode, s.textShadow, s.fontSize, s.fontWeight, s.visibility, s.display,
+        s.position, s.overflow, s.clipPath, s.webkitTextFillColor].join('|')));
+    }
+    return chains.get(element);
+  };
+  const clip = element => {  // what its scrolling ancestors let one see
+    if (!element) return [-Infinity, -Infinity, Infinity, Infinity];
+    if (!clips.has(element)) {
+      const [l, t, r, b] = clip(element.parentElement), box = element.getBoundingClientRect();
+      clips.set(element, getComputedStyle(element).overflow === 'visible' ? [l, t, r, b] : [
+        Math.max(l, box.left), Math.max(t, box.top),
+        Math.min(r, box.right), Math.min(b, box.bottom)]);
+    }
+    return clips.get(element);
+  };
+  const everything = [...document.body.querySelectorAll('*')];
+  const apart = everything.map(e => [e, getComputedStyle(e), e.getBoundingClientRect()])
+    .filter(([e, s, box]) => box.width * box.height > 0 && s.visibility === 'visible'
+      && (s.position !== 'static' || s.float !== 'none' || s.transform !== 'none'
+        || s.display.startsWith('inline-'))
+      && (s.backgroundImage !== 'none' || !/, 0\)$|transparent/.test(s.backgroundColor)
+        || /^(IMG|SVG|CANVAS|VIDEO|IFRAME)$/i.test(e.tagName)) && e.checkVisibility());
+  for (const element of everything) {
+    const own = [...element.childNodes].filter(n => n.nodeType === 3 && n.nodeValue.trim());
+    const control = /^(INPUT|SELECT|TEXTAREA|BUTTON|OPTION)$/.test(element.tagName);
+    if (!own.length && !control) continue;
+    const box = element.getBoundingClientRect(), [l, t, r, b] = clip(element.parentElement);
+    const inside = box.left >= l && box.top >= t && box.right <= r && box.bottom <= b;
+    const shows = element.checkVisibility();
+    const outside = box.right <= l || box.bottom <= t || box.left >= r || box.top >= b;
+    const text = own.map(n => n.nodeValue).join('').trim();
+    const key = hash([chain(element), text.length === 1, /[^\u0000-\uffff]/u.test(text),
+      /[\p{L}\p{N}]/u.test(text) || text,  // axe passes over punctuation, and not over all of it
+      element.getClientRects().length > 1, shows, box.width * box.height > 0, inside, outside,
+      element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *')].join('|'));
+    const touched = shows && apart.some(([e, , other]) => !e.contains(element)
+      && other.left < box.right && other.right > box.left
+      && other.top < box.bottom && other.bottom > box.top);
+    element.dataset.contrast = touched || control ? '' : key;
+    if (seen.has(key) && !touched && !control) continue;
+    element.dataset.fresh = '';
+    if (!touched && !control) { seen.add(key); fresh.push(key); }
+  }
+  return fresh.join(' ');
+}"""
+
+
+def mark(tab: Page, known: set[str]) -> bool:
+    """Mark what must be measured with ``data-fresh``, add its keys; say whether there is any."""
+    fresh = tab.evaluate(KEYS, " ".join(known))
+    known.update(fresh.split())
+    return bool(tab.locator("[data-fresh]").count())
