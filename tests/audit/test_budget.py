@@ -233,6 +233,19 @@ def test_a_check_that_has_no_time_is_named_and_what_was_found_stays() -> None:
     assert "Whether members and non-members differ without the model" in found["not_done"][0]
 
 
+def test_a_slow_model_meets_every_corruption_with_fewer_pictures() -> None:
+    clock = Clock()
+    one = bench((8, 8, 1), count=200, clock=clock, cost=0.05, span=(0.0, 1.0), images=100)
+    chosen = [s for s in SECTIONS if s.name == "corruption"]
+    report = run_audit(one, 30, sections=chosen, clocks=Clocks(clock))
+    [found] = report["sections"]
+    assert report["seconds"] <= 30 + PART_SECONDS
+    assert "of 100 pictures: the time is enough for" in found["not_done"][0]
+    [table] = found["tables"]
+    assert table["columns"][-1] == "Severity 3"
+    assert len(table["rows"]) >= 9  # all, or all but one that a last look at the clock kept out
+
+
 def test_a_slow_model_is_asked_one_row_before_more() -> None:
     clock = Clock()
     one = bench(count=200, clock=clock, cost=3.0)

@@ -52,12 +52,22 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     rows = bench.order[: bench.settings.images]
     data = bench.require_data().examples
     ask = bench.answering_pictures(allowance)
+    names = [name for name in PERTURBATIONS if name not in LEFT_OUT]
     pictures, truth = bench.pictures(data.x[rows]), data.y[rows]
+    few = _Trial(
+        ask, allowance, pictures[:_PART], truth[:_PART], truth[:_PART], bench.settings.seed
+    )
+    count = _affordable(few, allowance, len(rows), names)
+    if count < len(rows):
+        notes.not_done.append(
+            f"{len(rows) - count} of {len(rows)} pictures: the time is enough for {count} in each "
+            f"corruption at severity {SEVERITIES[0]}. Give a larger --budget."
+        )
+    pictures, truth = pictures[:count], truth[:count]
     right = ask(pictures).argmax(axis=1) == truth
     trial = _Trial(ask, allowance, pictures, truth, right, bench.settings.seed)
     if not trial.right.any():
         raise AuditError(f"none of {len(truth)} examples is right even when nothing is done to it")
-    names = [name for name in PERTURBATIONS if name not in LEFT_OUT]
     after: dict[tuple[str, int], np.ndarray] = {}
     longest = 0.0
     try:
@@ -75,6 +85,15 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     _tables(notes, trial, after)
     _charts(notes, trial, after)
     _worst(notes, trial, {name: kept for (name, at), kept in after.items() if at == SEVERITIES[0]})
+
+
+def _affordable(few: _Trial, allowance: Allowance, count: int, names: list[str]) -> int:
+    """Return how many pictures can go through all corruptions of one severity, as a few have."""
+    before = allowance.spent
+    few.after(names[0], SEVERITIES[0])
+    each = (allowance.spent - before) / len(few.pictures)
+    fitting = allowance.left / (each * (len(names) + 1)) if each > 0 else count
+    return int(np.clip(fitting, min(_PART, count), count))
 
 
 def _tables(notes: Notes, trial: _Trial, after: dict[tuple[str, int], np.ndarray]) -> None:
