@@ -964,15 +964,15 @@ for name, defence, row in [
     ("early", "regularisation", mended[0]),
     ("private", "differential-privacy", mended[1]),
 ]:
-    named = row.tpr[FALSE_ACCUSATIONS]
+    hits = row.tpr[FALSE_ACCUSATIONS]
     lab.record(
         f"patients-named-{name}",
         attack="membership-inference",
         defence=defence,
         subject=f"digit reader, {row.name}",
         metric="members-named",
-        value=named.value,
-        interval=(named.low, named.high),
+        value=hits.value,
+        interval=(hits.low, hits.high),
         trials=NUM_MODELS * len(x),
         evidence="attack",
         setting="LiRA by whoever holds the file, 1 % of outsiders accused; 95 % over the models",
