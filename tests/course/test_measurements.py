@@ -8,6 +8,7 @@ import datetime
 import io
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,14 @@ def test_every_word_is_used_and_its_chapter_is_there() -> None:
         assert sorted(set(known) - used) == []
         for subject in known.values():
             assert not subject.page or (ROOT / f"{subject.page}.md").is_file(), subject
+
+
+def test_the_page_of_results_shows_every_attack() -> None:
+    page = (ROOT / "chapters" / "what-is-true.md").read_text("utf-8")
+    shown = set(
+        re.findall(r'"([a-z-]+)"', "".join(re.findall(r"^table\(.*?\)$", page, re.M | re.S)))
+    )
+    assert shown == set(ATTACKS)
 
 
 def test_a_lab_or_name_that_is_not_there_is_named() -> None:
