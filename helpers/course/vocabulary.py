@@ -135,8 +135,6 @@ QUANTITIES = {
     "mark-found": Quantity("share of the mark's bits or answers that are found"),
     "false-claim-probability": Quantity("chance that an innocent model is claimed",
                                         better="lower"),
-    "structural-similarity": Quantity("structural similarity to the original picture",
-                                      better="lower", low=-1),
     "epsilon": Quantity("privacy loss epsilon at the stated delta", "", "lower", 0, math.inf),
     "epsilon-found": Quantity("epsilon that an audit proves at least", "", "lower", 0, math.inf),
     "milliseconds": Quantity("time of one answer on this machine", "ms", "lower", 0, math.inf,
