@@ -16,7 +16,7 @@ from helpers.audit.sections import SECTIONS
 from helpers.audit.session import INCIDENTS, Incident
 from helpers.errors import AuditError, ModelRefusedError
 
-REFUSALS = (ModelRefusedError, ClaimError, *INCIDENTS)
+REFUSALS: tuple[type[AuditError], ...] = (ModelRefusedError, ClaimError, *INCIDENTS)
 RULE = (
     "A file that its runtime, or the reader before it, does not take can neither be deployed nor "
     "audited; one that ends the process which opens it can do worse on a device: high."
