@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from scipy import stats
 
 from helpers import data
 from helpers.audit import schema
@@ -387,7 +388,7 @@ def test_a_key_of_another_kind_is_no_verdict_about_the_file(
 def test_a_mark_in_the_weights_is_found_with_its_key_and_no_other(
     network: tf.keras.Model, digits: data.Dataset, tmp_path: Path
 ) -> None:
-    key, scheme = Key(bytes(range(32))), WeightMessage(0, bits=32, epochs=2)
+    key, scheme = Key(bytes(range(32))), WeightMessage(0, bits=32, epochs=8)
     marked = scheme.embed(network, digits.x_train[:300], digits.y_train[:300], key)
     model = convert.to_tflite(marked, "int8", digits.x_train[:100]).save(tmp_path / "m")
     found = {}
@@ -399,8 +400,9 @@ def test_a_mark_in_the_weights_is_found_with_its_key_and_no_other(
         found[name] = value(report, "ownership", "weights"), value(report, "ownership", "weights_p")
         assert secret.secret.hex() not in (tmp_path / "audit.json").read_text()
         assert "takes 8" in section(report, "ownership")["not_done"][0]
-    assert found["owner"][0] == 1
-    assert found["owner"][1] == pytest.approx(2.0**-32)
+    assert found["owner"][0] > 0.9
+    for share, chance in found.values():  # of so many heads among 32 fair coins
+        assert chance == pytest.approx(stats.binom.sf(round(32 * share) - 1, 32, 0.5))
     assert found["other"][1] > 1e-3
 
 
