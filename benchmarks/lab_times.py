@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="the first lab alone")
-    parser.add_argument("--minutes", type=float, default=20.0, help="start no lab later")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="start no lab later; 0 runs none"
+    )
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
     parser.add_argument(
         "--runs", type=Path, action="append", default=[], metavar="FOLDER",
@@ -53,8 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
     command = " ".join(["python", "benchmarks/lab_times.py", *sys.argv[1:]])
     store = Store(out, machine("tensorflow-cpu", "numpy"), command, summary)
-    wanted = units(options.quick, runs_in(options.runs))
-    left = store.run(wanted, time.monotonic() + 60 * options.minutes, options.again)
+    runs = runs_in(options.runs)
+    wanted = units(options.quick, runs)
+    ready = [unit for unit in wanted if (unit.settings["lab"], unit.settings["profile"]) in runs]
+    store.run(ready, math.inf, options.again)
+    others = [unit for unit in wanted if unit not in ready]
+    left = store.run(others, time.monotonic() + 60 * options.minutes, options.again)
     store.write()
     print(f"written to {out}" + (f"; {left} labs left, repeat to go on" if left else ""))
 
@@ -68,7 +75,7 @@ def runs_in(folders: Sequence[Path]) -> Runs:
     for path in (path for folder in folders for path in sorted(folder.glob("solution/*.json"))):
         result = results.LabResult(**json.loads(path.read_text("utf-8")))
         if not result.problem and result.report is not None:
-            found[result.lab, result.report["profile"]] = result
+            found[result.lab.partition("-")[2], result.report["profile"]] = result
     return found
 
 
@@ -78,7 +85,6 @@ def units(quick: bool, runs: Runs) -> list[Unit]:
     wanted: list[tuple[catalogue.LabFiles, Profile]] = [
         (lab, profile) for profile in PROFILES for lab in labs
     ]
-    wanted.sort(key=lambda one: (one[0].title, one[1]) not in runs)  # what needs no run comes first
     return [
         Unit("lab", {"lab": lab.name, "profile": profile}, partial(row, lab, profile, runs))
         for lab, profile in wanted[: 1 if quick else None]
@@ -87,7 +93,7 @@ def units(quick: bool, runs: Runs) -> list[Unit]:
 
 def row(lab: catalogue.LabFiles, profile: Profile, runs: Runs) -> Row:
     """Say what one lab's solved notebook took, and run it if nobody has."""
-    result = runs.get((lab.title, profile))
+    result = runs.get((lab.name, profile))
     if result is None:
         with tempfile.TemporaryDirectory() as build:
             settings = Settings(Path(build), profile, jobs=1, progress=False)
