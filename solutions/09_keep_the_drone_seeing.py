@@ -1081,10 +1081,13 @@ for name, option, defence in [
         value=mean[options.index(option)],
         setting=f"mean over {len(PERTURBATIONS)} kinds of bad day, {severe}",
     )
+covered = f"occlusion, {severe}"
 for name, which, day, attack_of, defence, score_of in [
     ("clear-int8", "physical, int8 file", "clear, in eight bits", "none", "quantisation",
      int8_clear),
-    ("occlusion-physical", "physical", f"occlusion, {severe}", "weather-and-lens", "augmentation",
+    ("occlusion-supplied", "plain", covered, "weather-and-lens", "none",
+     results["plain", "none"]["occlusion"]),
+    ("occlusion-physical", "physical", covered, "weather-and-lens", "augmentation",
      results["physical", "none"]["occlusion"]),
 ]:  # fmt: skip
     lab.record(
