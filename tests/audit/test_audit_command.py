@@ -388,7 +388,7 @@ def test_a_key_of_another_kind_is_no_verdict_about_the_file(
 def test_a_mark_in_the_weights_is_found_with_its_key_and_no_other(
     network: tf.keras.Model, digits: data.Dataset, tmp_path: Path
 ) -> None:
-    key, scheme = Key(bytes(range(32))), WeightMessage(0, bits=32, epochs=8)
+    key, scheme = Key(bytes(range(32))), WeightMessage(0, bits=32, epochs=8, learning_rate=0.02)
     marked = scheme.embed(network, digits.x_train[:300], digits.y_train[:300], key)
     model = convert.to_tflite(marked, "int8", digits.x_train[:100]).save(tmp_path / "m")
     found = {}

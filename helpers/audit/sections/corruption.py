@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,8 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 def _affordable(few: _Trial, allowance: Allowance, count: int, names: list[str]) -> int:
     """Return how many pictures can go through all corruptions of one severity, as a few have."""
+    one = replace(few, pictures=few.pictures[:1], truth=few.truth[:1])
+    one.after(names[0], SEVERITIES[0])  # loads what spoils pictures, which must not count
     before = allowance.spent
     few.after(names[0], SEVERITIES[0])
     each = (allowance.spent - before) / len(few.pictures)
