@@ -24,6 +24,7 @@ from helpers.threats.measurement import ATTACK_FLOOR, METRICS, Measurement, from
 ASSESSMENT = Path(__file__).parent / "reports" / "assessment.json"
 # What the course's labs measured in full.
 RECORD = files("helpers.course") / "measured"
+LAB_2 = Path(str(RECORD / "train-under-a-privacy-budget.json"))
 LAB_6 = Path(str(RECORD / "what-the-small-model-remembers.json"))
 DAY = datetime.date(2026, 6, 1)
 
@@ -147,21 +148,21 @@ def test_where_a_lab_measured_a_threat_under_several_defences_one_has_to_be_name
 
 
 def test_what_a_lab_proved_is_a_bound_and_lowers_a_risk() -> None:
-    (result,) = threats.read_report(LAB_6, "flash", "patients-named-proved")
+    (result,) = threats.read_report(LAB_2, "flash")
     assert (result.evidence, result.low, result.high) == ("bound", 0, result.value)
     model = threats.load("smart-speaker")
-    (found,) = threats.read_report(LAB_6, "flash", "patients-named-float32")
-    attacked, proved = (
-        threats.analyse(model, [one]).threat("membership-inference@flash")
-        for one in (found, result)
+    guessed, proved = (
+        threats.analyse(model, found).threat("membership-inference@flash")
+        for found in ([], [result])
     )
-    assert proved.risk < attacked.risk
+    assert proved.risk < guessed.risk
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"date": "2026-02-30"}, "not as its writer leaves it"),
+        ({"date": 3}, "not as its writer leaves it"),
         ({"measurements": [{"name": "a", "threat": "evasion"}]}, "it lacks 'value'"),
         ({"measurements": 3}, "not as its writer leaves it"),
         ({"measurements": []}, "none of its entries names a threat"),
@@ -171,7 +172,7 @@ def test_a_damaged_file_of_a_lab_is_refused(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     path = tmp_path / "measurements.json"
-    path.write_text(json.dumps(json.loads(LAB_6.read_text()) | change))
+    path.write_text(json.dumps(json.loads(LAB_2.read_text()) | change))
     with pytest.raises(ThreatModelError, match=said):
         threats.read_report(path)
 
