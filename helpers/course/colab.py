@@ -1,7 +1,7 @@
 """Make a Colab runtime ready for a lab. Standard library only: it runs before anything is there.
 
 The setup cell of every learner's notebook calls :func:`setup`. Colab's runtime 2025.07 has the
-Python that the course needs; on it a small set of packages is added and the kernel is restarted
+Python that the course needs; on it what the labs lack is added and the kernel is restarted
 once. On another runtime the cell stops and says what to change. Who cannot change it can run the
 lab in a Python 3.11 beside Colab's own, see :func:`use_python_311`.
 """
