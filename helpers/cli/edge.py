@@ -166,7 +166,7 @@ def estimate(model: Path, device: str | None, arithmetic: str | None, stack: str
     """Estimate the latency of a .tflite on named devices, with an error bar; not a measurement."""
     from helpers.edge import devices
 
-    work, shown = devices.work_of(model), 0
+    work, shown, estimated = devices.work_of(model), 0, 0
     for name in [device] if device else list(devices.DEVICES):
         known = devices.DEVICES.get(name)
         formats = [arithmetic] if arithmetic or known is None else list(known.macs_per_cycle)
@@ -179,9 +179,11 @@ def estimate(model: Path, device: str | None, arithmetic: str | None, stack: str
                 continue
             click.echo(f"{name}: {found.beyond}" if found.beyond else found)
             shown += 1
+            estimated += not found.beyond
     if not shown:
         raise EdgeError(f"No device has published figures for {arithmetic}, {stack}.")
-    click.echo("Each range holds four of five latencies like the published ones.")
+    if estimated:
+        click.echo("Each range holds four of five latencies like the published ones.")
 
 
 @command.command()

@@ -7,8 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from helpers.cli.edge import command
+from helpers.edge import convert
 from helpers.edge.artefact import Artefact
 from helpers.errors import DataError, EdgeError
+from helpers.models import ds_cnn
 from tests.edge.conftest import wake_word
 
 
@@ -34,11 +36,16 @@ def test_run_writes_what_predict_gives(tmp_path: Path) -> None:
         call("run", wake_word("alexa"), wake_word("alexa"))
 
 
-def test_measure_and_estimate_say_which_of_the_two_they_are() -> None:
+def test_measure_and_estimate_say_which_of_the_two_they_are(tmp_path: Path) -> None:
     measured = call("measure", wake_word("alexa"), "--repeats", 20, "--warm-up", 2)
     assert "litert, 1 thread, 20 runs after 2: p5" in measured
-    estimated = call("estimate", wake_word("alexa"))
-    assert estimated.count("not measured") == 5
+    convert.to_tflite(ds_cnn(), "float32").save(tmp_path / "words.tflite")
+    estimated = call("estimate", tmp_path / "words.tflite", "--device", "cortex-m4")
+    assert "not measured" in estimated
+    assert "four of five" in estimated
+    too_small = call("estimate", wake_word("alexa"))
+    assert too_small.count("no estimate") == 5
+    assert "four of five" not in too_small
     with pytest.raises(EdgeError, match="device='toaster'"):
         call("estimate", wake_word("alexa"), "--device", "toaster")
 
