@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -127,9 +128,13 @@ def test_the_chapter_template_builds_as_it_stands(small: Path) -> None:
         (small / name).symlink_to(ROOT / name)
     for name in ("references.bib", "references.md"):
         shutil.copy(ROOT / "chapters" / name, small / "chapters")
-    shutil.copy(ROOT / "chapters/_template.md", small / "chapters/one.md")
+    template = (ROOT / "chapters/_template.md").read_text("utf-8")
+    (small / "chapters/one.md").write_text(template)
+    terms = sorted(set(re.findall(r"\{term\}`([^`]+)`", template)))
+    words = "".join(f"{term}\n: A word.\n\n" for term in terms)
+    (small / "chapters/words.md").write_text(f"# Words\n\n:::{{glossary}}\n{words}:::\n")
     with (small / "_toc.yml").open("a") as toc:
-        toc.write("- file: chapters/references\n")
+        toc.write("- file: chapters/references\n- file: chapters/words\n")
     book.build(small, progress=False)
     assert "<figcaption" in page(small)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,7 +47,9 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels_holm(values: list[float]) -> None:
-    np.testing.assert_allclose(holm(values), multipletests(values, method="holm")[1], atol=1e-12)
+    with mock.patch("gc.collect"):  # which theirs calls each time, two seconds beside TensorFlow
+        expected = multipletests(values, method="holm")[1]
+    np.testing.assert_allclose(holm(values), expected, atol=1e-12)
 
 
 def test_bad_input_is_named() -> None:
