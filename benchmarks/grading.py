@@ -13,9 +13,11 @@ The peers live in an environment of their own; without it that part is left out:
 
 ``common/semester.py`` draws the submissions. Ours marks the whole semester, two submissions at a
 time, until ``--minutes`` are over. Then, in blocks of a few, each grader marks the same ones, one
-grader after the other, one submission at a time. Ours gets the lab's notebook as it is and
-finds out what the answers rest on; ``common/grading_peers.py`` says what the peers get. Each
-judges by the same cases, so the marks can be held beside each other.
+grader after the other, one submission at a time; the blocks give the spread. Last, the two peers
+mark the whole semester beside each other, otter two submissions at a time and nbgrader one. Ours
+gets the lab's notebook as it is and finds out what the answers rest on;
+``common/grading_peers.py`` says what the peers get. Each judges by the same cases, so the marks can
+be held beside each other.
 
 The clock depends on what else the machine does; CPU time hardly does. A run that is stopped goes
 on where it was; ``--again`` measures anew.
@@ -32,13 +34,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from common import process_tree
 from common.figures import machine, spread
-from common.grading_peers import Nbgrader, Otter, can_judge
+from common.grading_peers import Nbgrader, Otter, can_judge, together
 from common.process_tree import Used
 from common.semester import ROOT, Learner, semester, write_notebooks
 from common.store import Row, Store, Unit
@@ -67,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     if options.peers.exists():
         can_judge(options.peers)
+        units.append(whole_by_peers(learners[:count], options.peers))
     store.keep_only(units)
     left = store.run(units, time.monotonic() + 60 * options.minutes, options.again)
     print(report(summarise(store.rows)))
@@ -123,17 +127,45 @@ def whole(learners: Sequence[Learner], minutes: float) -> Unit:
             folder, load = Path(name), os.getloadavg()[0]
             used = ours(learners, folder, 2, 60 * minutes)
             records = [json.loads(p.read_text()) for p in folder.glob("grades/records/*.json")]
+            points = our_points(folder / "grades")
         return {
             "kinds": dict(Counter(learner.kind for learner in learners)),
             "graded": len(records),
             "states": dict(Counter(record["state"] for record in records)),
             "used": figures(used, len(records)),
             "seconds_of_one": spread([record["seconds"] for record in records]),
-            "points": spread([sum(t["points"] for t in r["tasks"]) for r in records]),
+            "points": points,
             "load_average_before_and_after": [load, os.getloadavg()[0]],
         }
 
     return Unit("semester", {"submissions": len(learners), "jobs": 2, "seed": SEED}, work)
+
+
+def whole_by_peers(learners: Sequence[Learner], programs: Path) -> Unit:
+    """Return the unit that has the two peers mark the whole semester, beside each other."""
+
+    def work() -> Row:
+        with tempfile.TemporaryDirectory(prefix="grading-") as name:
+            folder, load = Path(name), os.getloadavg()[0]
+            nbgrader = Nbgrader(programs, folder / "nbgrader", HIDDEN_SEED)
+            otters = [Otter(programs, folder / f"otter{n}", HIDDEN_SEED) for n in range(2)]
+            with ThreadPoolExecutor() as pool:
+                halves = [pool.submit(otters[n].grade, learners[n::2]) for n in range(2)]
+                used = {
+                    "nbgrader": nbgrader.grade(learners),
+                    "otter": together([half.result() for half in halves]),
+                }
+            points = {
+                "nbgrader": nbgrader.points(),
+                "otter": otters[0].points() | otters[1].points(),
+            }
+        return {
+            "used": {who: figures(one, len(learners)) for who, one in used.items()},
+            "points": points,
+            "load_average_before_and_after": [load, os.getloadavg()[0]],
+        }
+
+    return Unit("semester by peers", {"submissions": len(learners), "seed": SEED}, work)
 
 
 def ours(learners: Sequence[Learner], folder: Path, jobs: int, timeout: float) -> Used:
@@ -159,7 +191,13 @@ def summarise(rows: list[Row]) -> Row:
     """Say what the rows amount to."""
     blocks = [row for row in rows if row["experiment"] == "block"]
     wholes = [row for row in rows if row["experiment"] == "semester"]
-    found: Row = {"semester": wholes[-1] if wholes else None, "graders": {}, "ratio": {}}
+    peers = [row for row in rows if row["experiment"] == "semester by peers"]
+    found: Row = {
+        "semester": wholes[-1] if wholes else None,
+        "semester_by_peers": peers[-1] if peers else None,
+        "graders": {},
+        "ratio": {},
+    }
     for name in ("ours", "nbgrader", "otter") if blocks else ():
         used = [row["used"][name] for row in blocks]
         found["graders"][name] = {
@@ -171,6 +209,12 @@ def summarise(rows: list[Row]) -> Row:
         own = [row["used"]["ours"]["cpu_seconds_each"] for row in blocks]
         found["ratio"][name] = spread([a / b for a, b in zip(ratios, own, strict=True)])
     found["marks"] = [mark for row in blocks for mark in _marks(row)]
+    if wholes and peers:
+        ours_of = {int(number): mark for number, mark in wholes[-1]["points"].items()}
+        found["same_marks"] = {
+            who: sum(ours_of.get(int(number)) == mark for number, mark in marks.items())
+            for who, marks in peers[-1]["points"].items()
+        }
     return found
 
 
@@ -206,6 +250,13 @@ def report(found: Row) -> str:
         )
         each = used["cpu_seconds_each"]
         lines.append(f"CPU s each in that run: {each:.2f}")
+    peers = found["semester_by_peers"]
+    for name, used in peers["used"].items() if peers else ():
+        lines.append(
+            f"{name}, all of them: {used['cpu_seconds']:.0f} CPU s, "
+            f"{used['cpu_seconds_each']:.2f} each, {used['peak_megabytes']:.0f} MB at most, "
+            f"marks as ours {found['same_marks'][name]}"
+        )
     return "\n".join(lines)
 
 
