@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 from helpers.course import address, contents
 
 if TYPE_CHECKING:
-    from tests.book.conftest import Site, Visit
+    from tests.book.walk import Site, Visit
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.browser

@@ -17,7 +17,7 @@ from helpers.course import book_pdf
 from helpers.errors import CourseError
 
 if TYPE_CHECKING:
-    from tests.book.conftest import Site
+    from tests.book.walk import Site
 
 ROOT = Path(__file__).parents[2]
 MILLIMETRE = 72 / 25.4

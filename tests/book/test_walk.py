@@ -1,0 +1,56 @@
+"""What the walk over the pages must not miss, though it asks axe no question twice."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser
+
+from helpers.course import book
+from tests.book.walk import Site, walk
+
+pytestmark = pytest.mark.browser
+
+PAGE = """<!doctype html><html lang="en"><title>t</title><main class="bd-article"><h1>A page</h1>
+<p>Words of a paragraph.</p>{}</main><script>
+document.documentElement.dataset.theme = localStorage.getItem('theme')</script></html>"""
+SHOWN_IN_THE_DARK = "<style>html:not([data-theme=dark]) .{0} {{ display: none }}</style>"
+DOT = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
+PAGES = {
+    "index.html": "",
+    "_modules/listing.html": "",
+    "moon.html": SHOWN_IN_THE_DARK.format("moon") + f'<img class="moon" alt="Moon" src="{DOT}">',
+    "nameless.html": SHOWN_IN_THE_DARK.format("star") + f'<img class="star" src="{DOT}">',
+    "faint.html": "<style>[data-theme=dark] p { color: #ddd }</style>",
+    "link.html": "<style>[data-theme=dark] a { color: #111; text-decoration: none }</style>"
+    "<p>A paragraph with <a href='#'>a link</a> in the midst of it.</p>",
+}
+
+
+@pytest.fixture(scope="module")
+def violations(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, ...]]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "_modules").mkdir()
+    for name, content in PAGES.items():
+        (folder / name).write_text(PAGE.format(content), encoding="utf-8")
+    with book.serving(folder) as url:
+        visits = walk(Site(folder, url, list(PAGES)), browser, "desktop")
+    assert {(v.page, v.theme) for v in visits} == {(p, t) for p in PAGES for t in ("light", "dark")}
+    return {(v.page, v.theme, found.split(":")[0]) for v in visits for found in v.violations}
+
+
+@pytest.mark.parametrize(
+    ("page", "rule"),
+    [
+        ("nameless.html", "image-alt"),
+        ("faint.html", "color-contrast"),
+        ("link.html", "link-in-text-block"),
+    ],
+)
+def test_a_defect_of_the_dark_theme_alone_is_found(
+    page: str, rule: str, violations: set[tuple[str, ...]]
+) -> None:
+    assert {(theme, found) for name, theme, found in violations if name == page} == {("dark", rule)}
+
+
+def test_nothing_is_found_where_nothing_is_wrong(violations: set[tuple[str, ...]]) -> None:
+    assert not [found for found in violations if found[0] in ("index.html", "moon.html")]
