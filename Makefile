@@ -1,5 +1,6 @@
 # Thin names over the commands a person would type. `make` alone lists them.
 EDGESEC := .venv/bin/edgesec
+CODE := helpers solutions tests benchmarks scripts _ext
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 # Where it is set, as in many containers, every process compiles all that it imports: 4.6 CPU
@@ -7,7 +8,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 0
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book pdf bundle serve labs generate test lint bench lock clean
+.PHONY: help setup book pdf bundle serve labs generate test style lint bench lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,12 +36,14 @@ generate: setup ## write labs/*.ipynb, the README table and CITATION.cff from th
 
 test: ## lint, type-check and run every test
 	@./scripts/setup.sh --browser
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory style
 	@.venv/bin/python -m pytest -n auto --durations 30 --durations-min 10
 
-lint: setup ## ruff (format and rules) and mypy
-	@.venv/bin/ruff format --check helpers solutions tests benchmarks scripts _ext
-	@.venv/bin/ruff check helpers solutions tests benchmarks scripts _ext
+style: setup ## ruff: format and rules
+	@.venv/bin/ruff format --check $(CODE)
+	@.venv/bin/ruff check $(CODE)
+
+lint: style ## style, and the types by mypy
 	@.venv/bin/mypy
 
 bench: setup ## measure again every benchmark whose record is out of date

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -172,6 +172,33 @@ def choose_buttons(
         ]
 
 
+class SharedContents:
+    """The table of contents of pages that stand in none: one for each folder, not for each page.
+
+    To render it takes the theme longer than all the rest of such a page, of which there are
+    hundreds: the listings of source code.
+    """
+
+    def __init__(self) -> None:
+        self._rendered: dict[tuple[Any, ...], str] = {}
+
+    def use(
+        self, app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+    ) -> None:
+        """Let a page that Sphinx made from no source take the contents of its folder."""
+        render = context.get("generate_toctree_html")
+        if render is None or doctree is not None:
+            return
+
+        def shared(*args: Any, **options: Any) -> str:
+            key = (pagename.rpartition("/")[0], args, tuple(sorted(options.items())))
+            if key not in self._rendered:
+                self._rendered[key] = str(render(*args, **options))
+            return self._rendered[key]
+
+        context["generate_toctree_html"] = shared
+
+
 def finish(app: Sphinx, exception: Exception | None) -> None:
     """Give every page its accessible form, and every lab its clean notebook to download."""
     if exception is not None or app.builder.name != "html":
@@ -194,8 +221,10 @@ def _mend(page: Path) -> None:
     listings = LISTING.findall(text)  # most of the book's markup, and nothing to mend in it
     soup = BeautifulSoup(LISTING.sub("<pre></pre>", text), "html.parser")
     _name_landmarks_and_toggles(soup)
-    _mend_lists(soup)
-    _mend_tables(soup)
+    article = soup.select_one(".bd-article")
+    if article:
+        _mend_lists(article)
+        _mend_tables(article, soup)
     _drop_thebe(soup)
     whole = re.sub("<pre></pre>", lambda _: listings.pop(0), str(soup))
     page.write_text(f"{whole}\n{MENDED}\n", encoding="utf-8")
@@ -203,33 +232,35 @@ def _mend(page: Path) -> None:
 
 def _name_landmarks_and_toggles(soup: BeautifulSoup) -> None:
     """Put the sidebar's logo inside a landmark and say what each of its toggles opens."""
-    for sidebar in soup.select(".bd-sidebar-primary"):
-        sidebar["role"] = "region"
-        sidebar["aria-label"] = "Book"
-    for summary in soup.select(".toctree-l1 summary, .toctree-l2 summary"):
+    sidebar = soup.find(class_="bd-sidebar-primary")
+    if not isinstance(sidebar, Tag):
+        return
+    sidebar["role"] = "region"
+    sidebar["aria-label"] = "Book"
+    for summary in sidebar.find_all("summary"):
         link = summary.find_previous("a")
         summary["aria-label"] = f"Pages under {link.get_text(strip=True)}" if link else "More pages"
 
 
-def _mend_lists(soup: BeautifulSoup) -> None:
+def _mend_lists(article: Tag) -> None:
     """Free signatures from half-made definition lists, and the bibliography from retired roles."""
-    for group in soup.select("dt.sig dl"):
+    for group in article.select("dt.sig dl"):
         group.name, group["class"] = "span", "sig-lines"
         for line in group.find_all("dd"):
             line.name, line["class"] = "span", "sig-line"
-    for label in soup.select("dl.field-list > dt"):
+    for label in article.select("dl.field-list > dt"):
         if label.contents and str(label.contents[0]) == "Variables":  # napoleon's word for them
             label.contents[0].replace_with("Attributes")
-    for entry in soup.select(".citation-list, .citation"):
+    for entry in article.select(".citation-list, .citation"):
         del entry["role"]
 
 
-def _mend_tables(soup: BeautifulSoup) -> None:
+def _mend_tables(article: Tag, soup: BeautifulSoup) -> None:
     """Make empty header cells plain cells, and let a wide table scroll inside its own box."""
-    for cell in soup.select(".bd-article th"):
+    for cell in article.find_all("th"):
         if not cell.get_text(strip=True) and not cell.find("img"):
             cell.name = "td"
-    for table in soup.select(".bd-article table"):
+    for table in article.find_all("table"):
         if not table.find_parent(class_=["cell_output", "table-scroll"]):
             table.wrap(soup.new_tag("div", attrs={"class": "table-scroll"}))
 
@@ -250,5 +281,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("room", Room)
     app.connect("missing-reference", resolve_reference)
     app.connect("html-page-context", choose_buttons, priority=502)
+    app.connect("html-page-context", SharedContents().use, priority=503)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

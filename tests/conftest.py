@@ -19,20 +19,25 @@ settings.load_profile("repeatable")
 LONG = ("test_unsolved_it_runs_and_earns_nothing", "test_every_cell_of_a_chapter_runs")
 
 OWN_BOOKS = ("test_build.py", "test_chapters.py")  # these build small books of their own, or none
+BOOK, PHONE = "tests/book", "tests/book on a phone"
+# What one process does while another builds the book: about as long.
+MEANWHILE = ("tests/test_types.py", "tests/grading/test_hostile.py")
 
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests in one process, which makes its fixtures once; those of the whole book in one.
+    """A file's tests in one process, which makes its fixtures once; those of the whole book in two.
 
-    The labs and the chapters are executed first, in every process; the book is built from them.
+    The labs and the chapters are executed first, in every process; the book is built from them. One
+    process walks over its pages in wide windows, one in narrow ones.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, test = nodeid.partition("::")
         if test.startswith(LONG):
             return nodeid
-        of_the_book = file.startswith("tests/book/") and not file.endswith(OWN_BOOKS)
-        return "tests/book" if of_the_book else file
+        if not file.startswith("tests/book/") or file.endswith(OWN_BOOKS):
+            return file
+        return PHONE if test.endswith("[phone]") else BOOK
 
     def _assign_work_unit(self, node: Any) -> None:
         self.workqueue.move_to_end(min(self.workqueue, key=self._rank), last=False)
@@ -41,7 +46,8 @@ class ByFile(LoadScopeScheduling):
     @staticmethod
     def _rank(scope: str) -> int:
         """The long ones, then the book made from them, then all else, large files first."""
-        return 0 if "::" in scope else 1 if scope == "tests/book" else 2
+        order = ("::" in scope, scope == BOOK, scope in MEANWHILE, scope == PHONE, True)
+        return order.index(True)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,26 +1,26 @@
-"""What axe finds on a page, and of which texts and links it has still to judge the colours.
+"""What axe finds on a page, and of which texts it has still to measure the contrast.
 
-The two rules about colours are axe's dearest by far, and most of a page is like another: tokens of
-code by the thousand, the same sidebars, the same signatures. What those rules can see of a text is
-in its key: tags, classes, colours and backgrounds of the element and of all around it, size and
-weight of its letters, whether it shows and is broken into lines, and whether it is a text that axe
-leaves undecided; of a link, moreover, its underline and border, and how much other text surrounds
-it. What has a key that was judged before in the same theme is not judged again, unless another
-element that has a place of its own lies over or under it. That all of one key get one verdict is
-itself a test, in ``test_colours.py``.
+Contrast is axe's dearest rule by far, four fifths of its time, and most of a page is like another:
+tokens of code by the thousand, the same sidebars, the same signatures. What the rule can see of a
+text is in its key: tags, classes, colours and backgrounds of the element and of all around it, size
+and weight of its letters, whether it shows and is broken into lines, and whether it is a text that
+axe leaves undecided. A text whose key was measured before in the same theme is not measured again,
+unless another element that has a place of its own lies over or under it. That texts of one key get
+one verdict is itself a test, in ``test_colours.py``.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page
 
+# The rules that see colours.
 RULES = ["color-contrast", "link-in-text-block"]
 
-# Gives every element with text, and every link, a `data-key`, and `data-fresh` where it must be
-# judged; returns the keys that are new, and of each element whether it shows and scrolls.
+# Gives every element with text a `data-key`, and `data-fresh` where it must be measured; returns
+# the keys that are new, and of each element whether it shows and scrolls.
 KEYS = r"""known => {
   const seen = new Set(known.split(' ')), fresh = [], chains = new Map(), clips = new Map();
   const hash = text => {  // FNV-1a, twice 32 bits
@@ -65,20 +65,10 @@ KEYS = r"""known => {
         || s.display.startsWith('inline-'))
       && (s.backgroundImage !== 'none' || !/, 0\)$|transparent/.test(s.backgroundColor)
         || /^(IMG|SVG|CANVAS|VIDEO|IFRAME)$/i.test(e.tagName)) && e.checkVisibility());
-  const length = e => e.textContent.replace(/\s+/g, ' ').trim().length;
-  const link = (element, s) => {
-    let block = element.parentElement;
-    while (getComputedStyle(block).display.startsWith('inline')) block = block.parentElement;
-    const linked = [...block.querySelectorAll('a[href]')].map(length).reduce((a, b) => a + b, 0);
-    return [s.textDecorationLine, s.textDecorationStyle, s.fontStyle, s.border, s.outline,
-      getComputedStyle(element, '::before').content, getComputedStyle(element, '::after').content,
-      length(block) > linked, length(block) > 2 * linked];
-  };
-  for (const [element, s, box] of everything) {
+  for (const [element, , box] of everything) {
     const own = [...element.childNodes].filter(n => n.nodeType === 3 && n.nodeValue.trim());
     const control = /^(INPUT|SELECT|TEXTAREA|BUTTON|OPTION)$/.test(element.tagName);
-    const linked = element.matches('a[href]');
-    if (!own.length && !control && !linked) continue;
+    if (!own.length && !control) continue;
     const [l, t, r, b] = clip(element.parentElement);
     const inside = box.left >= l && box.top >= t && box.right <= r && box.bottom <= b;
     const shows = element.checkVisibility();
@@ -87,8 +77,7 @@ KEYS = r"""known => {
     const key = hash([chain(element), text.length === 1, /[^\u0000-\uffff]/u.test(text),
       /[\p{L}\p{N}]/u.test(text) || text,  // axe passes over punctuation, and not over all of it
       element.getClientRects().length > 1, shows, box.width * box.height > 0, inside, outside,
-      element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *'),
-      ...(linked ? link(element, s) : [])].join('|'));
+      element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *')].join('|'));
     const touched = shows && apart.some(([e, , other]) => !e.contains(element)
       && other.left < box.right && other.right > box.left
       && other.top < box.bottom && other.bottom > box.top);
@@ -100,32 +89,22 @@ KEYS = r"""known => {
   return [fresh.join(' '), shape];
 }"""
 
-ONLY_FRESH = f"""() => axe.configure({{rules: {RULES}.map(id => ({{
-  id, selector: id.startsWith('link') ? 'a[href][data-fresh]' : '[data-fresh]'}}))}})"""
+ONLY_FRESH = "axe.configure({rules: [{id: 'color-contrast', selector: '[data-fresh]'}]})"
 
 
-class Survey(NamedTuple):
-    """Whether there is anything to judge on a page, and how each of its elements shows."""
+def survey(tab: Page, known: set[str]) -> list[str]:
+    """Load axe into a page, mark with ``data-fresh`` what it must measure, and add its keys.
 
-    fresh: bool
-    shape: list[str]
-
-
-def survey(tab: Page, known: set[str]) -> Survey:
-    """Load axe into a page, mark with ``data-fresh`` what it must judge, and add the keys."""
+    Returns how each element of the page shows, so that two themes can be compared.
+    """
     tab.evaluate(AXE_SCRIPT)
     fresh, shape = tab.evaluate(KEYS, " ".join(known))
     known.update(fresh.split())
-    return Survey(bool(tab.locator("[data-fresh]").count()), shape)
+    return list(shape)
 
 
-def violations(tab: Page, structure: bool = True, fresh: bool = True) -> list[str]:
-    """Return what axe finds: the rules of `structure`, and those of colours for what is `fresh`.
-
-    The page has been surveyed.
-    """
-    if not structure and not fresh:
-        return []
+def violations(tab: Page, structure: bool = True) -> list[str]:
+    """Return what axe finds on a page that was surveyed, by all rules or those of colours."""
     options: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
     if not structure:
         options["runOnly"] = {"type": "rule", "values": RULES}

@@ -79,12 +79,12 @@ def walk(site: Site, browser: Browser, size: str) -> list[Visit]:
             found.append(visit)
             if page not in site.prose:
                 continue
-            seen = colours.survey(tab, known)
-            changed = _changed(light.setdefault(page, seen.shape), seen.shape)
+            shape = colours.survey(tab, known)
+            changed = _changed(light.setdefault(page, shape), shape)
             # The rules that see no colour find in the dark what they found in the light, unless
             # other elements show there; and what those are is mostly the same on all pages.
             structure = theme == "light" or changed not in changes
-            visit.violations = colours.violations(tab, structure, seen.fresh)
+            visit.violations = colours.violations(tab, structure)
             changes.add(changed)
         context.close()
     return found
