@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from helpers.watermark.key import Key
 
 PROBED, LEAST_PROBED = 128, 16  # examples by which the answers' form is told
-PART = 8
+PART = 8  # of them asked at once
 
 
 @dataclass(frozen=True)
