@@ -80,10 +80,7 @@ def serve(port: int) -> None:
     """Serve the built book on this machine until Ctrl-C."""
     from helpers.course import address, book
 
-    html = book.Layout(address.find_root() / "build" / "book").html
-    if not (html / "index.html").is_file():
-        raise CourseError(f"{html} holds no book yet. Build it:  edgesec book build")
-    with book.serving(html, port) as url:
+    with book.serving(book.built(address.find_root()).html, port) as url:
         click.echo(f"The book is at {url}  (Ctrl-C ends)")
         try:
             while True:

@@ -61,6 +61,27 @@ class Layout:
         return self.out / "doctrees"
 
 
+def built(root: Path, out: Path | None = None) -> Layout:
+    """Return where the parts of a book lie that has been built.
+
+    Parameters
+    ----------
+    root : Path
+        The repository.
+    out : Path, optional
+        The folder the book was built in; ``build/book`` under `root` by default.
+
+    Raises
+    ------
+    CourseError
+        If it has not been built.
+    """
+    layout = Layout((out or root / "build" / "book").resolve())
+    if not (layout.html / "index.html").is_file():
+        raise CourseError(f"{layout.html} holds no book yet. Build it:  edgesec book build")
+    return layout
+
+
 def build(
     root: Path,
     out: Path | None = None,
