@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from helpers._files import write_atomically
 from helpers.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -158,19 +158,9 @@ def write_verified(path: Path, arrays: Arrays, origin: str) -> None:
 
     The digest finds damage, not malice: whoever can write the cache can also recompute it.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     stored = {key: arrays[key] for key in _stored(arrays)}
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(
-                file, **stored, origin=np.array(origin), sha256=np.array(digest(arrays, origin))
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    stored |= {"origin": np.array(origin), "sha256": np.array(digest(arrays, origin))}
+    write_atomically(path, lambda file: np.savez(file, **stored))
 
 
 def read_verified(path: Path) -> tuple[Arrays, str]:
