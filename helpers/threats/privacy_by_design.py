@@ -11,7 +11,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from helpers._reading import Problem, Section, parse, read_file, refuse
+from helpers._reading import Problem, parse, read_file, refuse
+from helpers._section import Section
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.course.interview_answers.registry import answer
 from helpers.errors import InterviewError
 
