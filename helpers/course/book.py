@@ -306,7 +306,7 @@ def _write_conf(layout: Layout, **settings: str) -> None:
         conf.write_text(text, encoding="utf-8")
 
 
-def broken_links(root: Path, out: Path | None = None, progress: bool = True) -> list[str]:
+def broken_links(root: Path, progress: bool = True) -> list[str]:
     """Return the external links of the built book that lead nowhere, each with its page and line.
 
     Nothing is executed: the pages are those that :func:`build` read last.
@@ -314,9 +314,7 @@ def broken_links(root: Path, out: Path | None = None, progress: bool = True) -> 
     Parameters
     ----------
     root : Path
-        The repository.
-    out : Path, optional
-        The folder the book was built in; ``build/book`` under `root` by default.
+        The repository, its book in ``build/book``.
     progress : bool
         Whether to show a progress bar.
 
@@ -325,10 +323,7 @@ def broken_links(root: Path, out: Path | None = None, progress: bool = True) -> 
     CourseError
         If the book has not been built, or Sphinx cannot check it.
     """
-    root = root.resolve()
-    layout = Layout((out or root / "build" / "book").resolve())
-    if not layout.doctrees.is_dir():
-        raise CourseError(f"{layout.out} holds no book yet. Build it:  edgesec book build")
+    layout = built(root)
     found = layout.out / "links"
     command = ["-b", "linkcheck", "-D", "linkcheck_timeout=30", "-D", "linkcheck_anchors=0"]
     command += ["-d", str(layout.doctrees), str(layout.source), str(found)]
