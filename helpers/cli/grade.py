@@ -11,7 +11,7 @@ import click
 
 from helpers._text import printable
 from helpers.cli._groups import RunByDefault
-from helpers.errors import CourseError, SandboxError
+from helpers.errors import CourseError
 
 if TYPE_CHECKING:
     from helpers.course.grading.marks import Marked
@@ -247,15 +247,14 @@ def _say(found: list[Record], memos: Marked, summary: Path) -> None:
 
 
 def _layers(unsafe: bool) -> Layers:
-    from helpers.sandbox.probes import available
+    from helpers.sandbox.probes import available, refuse_missing
 
     layers, problems = available()
-    if problems and not unsafe:
-        reasons = "; ".join(f"{name} ({problem})" for name, problem in problems.items())
-        raise SandboxError(
-            f"this machine cannot put up every layer of the sandbox: {reasons}. Grade on a Linux "
-            "machine or virtual machine where `edgesec grade --check-sandbox` holds. --unsafe "
-            "runs strangers' code without these layers"
+    if not unsafe:
+        refuse_missing(
+            problems,
+            "Grade on a Linux machine or virtual machine where `edgesec grade --check-sandbox` "
+            "holds. --unsafe runs strangers' code without these layers",
         )
     for name, problem in problems.items():
         click.secho(f"without {name}: {problem}", fg="yellow", err=True)

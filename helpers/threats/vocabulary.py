@@ -187,16 +187,18 @@ class Control:
     travels: bool = False
 
 
+def shipped(source: str, problems: list[Problem]) -> Section:
+    """Return the contents of a file of `DATA`; what is wrong with it is added to the problems."""
+    text = read_file(DATA / source, ThreatModelError)
+    return Section(parse(text, source, ThreatModelError), source, problems)
+
+
 @functools.cache
 def controls() -> dict[str, Control]:
     """Return every control by its name."""
     source = "controls.yaml"
     problems: list[Problem] = []
-    section = Section(
-        parse(read_file(DATA / source, ThreatModelError), source, ThreatModelError),
-        source,
-        problems,
-    )
+    section = shipped(source, problems)
 
     def make(name: str, entry: Section) -> Control:
         means, on = entry.text("means"), entry.words("on")
