@@ -84,13 +84,7 @@ def ds_cnn(
     initializer = (
         tf.keras.initializers.GlorotUniform if batch_norm else tf.keras.initializers.HeUniform
     )
-
-    def depthwise_initializer(seed: int) -> tf.keras.initializers.Initializer:
-        if batch_norm:
-            return initializer(seed)
-        # Keras takes a depthwise kernel for one over all channels, and starts it 8 times too low
-        bound = math.sqrt(6 / 3**2)
-        return tf.keras.initializers.RandomUniform(-bound, bound, seed)
+    depthwise_initializer = initializer if batch_norm else _he_uniform_depthwise
 
     def then(convolution: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
         norm = [tf.keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM)] * batch_norm
@@ -124,3 +118,14 @@ def ds_cnn(
     ]
     kept = [layer for layer in layers if getattr(layer, "rate", 1) > 0]
     return tf.keras.Sequential(kept, name="ds_cnn")
+
+
+def _he_uniform_depthwise(seed: int) -> tf.keras.initializers.Initializer:
+    """He uniform weights of a 3x3 depthwise convolution.
+
+    Keras takes its kernel for one over all channels, and would start it 8 times too low.
+    """
+    import tensorflow as tf
+
+    bound = math.sqrt(6 / 3**2)
+    return tf.keras.initializers.RandomUniform(-bound, bound, seed)
