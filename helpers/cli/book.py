@@ -64,9 +64,10 @@ def bundle(wheels: bool, out: Path | None, progress: bool) -> None:
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def links(progress: bool) -> None:
     """Check every external link of the built book (needs the network)."""
-    from helpers.course import address, book
+    from helpers.course import address
+    from helpers.course.links import broken_links
 
-    broken = book.broken_links(address.find_root(), progress=progress)
+    broken = broken_links(address.find_root(), progress=progress)
     for line in broken:
         click.secho(line, fg="red", err=True)
     if broken:
