@@ -72,6 +72,8 @@ class Record:
         Time that grading took.
     code
         The submission's code, for comparing submissions.
+    version
+        Of this form; a record of another is graded again.
     """
 
     key: str
