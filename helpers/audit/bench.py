@@ -131,6 +131,11 @@ class Bench:
             Whose answers; the audited model's when left out.
         gaps
             Whether an answer that is NaN or infinite is handed on, instead of ending the section.
+
+        Raises
+        ------
+        AuditError
+            On asking, if an answer is NaN or infinite and may not be.
         """
         chosen = self.model if model is None else model
         form = self.form(allowance, chosen)

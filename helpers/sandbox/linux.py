@@ -167,6 +167,11 @@ def landlock(
 
     From version 4 of the ABI on TCP can be refused, from version 6 on it may
     not reach abstract sockets or signal processes outside.
+
+    Raises
+    ------
+    OSError
+        If the kernel does not have it, or refuses.
     """
     version = landlock_version()
     if not version:
@@ -205,7 +210,13 @@ def _allow(rules: int, path: str, rights: int) -> None:
 
 
 def filter_system_calls() -> None:
-    """Refuse, for good, the calls in the table above, new namespaces and odd socket families."""
+    """Refuse, for good, the calls in the table above, new namespaces and odd socket families.
+
+    Raises
+    ------
+    OSError
+        If there is no filter for this processor, or the kernel refuses.
+    """
     if os.uname().machine != "x86_64":
         raise OSError(_ENOSYS, f"seccomp: no filter for {os.uname().machine} processors")
     program = b"".join(_filter())
