@@ -342,6 +342,20 @@ def roofline(work: Work, device: Device, arithmetic: str, clock_hz: float) -> tu
     """Return the milliseconds that no software beats, and what bounds them.
 
     The bandwidth is taken to scale with the clock, as on a microcontroller.
+
+    Parameters
+    ----------
+    work
+        Of one inference.
+    device, arithmetic
+        What runs it, in which number format.
+    clock_hz
+        Clock in hertz.
+
+    Returns
+    -------
+    milliseconds, bound_by
+        The latter is ``"compute"`` or ``"memory"``.
     """
     compute = work.macs / (device.macs_per_cycle[arithmetic] * clock_hz)
     moved = (work.weights + work.activations) * _BYTES[arithmetic]
