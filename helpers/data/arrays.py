@@ -25,7 +25,7 @@ _DAMAGE = (
     ValueError,
     KeyError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,  # an unknown compression; a member that now claims to be encrypted
     OSError,
     AttributeError,  # a bare .npy has no archive to close
     TypeError,

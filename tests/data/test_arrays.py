@@ -50,6 +50,14 @@ def test_a_changed_byte_never_changes_the_data_unnoticed(
         assert all(np.array_equal(found[key], small_mnist[key]) for key in small_mnist)
 
 
+def test_a_file_that_now_claims_to_be_encrypted_is_damaged(stored: Path) -> None:
+    content = bytearray(stored.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1  # the first entry of the archive's directory
+    stored.write_bytes(content)
+    with pytest.raises(DataError, match=r"mnist\.npz is damaged"):
+        arrays.read_verified(stored)
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99, 0.9999])
 def test_a_truncated_file_is_reported_by_name(stored: Path, kept: float) -> None:
     content = stored.read_bytes()
