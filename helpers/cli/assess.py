@@ -150,6 +150,8 @@ def load_images(source: str, most: int, seed: int) -> tuple[np.ndarray, np.ndarr
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
+    from helpers.data.arrays import DAMAGE
+
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = [
@@ -161,7 +163,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     f"{path} holds {', '.join(stored) or 'nothing'}: expected images and labels."
                 )
             images, labels = (stored[str(name)] for name in names)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise RobustnessError(f"{path} is no .npz of plain arrays: {error}") from error
     whole = labels.dtype.kind in "iu" and labels.shape == images.shape[:1]
     if images.ndim != 4 or images.dtype.kind not in "uf" or not whole or not len(labels):

@@ -18,8 +18,8 @@ SITES = ("site_train", "site_test")  # where a dataset says which place a row co
 VALIDATION = ("x_validation", "y_validation")  # where a dataset has a third part
 OPTIONAL = (*VALIDATION, *SITES)
 
-# What numpy raises on an .npz that is truncated, altered, or not an .npz at all.
-_DAMAGE = (
+# What numpy raises on an .npz that is truncated, altered, or none at all.
+DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     ValueError,
@@ -54,7 +54,7 @@ def read_named(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in (*keys, *(k for k in optional if k in archive))}
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(
             f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
             f"arrays {', '.join(keys)}. Replace or remove it."
