@@ -76,10 +76,7 @@ def ds_cnn(
     import tensorflow as tf
 
     shape = check(input_shape, num_classes, rank=3)
-    if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
-        raise TaskError(f"dropout={dropout} must be two shares, each at least 0 and below 1.")
-    if min(channels, blocks) < 1:
-        raise TaskError(f"channels={channels} and blocks={blocks} must both be at least 1.")
+    _check_sizes(dropout, channels, blocks)
     seeds = iter(layer_seeds(seed, 2 * blocks + 4))
     initializer = (
         tf.keras.initializers.GlorotUniform if batch_norm else tf.keras.initializers.HeUniform
@@ -118,6 +115,13 @@ def ds_cnn(
     ]
     kept = [layer for layer in layers if getattr(layer, "rate", 1) > 0]
     return tf.keras.Sequential(kept, name="ds_cnn")
+
+
+def _check_sizes(dropout: tuple[float, float], channels: int, blocks: int) -> None:
+    if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
+        raise TaskError(f"dropout={dropout} must be two shares, each at least 0 and below 1.")
+    if min(channels, blocks) < 1:
+        raise TaskError(f"channels={channels} and blocks={blocks} must both be at least 1.")
 
 
 def _he_uniform_depthwise(seed: int) -> tf.keras.initializers.Initializer:
