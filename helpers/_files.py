@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,8 +42,8 @@ def write_atomically(
     error
         Exception to raise, naming the file, where the disk refuses; OSError by default.
     """
-    # Named after the process, as two of them may write the same file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Named after the thread, as two of them, in one process or several, may write the same file.
+    unfinished = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:

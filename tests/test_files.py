@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import IO
 
 import pytest
@@ -33,6 +35,23 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_beside_it(tmp_pat
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, fail)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_threads_that_write_one_file_do_not_meet(tmp_path: Path) -> None:
+    path, both = tmp_path / "file.txt", Barrier(2)
+
+    def wait_and_write(text: str) -> None:
+        def write(file: IO[bytes]) -> None:
+            both.wait(10)
+            file.write(text.encode())
+            both.wait(10)
+
+        write_atomically(path, write)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(wait_and_write, ("one", "two")))
+    assert path.read_text() in ("one", "two")
     assert list(tmp_path.iterdir()) == [path]
 
 
