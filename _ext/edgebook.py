@@ -163,13 +163,21 @@ def resolve_reference(
 def choose_buttons(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Keep the Colab button where the repository holds a notebook: on the labs."""
-    if not pagename.startswith("labs/"):
-        context["header_buttons"] = [
-            button
-            for button in context.get("header_buttons", [])
-            if button.get("label") != "launch-buttons"
-        ]
+    """Keep the Colab button on the labs, and that to a page's source where somebody wrote it.
+
+    A chapter is no notebook in the repository, and a lab's notebook is generated.
+    """
+    unwanted = "source-file-button" if pagename.startswith("labs/") else "launch-buttons"
+    context["header_buttons"] = _without(unwanted, context.get("header_buttons", []))
+
+
+def _without(label: str, buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return buttons, and groups of them, without the one of that label."""
+    return [
+        {**button, "buttons": _without(label, button["buttons"])} if "buttons" in button else button
+        for button in buttons
+        if button.get("label") != label
+    ]
 
 
 class SharedContents:

@@ -36,7 +36,7 @@ def _bank() -> dict[str, Question]:
 
 
 class _FromBank(SphinxDirective):
-    """What both directives share: the bank, and a page that is read again when it changes."""
+    """What the directives share: the bank, and a page that is read again when it changes."""
 
     def questions(self) -> list[Question]:
         """Return all questions; an error in the bank is a warning, and so fails the build."""

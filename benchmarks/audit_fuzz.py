@@ -31,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import command_of, machine
+from common.figures import command_of, machine, record_path
 from common.mutants import MUTATORS
 from common.store import Row, Store, Unit
 
@@ -49,8 +49,6 @@ from helpers.errors import (
 from helpers.sandbox import Layers
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "audit_fuzz.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "audit_fuzz.json"
 OWN = ROOT / "build" / "benchmarks" / "sound"
 REPLICAS = "own int8.tflite"  # a replica takes a second or two, so one model has it built
 COPIES = {"tflite": 60, "onnx": 60, "keras": 10, "h5": 10}
@@ -256,7 +254,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="do units again that are there")
     arguments = parser.parse_args()
     store = Store(
-        QUICK_OUTPUT if arguments.quick else OUTPUT,
+        record_path(__file__, arguments.quick),
         machine("ai-edge-litert", "onnxruntime", "tensorflow-cpu"),
         command_of(__file__),
         summarise,

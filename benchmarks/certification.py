@@ -37,7 +37,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import command_of, machine, spread
+from common.figures import command_of, machine, record_path, spread
 from common.peers import run_peer
 from common.store import Row, Store, Unit
 
@@ -50,8 +50,6 @@ from helpers.robustness.certification.smoothing import Classifier, Smoothing, ce
 from helpers.robustness.certification.training import NoiseTraining, fit_smoothed
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "certification.json"
-QUICK_OUTPUT = ROOT / "build" / "certification" / "quick.json"
 PEER = ROOT / "benchmarks" / "peers" / "smoothing_memory.py"
 SIGMA, BATCH = 0.25, 256
 NETWORKS = ("small_cnn", "mcmahan_cnn")
@@ -66,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--minutes", type=float, default=30.0, help="start no part later")
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     packages = ("tensorflow-cpu", "numpy", "scipy", "adversarial-robustness-toolbox")
     store = Store(out, machine(*packages, "ai-edge-litert"), command, summary)

@@ -26,14 +26,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 
 from helpers import data
@@ -45,9 +44,6 @@ from helpers.edge.runtimes import open_model
 from helpers.robustness import detection
 from helpers.robustness.perturbations import PERTURBATIONS, perturb_batch, robustness
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "detector_robustness.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "detector_robustness.json"
 DETECTORS: tuple[detection.PretrainedName, ...] = ("physical", "plain", "generic", "adversarial")
 FILTERED: tuple[detection.PretrainedName, ...] = ("physical", "plain")
 NUM_TEST, NUM_QUICK = 100, 20
@@ -254,16 +250,16 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="also what was done before")
     chosen = parser.parse_args()
     count = NUM_QUICK if chosen.quick else NUM_TEST
-    output = QUICK_OUTPUT if chosen.quick else OUTPUT
+    out = record_path(__file__, chosen.quick)
     store = Store(
-        output,
+        out,
         machine("numpy", "scipy", "tensorflow-cpu", "pillow"),
-        "python benchmarks/detector_robustness.py",
+        command_of(__file__),
         summary,
     )
     todo = [u for u in units(count) if chosen.only in (None, u.settings["detector"])]
     left = store.run(todo, time.monotonic() + 60 * chosen.minutes, chosen.again)
-    print(f"{output}: {len(store.rows)} runs done, {left} left.")
+    print(f"{out}: {len(store.rows)} runs done, {left} left.")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow as tf
 import tensorflow_privacy as tfp
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from common.networks import tutorial_cnn
 from tensorflow_privacy.privacy.fast_gradient_clipping.layer_registry import (
     make_default_layer_registry,
@@ -47,7 +47,6 @@ from helpers.privacy.dp_sgd.clipping import Method, clipped_gradient_sum, clippe
 
 CLIP, NOISE, RATE = 1.0, 1.1, 0.1
 OPACUS = Path(__file__).parents[1] / "build" / "peers" / "opacus" / "bin" / "python"
-OUTPUT = Path(__file__).parent / "results" / "dp_sgd_step.json"
 PEER = Path(__file__).parent / "peers" / "opacus_step.py"
 Step = Callable[[], Any]
 
@@ -74,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = [str(options.opacus_python), str(PEER), str(batch), str(repeats)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         result["opacus"] = json.loads(done.stdout)
-    save(options.out, result, report(result))
+    save(options.out or record_path(__file__, options.quick), result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -85,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128, help="examples a step (default: 128)")
     parser.add_argument("--repeats", type=int, default=15, help="timed steps (default: 15)")
     parser.add_argument("--opacus-python", type=Path, default=OPACUS, help="its interpreter")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

@@ -39,7 +39,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import command_of, machine, spread
+from common.figures import command_of, machine, record_path, spread
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -50,9 +50,6 @@ from helpers.edge.measure import measure_latency
 from helpers.edge.runtimes import Runtime, executorch_install, open_model
 from helpers.errors import DataError
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "edge_runtimes.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "edge_runtimes.json"
 EXPERIMENTS = (
     "instructions", "delegates", "latency", "agreement", "keywords", "stretched", "digits",
 )  # fmt: skip
@@ -74,7 +71,7 @@ RUNTIMES: dict[Runtime, tuple[str, ...]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     versions = machine("tensorflow-cpu", "ai-edge-litert", "onnxruntime", "tf2onnx", "numpy")
     store = Store(out, versions, command, summarise)
@@ -96,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--minutes", type=float, default=5.0, help="start no run later than this (default: 5)"
     )
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

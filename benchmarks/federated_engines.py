@@ -42,7 +42,7 @@ from common.federated_peers import (
     helpers_rounds,
     keras_rounds,
 )
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from tqdm import tqdm
 
 from helpers import data
@@ -50,8 +50,6 @@ from helpers.federated import ClientData, FederatedTask, LocalTraining
 
 COMPARED = ("mlp", "small cnn", "cnn")
 ENGINES = ("vectorised", "tff", "flower, numpy client", "flower, keras client", "keras")
-OUTPUT = ROOT / "benchmarks" / "results" / "federated_engines.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "federated_engines.json"
 RAY = ROOT / "build" / "peers" / "ray" / "bin" / "python"
 EXAMPLES_PER_CLIENT = 40
 # Weights after one round agree up to the order of float32 sums.
@@ -91,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "tensorflow-cpu", "tensorflow-federated", "flwr", "numpy"),
     }
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     save(out, result, report(result))
 
 

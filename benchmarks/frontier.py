@@ -24,7 +24,6 @@ import argparse
 import os
 import time
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -32,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -49,9 +48,6 @@ from helpers.robustness.target import Target
 from helpers.robustness.training import Method, Settings, fit_robust
 from helpers.robustness.transfer import transfer
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "frontier.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "frontier.json"
 WIDTHS = (4, 8, 16, 32)
 METHODS: tuple[Method, ...] = ("plain", "free", "pgd")
 FORMATS = ("float32", "int8", "4-bit kernels")
@@ -185,13 +181,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the trainings")
     parser.add_argument("--again", action="store_true", help="also what was done before")
     chosen = parser.parse_args()
-    output = QUICK_OUTPUT if chosen.quick else OUTPUT
-    store = Store(
-        output, machine("numpy", "tensorflow-cpu"), "python benchmarks/frontier.py", summary
-    )
+    out = record_path(__file__, chosen.quick)
+    store = Store(out, machine("numpy", "tensorflow-cpu"), command_of(__file__), summary)
     deadline = time.monotonic() + 60 * chosen.minutes
     left = store.run(units(chosen.quick, chosen.seeds), deadline, chosen.again)
-    print(f"{output}: {len(store.rows)} runs done, {left} left.")
+    print(f"{out}: {len(store.rows)} runs done, {left} left.")
 
 
 if __name__ == "__main__":

@@ -40,14 +40,12 @@ from pathlib import Path
 from typing import Any
 
 from common import process_tree
-from common.figures import machine, spread
+from common.figures import command_of, machine, record_path, spread
 from common.grading_peers import Nbgrader, Otter, can_judge, together
 from common.process_tree import Used
 from common.semester import ROOT, Learner, semester, write_notebooks
 from common.store import Row, Store, Unit
 
-OUTPUT = ROOT / "benchmarks" / "results" / "grading.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "grading.json"
 PEERS = ROOT / "build" / "peers" / "graders" / "bin"
 SUBMISSIONS, SEED, HIDDEN_SEED = 300, 1, 7
 EDGESEC = Path(sys.executable).with_name("edgesec")
@@ -57,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     learners = semester(SUBMISSIONS, SEED)
     blocks, size, count = (1, 2, 4) if options.quick else (options.blocks, 5, SUBMISSIONS)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/grading.py", *sys.argv[1:]])
+    out = options.out or record_path(__file__, options.quick)
+    command = command_of(__file__)
     store = Store(out, machine("numpy", "ipython"), command, summarise)
     step = SUBMISSIONS // (blocks * size)  # from the whole semester, not from its first days
     chosen = learners[::step]

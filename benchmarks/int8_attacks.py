@@ -31,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import command_of, machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 
 from helpers import data, models
@@ -48,9 +48,6 @@ from helpers.robustness.target import Outcome, Target
 from helpers.robustness.training import Method, Settings, fit_robust
 from helpers.robustness.transfer import transfer, worst_case
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "int8_attacks.json"
-QUICK_OUTPUT = ROOT / "build" / "int8_attacks" / "quick.json"
 RADIUS = 0.15  # of the query attacks, L-infinity
 AT = (1, 5, 10, 20, 50, 100, 200, 300, 500)
 LEVELS = (1, 2, 4, 8)  # radii on CIFAR-10, of 255
@@ -81,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--minutes", type=float, default=20.0, help="start no unit later")
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args(arguments)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     packages = ("tensorflow-cpu", "numpy", "adversarial-robustness-toolbox")
     store = Store(out, machine(*packages), command, summary)

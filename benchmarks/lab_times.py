@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from common.figures import machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 
 from helpers.course import catalogue, results
@@ -32,8 +31,6 @@ from helpers.course.run import Settings, run_labs
 from helpers.errors import CourseError
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "lab_times.json"
-QUICK_OUTPUT = ROOT / "build" / "lab_times" / "quick.json"
 Profile = Literal["fast", "full"]
 PROFILES: tuple[Profile, ...] = ("full", "fast")
 
@@ -51,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--runs", type=Path, action="append", default=[], metavar="FOLDER",
         help="take runs from here, as `edgesec labs run --variant solution` leaves them",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args(arguments)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
-    command = " ".join(["python", "benchmarks/lab_times.py", *sys.argv[1:]])
+    out = options.out or record_path(__file__, options.quick)
+    command = command_of(__file__)
     store = Store(out, machine("tensorflow-cpu", "numpy"), command, summary)
     runs = runs_in(options.runs)
     wanted = units(options.quick, runs)

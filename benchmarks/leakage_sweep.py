@@ -14,7 +14,6 @@ digits. Models and answers are kept in ``build/leakage_sweep``: a run that was s
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import stamp
+from common.figures import record_path, save, stamp
 from common.leaking import Digits, digits, network
 
 from helpers import models
@@ -47,7 +46,6 @@ from helpers.privacy.membership import (
 from helpers.privacy.sweep import SweepRow, Variant, bitwidth_sweep
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = Path(__file__).parent / "results" / "leakage_sweep.json"
 BUILD = ROOT / "build" / "leakage_sweep"
 DP: dict[str, Any] = {
     "noise_multiplier": 1.0,
@@ -83,9 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "tensorflow-cpu", "tensorflow-model-optimization", "numpy"),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"written to {options.out}")
+    save(options.out or record_path(__file__, options.quick), result)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -94,7 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--seeds", type=int, default=1, help="sets of models (default: 1)")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

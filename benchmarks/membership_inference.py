@@ -34,7 +34,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from common.leaking import digits, network
 from common.peers import run_peer
 
@@ -50,7 +50,6 @@ from helpers.privacy.membership import (
 )
 
 TFP = Path(__file__).parents[1] / "build" / "peers" / "empirical-privacy" / "bin" / "python"
-OUTPUT = Path(__file__).parent / "results" / "membership_inference.json"
 PEER = Path(__file__).parent / "peers" / "tfp_membership.py"
 LIMITS = (0.001, 0.01)
 Figures = dict[str, Any]
@@ -71,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     if options.tfp_python.exists():
         result["tensorflow_privacy"] = beside_tfp(inputs, repeats, options.tfp_python)
-    save(options.out, result, report(result))
+    save(options.out or record_path(__file__, options.quick), result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -81,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--repeats", type=int, default=15, help="timed calls (default: 15)")
     parser.add_argument("--tfp-python", type=Path, default=TFP, help="interpreter of that peer")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

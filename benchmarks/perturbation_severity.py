@@ -19,15 +19,14 @@ that part is left out:
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.figures import machine
+from common.figures import record_path, save, stamp
 from common.peers import run_peer
 from skimage import data as photographs
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -38,7 +37,6 @@ from helpers.data.aerial_drawn import draw
 from helpers.robustness.perturbations import PERTURBATIONS, perturb
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "perturbation_severity.json"
 PEER_PYTHON = ROOT / "build" / "peers" / "imagecorruptions" / "bin" / "python"
 PEER = ROOT / "benchmarks" / "peers" / "imagecorruptions_distort.py"
 # Ours, and what it is compared with there. low_light darkens too, so it is not the same thing.
@@ -113,29 +111,35 @@ def main() -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description="How far perturbations distort a picture.")
     parser.add_argument("--quick", action="store_true", help="two pictures only")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
+    before = os.getloadavg()[0]
     shown = slice(0, NUM_DRAWN + 1, NUM_DRAWN) if options.quick else slice(None)  # one of each kind
     images = pictures(224)[shown]
     by_size = {"224": ours(images), "96": ours(pictures(96)[shown])}
     peer = theirs(images)
     result: dict[str, Any] = {
-        "command": " ".join(["python benchmarks/perturbation_severity.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine("numpy", "scipy", "scikit-image", "pillow"),
+        **stamp(__file__, before, "numpy", "scipy", "scikit-image", "pillow"),
         "pictures": "one drawn street, one photograph"
         if options.quick
         else f"{NUM_DRAWN} drawn streets, {len(images) - NUM_DRAWN} photographs",
         "ours": by_size,
         "imagecorruptions": {name: peer[other] for name, other in THEIRS.items() if peer},
     }
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    save(options.out or record_path(__file__, options.quick), result, report(result))
+
+
+def report(result: dict[str, Any]) -> str:
+    """Lay ours beside theirs as text."""
+    lines = []
     for name, levels in result["imagecorruptions"].items():
-        for severity, (mine, other) in enumerate(zip(by_size["224"][name], levels, strict=True), 1):
-            print(
+        ours_here = result["ours"]["224"][name]
+        for severity, (mine, other) in enumerate(zip(ours_here, levels, strict=True), 1):
+            lines.append(
                 f"{name:12} {severity}  SSIM {mine['ssim']:.3f} / {other['ssim']:.3f}  "
                 f"PSNR {mine['psnr']:.1f} / {other['psnr']:.1f} dB"
             )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,14 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import machine, save, spread
+from common.figures import record_path, save, spread, stamp
 from common.peers import run_peer
 from tqdm import tqdm
 
 from helpers import data, models
 
-ROOT = Path(__file__).parent.parent
-PEERS = Path(__file__).parents[1] / "build" / "peers" / "pgd" / "bin" / "python"
-OUTPUT = Path(__file__).parent / "results" / "pgd.json"
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / "build" / "peers" / "pgd" / "bin" / "python"
 PEER = Path(__file__).parent / "peers" / "pgd_libraries.py"
 EPSILON, STEPS = 0.1, 20
 NETWORKS = ("small_cnn", "mcmahan_cnn")
@@ -52,6 +50,7 @@ EXPECTED = ("ART, one batch", "Foolbox", "CleverHans")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
+    before = os.getloadavg()[0]
     images, repeats = (32, 2) if options.quick else (options.images, options.repeats)
     mnist = data.load("mnist", source="offline")
     compared = {
@@ -64,11 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "repeats": repeats,
         "models": compared,
         "quick": options.quick,
-        "machine": machine("tensorflow-cpu", "numpy"),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python", "benchmarks/pgd.py", *without_path(sys.argv[1:])]),
+        **stamp(__file__, before, "tensorflow-cpu", "numpy"),
     }
-    save(options.out, result, report(result))
+    save(options.out or record_path(__file__, options.quick), result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -80,13 +77,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=200, help="images attacked (default: 200)")
     parser.add_argument("--repeats", type=int, default=9, help="timed runs (default: 9)")
     parser.add_argument("--peers-python", type=Path, default=PEERS, help="their interpreter")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
-
-
-def without_path(arguments: Sequence[str]) -> list[str]:
-    """Leave the interpreter's place on this machine out of the record."""
-    return [a if "/" not in a else "PYTHON" for a in arguments]
 
 
 def compare(

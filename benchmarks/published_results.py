@@ -28,12 +28,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from common import published_byzantine, published_dp, published_fedavg
-from common.figures import command_of, machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "published_results.json"
-QUICK_OUTPUT = ROOT / "build" / "published_results" / "quick.json"
 IID = published_fedavg.IID
 FEDERATED = tuple(published_fedavg.CELLS)
 EXPERIMENTS = (published_dp.NAME, IID, published_byzantine.NAME, *FEDERATED[1:])
@@ -41,7 +38,7 @@ EXPERIMENTS = (published_dp.NAME, IID, published_byzantine.NAME, *FEDERATED[1:])
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     versions = machine("tensorflow-cpu", "tensorflow-privacy", "dp-accounting", "numpy")
     store = Store(out, versions, command, summarise)
@@ -68,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--minutes", type=float, default=5.0, help="start no run later than this (default: 5)"
     )
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

@@ -36,7 +36,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Flower imports TensorFlow
 os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")})
 
 import numpy as np
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from common.peers import run_peer
 from tqdm import tqdm
 
@@ -45,8 +45,6 @@ from helpers.federated.robust.matrix import squared_distances
 from helpers.federated.robust.selection import krum_scores
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "robust_aggregators.json"
-QUICK_OUTPUT = ROOT / "build" / "benchmarks" / "robust_aggregators.json"
 BYZFL = ROOT / "build" / "peers" / "byzfl" / "bin" / "python"
 PEER = ROOT / "benchmarks" / "peers" / "byzfl_rules.py"
 NUM_CLIENTS, NUM_PARAMETERS = (10, 30, 100), (10_000, 100_000, 1_000_000)
@@ -164,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "numpy", "flwr"),
     }
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     save(out, result, report(result))
 
 

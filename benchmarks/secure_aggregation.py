@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from tqdm import tqdm
 
 from helpers.federated.secure import (
@@ -40,8 +40,8 @@ from helpers.federated.secure import (
     shamir,
 )
 
-OUTPUT = Path(__file__).parent / "results" / "secure_aggregation.json"
 MODEL = 50_890  # the MLP of the book
+NUM_CLIENTS = 10
 Work = Callable[[], Any]
 
 
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "flwr", "tenseal", "cryptography", "pycryptodome", "numpy"),
     }
-    save(options.out, result, report(result))
+    save(options.out or record_path(__file__, options.quick), result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--repeats", type=int, default=15, help="timed turns (default: 15)")
     parser.add_argument("--full-search", action="store_true", help="search all 2^28 seeds")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 
@@ -156,9 +156,9 @@ def cpu(work: Work, times: int = 1) -> float:
     return (time.process_time() - start) / times
 
 
-def client_round(size: int, repeats: int, num_clients: int = 10) -> dict[str, Any]:
+def client_round(size: int, repeats: int) -> dict[str, Any]:
     """Time one client of a round of ten, all pairs: ours, and Flower's client mod."""
-    rows = np.random.default_rng(0).normal(0, 0.1, (num_clients, size))
+    rows = np.random.default_rng(0).normal(0, 0.1, (NUM_CLIENTS, size))
     settings = SecureSettings(clip=8.0, value_bits=22, rounding="stochastic", threshold=0.6)
     ours, theirs, sizes = [], [], {}
     for _ in tqdm(range(max(3, repeats // 3)), desc="whole rounds", leave=False):
@@ -169,11 +169,11 @@ def client_round(size: int, repeats: int, num_clients: int = 10) -> dict[str, An
         start = time.process_time()
         other = audit_round.flower_round(dict(enumerate(rows)), threshold=6)
         # Nothing of it is the server's: it rebuilds secrets when they are asked for.
-        theirs.append((time.process_time() - start) / num_clients)
+        theirs.append((time.process_time() - start) / NUM_CLIENTS)
         # As Flower sends it: one array of int64 for the weight and one for the values.
         sizes["flower_vector"] = other.masked[0].nbytes
     return {
-        "clients": num_clients,
+        "clients": NUM_CLIENTS,
         "parameters": size,
         "ours_seconds": spread(ours),
         "flower_seconds": spread(theirs),
@@ -219,9 +219,9 @@ def growth(counts: Sequence[int], sizes: Sequence[int]) -> list[dict[str, Any]]:
     return rows
 
 
-def homomorphic(size: int, repeats: int, num_clients: int = 10) -> dict[str, Any]:
+def homomorphic(size: int, repeats: int) -> dict[str, Any]:
     """Measure CKKS presets, the copied parameters, and masking on the same vectors."""
-    rows = np.random.default_rng(1).uniform(-1, 1, (num_clients, size))
+    rows = np.random.default_rng(1).uniform(-1, 1, (NUM_CLIENTS, size))
     named = {**ckks.PRESETS, "often copied (refused)": ckks.OFTEN_COPIED}
     public = replace(ckks.PRESETS["compact"], public_key=True)
     named["compact, public key"] = public
@@ -232,14 +232,14 @@ def homomorphic(size: int, repeats: int, num_clients: int = 10) -> dict[str, Any
         ]
         found[name] = {
             "parameters": str(parameters),
-            "problems": parameters.problems(num_clients, 1.0),
+            "problems": parameters.problems(NUM_CLIENTS, 1.0),
             "client_seconds": spread([r.encrypt_seconds + r.decrypt_seconds for r in rounds]),
             "server_seconds": spread([r.add_seconds for r in rounds]),
             "client_bytes_up": rounds[0].bytes_up,
             "multiple_of_float32": rounds[0].bytes_up / (4 * size),
             "largest_error": max(r.largest_error for r in rounds),
             "typical_error": statistics.median(r.typical_error for r in rounds),
-            "expected_typical_error": parameters.expected_error / math.sqrt(num_clients),
+            "expected_typical_error": parameters.expected_error / math.sqrt(NUM_CLIENTS),
         }
     for bits in (16, 24):
         rounds_of_masking = [

@@ -26,13 +26,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import numpy as np
 import tensorflow as tf
-from common.figures import save, spread, stamp
+from common.figures import record_path, save, spread, stamp
 from common.leaking import Digits, digits, network
 
 from helpers import models
 from helpers.privacy.membership import ShadowModels, ShadowTraining, paired_halves, train_shadows
 
-OUTPUT = Path(__file__).parent / "results" / "shadow_training.json"
 MODELS: dict[str, Callable[[int], tf.keras.Model]] = {
     "mlp": network,
     "cnn": lambda seed: models.small_cnn((14, 14, 1), filters=(8, 16), seed=seed),
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "quick": options.quick,
         **stamp(__file__, before, "tensorflow-cpu", "numpy"),
     }
-    save(options.out, result, report(result))
+    save(options.out or record_path(__file__, options.quick), result, report(result))
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -64,7 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a small pass over every part")
     parser.add_argument("--repeats", type=int, default=3, help="timed sets (default: 3)")
-    parser.add_argument("--out", type=Path, default=OUTPUT, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

@@ -31,13 +31,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 from common import innocent_models as innocents
-from common.figures import command_of, machine
+from common.figures import command_of, machine, record_path
 from common.store import Row, Store, Unit
 from scipy import stats
 
-ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "watermark_false_claims.json"
-QUICK_OUTPUT = ROOT / "build" / "watermark_false_claims" / "quick.json"
 NAME = "false claims"
 BLOCKS, MODELS, KEYS, COURT_SHARE = 10, 10, 1000, 10
 
@@ -49,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one small block")
     parser.add_argument("--minutes", type=float, default=60.0, help="start no block later")
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args(arguments)
-    out = options.out or (QUICK_OUTPUT if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     store = Store(out, machine("tensorflow-cpu", "numpy", "scipy"), command, summary)
     keys = 20 if options.quick else KEYS

@@ -30,14 +30,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import pandas as pd
-from common.figures import command_of, machine
+from common.figures import command_of, machine, record_path
 from common.stolen_spotter import QUICK, Sizes, Spotter
 from common.store import Row, Store, Unit
 
 from helpers.watermark.survival import COLUMNS, summarise, survival
 
 ROOT = Path(__file__).parents[1]
-OUTPUT = ROOT / "benchmarks" / "results" / "watermark_survival.json"
 BUILD = ROOT / "build" / "watermark_survival"
 NAME = "survival"
 VICTIMS = ("product", "keyed mistakes")
@@ -45,7 +44,7 @@ VICTIMS = ("product", "keyed mistakes")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    out = options.out or (BUILD / "quick.json" if options.quick else OUTPUT)
+    out = options.out or record_path(__file__, options.quick)
     command = command_of(__file__)
     packages = ("tensorflow-cpu", "adversarial-robustness-toolbox", "numpy")
     store = Store(out, machine(*packages), command, summary)
@@ -88,7 +87,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--minutes", type=float, default=30.0, help="start no victim later than this (default: 30)"
     )
     parser.add_argument("--again", action="store_true", help="repeat what was done before")
-    parser.add_argument("--out", type=Path, help=f"JSON file to write (default: {OUTPUT.name})")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
     return parser.parse_args(arguments)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Generic, NamedTuple, TypeVar
 
@@ -22,18 +24,61 @@ Record = TypeVar("Record")
 _KEPT = 2
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write beside the file, flush to the disk, and rename over it."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def write_atomically(
+    path: Path,
+    content: str | bytes | Callable[[IO[bytes]], Any],
+    error: type[EdgesecError] | None = None,
+) -> None:
+    """Write beside the file, flush to the disk, and rename over it.
+
+    A reader finds the old content or the new, never a part, and so does whoever comes after a kill.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made if missing.
+    content
+        Text, written as UTF-8; bytes; or what writes them into an open file.
+    error
+        Exception to raise, naming the file, where the disk refuses; OSError by default.
+    """
+    # Named after the thread, as two of them, in one process or several, may write the same file.
+    unfinished = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException as refused:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        if error is None or not isinstance(refused, OSError):
+            raise
+        raise error(f"{path} cannot be written: {refused.strerror}.") from refused
 
 
-def take_lock(path: Path) -> int | None:
+def exists(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have has none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def take_lock(path: Path, shared: bool = False) -> int | None:
     """Lock a file until this process ends, however it ends.
+
+    Parameters
+    ----------
+    path
+        The file; made if missing.
+    shared
+        Whether others may hold it too, if they all say so.
 
     Returns
     -------
@@ -42,11 +87,19 @@ def take_lock(path: Path) -> int | None:
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
     return handle
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold a lock file, waiting for another process or thread that holds it."""
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def hashes(arrays: Sequence[np.ndarray]) -> str:
@@ -128,8 +181,7 @@ class SavedRun(Generic[Record]):
             "arrays": hashes(state.arrays),
             "records": [self._encode(record) for record in state.records],
         }
-        encoded = json.dumps(content).encode()
-        write_atomically(self._path / f"{name}.json", lambda file: file.write(encoded))
+        write_atomically(self._path / f"{name}.json", json.dumps(content))
         for old in self._newest_first()[_KEPT:]:
             old.unlink()
             old.with_suffix(".npz").unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import click
 import numpy as np
 
 from helpers import data, models
+from helpers._files import write_atomically
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -87,12 +88,9 @@ def main(epochs: int, learning_rate: float, seed: int, checkpoint: str) -> None:
 
 def save(path: Path, model: tf.keras.Model, optimizer: Any, log: list[list[float]]) -> None:
     """Write a checkpoint, so that it is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {f"w{i:03d}": w for i, w in enumerate(model.get_weights())}
     arrays |= {f"o{i:03d}": v.numpy() for i, v in enumerate(optimizer.variables)}
-    partial = path.with_suffix(".new.npz")
-    np.savez(partial, log=np.asarray(log), **arrays)
-    partial.replace(path)
+    write_atomically(path, lambda file: np.savez(file, log=np.asarray(log), **arrays))
 
 
 def resume(path: Path, model: tf.keras.Model, optimizer: Any) -> tuple[list[list[float]], int]:

@@ -13,6 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from helpers._files import write_atomically
+
+ROOT = Path(__file__).parents[2]
+
+
+def record_path(script: str, quick: bool) -> Path:
+    """Return where a benchmark writes: its record, or apart from it what a quick pass found."""
+    folder = Path("build", "benchmarks") if quick else Path("benchmarks", "results")
+    return ROOT / folder / f"{Path(script).stem}.json"
+
 
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Return median, smallest and largest value."""
@@ -33,8 +43,12 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 def command_of(script: str) -> str:
-    """Return the command that runs a benchmark as this process does; `script` is its file."""
-    return " ".join(["python", f"benchmarks/{Path(script).name}", *sys.argv[1:]])
+    """Return the command that runs a benchmark as this process does; `script` is its file.
+
+    Where something lies on this machine is left out.
+    """
+    arguments = ["PATH" if Path(argument).is_absolute() else argument for argument in sys.argv[1:]]
+    return " ".join(["python", f"benchmarks/{Path(script).name}", *arguments])
 
 
 def stamp(script: str, load_before: float, *packages: str) -> dict[str, Any]:
@@ -47,9 +61,9 @@ def stamp(script: str, load_before: float, *packages: str) -> dict[str, Any]:
     }
 
 
-def save(path: Path, result: dict[str, Any], report: str) -> None:
+def save(path: Path, result: dict[str, Any], report: str = "") -> None:
     """Write a result as JSON, show what it says, and say where it is."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(report)
+    write_atomically(path, json.dumps(result, indent=1) + "\n")
+    if report:
+        print(report)
     print(f"written to {path}")

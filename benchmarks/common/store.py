@@ -12,6 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from helpers._files import write_atomically
+
 Row = dict[str, Any]
 
 
@@ -108,12 +110,8 @@ class Store:
 
     def write(self) -> None:
         """Write the rows and what is said about them, all or nothing."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(
-            json.dumps({**self._summarise(self.rows), "rows": self.rows}, indent=1) + "\n"
-        )
-        partial.replace(self.path)
+        content = {**self._summarise(self.rows), "rows": self.rows}
+        write_atomically(self.path, json.dumps(content, indent=1) + "\n")
 
 
 def _same(row: Row, unit: Unit) -> bool:

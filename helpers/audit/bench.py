@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from helpers.watermark.key import Key
 
 PROBED, LEAST_PROBED = 128, 16  # examples by which the answers' form is told
-PART = 8
+PART = 8  # of them asked at once
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,11 @@ class Bench:
             Whose answers; the audited model's when left out.
         gaps
             Whether an answer that is NaN or infinite is handed on, instead of ending the section.
+
+        Raises
+        ------
+        AuditError
+            On asking, if an answer is NaN or infinite and may not be.
         """
         chosen = self.model if model is None else model
         form = self.form(allowance, chosen)

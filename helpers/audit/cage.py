@@ -82,13 +82,15 @@ def find_layers(unsafe: bool = False) -> Layers:
     SandboxError
         If one is missing and ``unsafe`` does not allow it.
     """
+    from helpers.sandbox.probes import refuse_missing
+
     layers, problems = _available()
-    if problems and not unsafe:
-        reasons = "; ".join(f"{name} ({problem})" for name, problem in problems.items())
-        raise SandboxError(
-            f"This machine cannot put up every layer of the sandbox: {reasons}. Audit on a Linux "
-            "machine or virtual machine where `edgesec grade --check-sandbox` holds, or, only for "
-            "a file that you have made yourself, without these layers (unsafe)."
+    if not unsafe:
+        refuse_missing(
+            problems,
+            "Audit on a Linux machine or virtual machine where `edgesec grade --check-sandbox` "
+            "holds, or, only for a file that you have made yourself, without these layers "
+            "(unsafe).",
         )
     return layers
 

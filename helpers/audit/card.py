@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from helpers._reading import escape_markdown
+from helpers._text import escape_markdown
 from helpers.audit.compare import shown
 from helpers.audit.report import findings_of, undone_of
 from helpers.audit.schema import clean
@@ -25,8 +25,18 @@ def to_card(audit: dict[str, Any]) -> str:
 
 
 def _blocks(audit: dict[str, Any]) -> Iterator[str]:
-    model, data = audit["model"], audit["data"]
     yield "## Model details"
+    yield from _details(audit)
+    yield "## Evaluation data"
+    yield _data(audit["data"])
+    yield "## Quantitative analyses"
+    yield from _numbers(audit)
+    yield "## Caveats and recommendations"
+    yield from _caveats(audit)
+
+
+def _details(audit: dict[str, Any]) -> Iterator[str]:
+    model = audit["model"]
     yield (
         f"- File: {_text(model['name'])}, {model['bytes']:,} bytes, SHA-256 `{model['sha256']}`\n"
         f"- Form: {_text(model['format'])}; task by its contract: {_text(model['task'])}"
@@ -35,29 +45,34 @@ def _blocks(audit: dict[str, Any]) -> Iterator[str]:
         yield f"Answers were {_text(model['answers'])}."
     if audit["verdict"]["outcome"] == "refused":
         yield f"The audit's verdict: {_text(audit['verdict']['reason'])}"
-    yield "## Evaluation data"
+
+
+def _data(data: dict[str, Any] | None) -> str:
     if data is None:
-        yield "None was supplied to the audit."
-    else:
-        yield (
-            f"{data['examples']:,} examples in {_text(data['name'])}, SHA-256 `{data['sha256']}`. "
-            "*Say here where they come from and whom they stand for.*"
-        )
-    yield "## Quantitative analyses"
+        return "None was supplied to the audit."
+    return (
+        f"{data['examples']:,} examples in {_text(data['name'])}, SHA-256 `{data['sha256']}`. "
+        "*Say here where they come from and whom they stand for.*"
+    )
+
+
+def _numbers(audit: dict[str, Any]) -> Iterator[str]:
     yield (
         f"By `edgesec audit` on {_text(audit['made'][:10])}, seed {audit['settings']['seed']}. "
         "Intervals are 95%, but that of the latency holds nine of ten runs and that of an estimate "
         "four of five stacks. What is called estimated was not measured."
     )
-    lines = ["| Measure | Value | Rests on |", "| --- | --- | --- |"]
-    for section in audit["sections"]:
-        if section["name"] in _NUMBERS:
-            lines += [
-                f"| {_text(m['title'])} | {_text(shown(m))} | {_basis(m)} |"
-                for m in section["measures"]
-            ]
-    yield "\n".join(lines) if len(lines) > 2 else "Nothing was measured."
-    yield "## Caveats and recommendations"
+    rows = [
+        f"| {_text(m['title'])} | {_text(shown(m))} | {_basis(m)} |"
+        for section in audit["sections"]
+        if section["name"] in _NUMBERS
+        for m in section["measures"]
+    ]
+    header = ["| Measure | Value | Rests on |", "| --- | --- | --- |"]
+    yield "\n".join([*header, *rows]) if rows else "Nothing was measured."
+
+
+def _caveats(audit: dict[str, Any]) -> Iterator[str]:
     found = [
         f"- **{finding['severity']}** {_text(finding['title'])}: {_text(finding['evidence'])}. "
         f"{_text(finding['advice'])}"

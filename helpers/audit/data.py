@@ -197,6 +197,11 @@ def find_span(contract: TensorContract, x: NDArray) -> tuple[float, float] | Non
 
     A quantized input says it by its scale. For any other the data have to: they lie between 0 and
     1, -1 and 1, or 0 and 255, and fill more than half of it.
+
+    Raises
+    ------
+    AuditError
+        If they cannot say: uint8 pixels for a model of real numbers.
     """
     shape = contract.shape
     if len(shape) != 4 or shape[3] not in (1, 3) or min(shape[1:3]) < _LEAST_SIDE:

@@ -35,7 +35,13 @@ class Rows:
         return self._session.contract
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run the model; see :meth:`helpers.audit.model.UntrustedModel.raw_predict`."""
+        """Run the model; see :meth:`helpers.audit.model.UntrustedModel.raw_predict`.
+
+        Raises
+        ------
+        ModelContractError
+            If inputs disagree in their rows, or answers in their shapes.
+        """
         arrays = [
             _fit(port, array) for port, array in zip(self._ports(inputs), inputs, strict=True)
         ]

@@ -9,7 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from helpers._reading import acting_character
+from helpers._reading import parse_json
+from helpers._text import acting_character
 from helpers.errors import AuditError
 
 SCHEMA, BEFORE = "edgesec-audit/2", "edgesec-audit/1"
@@ -78,10 +79,6 @@ def read(path: Path) -> dict[str, Any]:
     AuditError
         If it cannot be read, is too large, is no JSON, or has another form.
     """
-
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is no number")
-
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise AuditError(f"{path} is no regular file: it is no audit.")
     try:
@@ -89,7 +86,7 @@ def read(path: Path) -> dict[str, Any]:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise AuditError(f"{path} is larger than {MOST_BYTES >> 20} MiB: it is no audit.")
-        return check(json.loads(content, parse_constant=refuse), path.name)
+        return check(parse_json(content), path.name)
     except OSError as error:
         raise AuditError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:

@@ -21,8 +21,12 @@ def load_array(path: Path) -> np.ndarray:
     """
     import numpy as np
 
+    from helpers.data.arrays import DAMAGE
+
     try:
-        loaded: np.ndarray = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        loaded = np.load(path, allow_pickle=False)
+    except DAMAGE as error:
         raise DataError(f"{path} is no .npy array: {error}") from error
+    if not isinstance(loaded, np.ndarray):
+        raise DataError(f"{path} is no .npy array: it is an archive of them.")
     return loaded

@@ -32,6 +32,26 @@ class Stopped(Exception):  # noqa: N818
     """The candidate has had enough for now."""
 
 
+@contextlib.contextmanager
+def leaving(going_on: str = "") -> Iterator[None]:
+    """Let the candidate skip what is inside, or stop here; the command `going_on` goes on then.
+
+    Raises
+    ------
+    click.exceptions.Exit
+        With code 130, if the candidate stops.
+    """
+    try:
+        yield
+    except Skipped:
+        click.echo("skipped")
+    except (Stopped, KeyboardInterrupt):
+        click.echo("\nstopped; what was committed is kept")
+        if going_on:
+            click.echo(f"go on with: {going_on}")
+        raise click.exceptions.Exit(130) from None
+
+
 def sit(sitting: Sitting, heading: str, follow_ups: bool = True) -> Score:
     """Put one question to the candidate, from the scenario to the last follow-up.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,6 +69,7 @@ def command(
     copy of the network that is read back from the file; where it holds an operation that cannot be
     read back, only questions are asked, and the report says so. The file judges every attack.
     """
+    from helpers._files import write_atomically
     from helpers.edge.artefact import Artefact
     from helpers.edge.runtimes import open_model
     from helpers.robustness import assessment, assessment_report
@@ -89,11 +89,14 @@ def command(
         )  # fmt: skip
     _show(found, chosen)
     if out is not None:
-        _write(out, {
-            "json": assessment_report.to_json(found),
-            "md": assessment_report.to_markdown(found),
-            "html": assessment_report.to_html(found),
-        })  # fmt: skip
+        for suffix, text in (
+            ("json", assessment_report.to_json(found)),
+            ("md", assessment_report.to_markdown(found)),
+            ("html", assessment_report.to_html(found)),
+        ):
+            path = out / f"assessment.{suffix}"
+            write_atomically(path, text, RobustnessError)
+            click.echo(str(path))
 
 
 def fraction(text: str) -> float:
@@ -147,6 +150,8 @@ def load_images(source: str, most: int, seed: int) -> tuple[np.ndarray, np.ndarr
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
+    from helpers.data.arrays import DAMAGE
+
     try:
         with np.load(path, allow_pickle=False) as stored:
             names = [
@@ -158,7 +163,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
                     f"{path} holds {', '.join(stored) or 'nothing'}: expected images and labels."
                 )
             images, labels = (stored[str(name)] for name in names)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise RobustnessError(f"{path} is no .npz of plain arrays: {error}") from error
     whole = labels.dtype.kind in "iu" and labels.shape == images.shape[:1]
     if images.ndim != 4 or images.dtype.kind not in "uf" or not whole or not len(labels):
@@ -236,17 +241,3 @@ def _show(found: Any, span: tuple[float, float]) -> None:
                f"{found.plan.epsilon * 255:.3g}/255")  # fmt: skip
     for finding in found.findings:
         click.echo(f"{finding.severity:9} {finding.title}: {finding.evidence}")
-
-
-def _write(folder: Path, texts: dict[str, str]) -> None:
-    from helpers._files import write_atomically
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in texts.items():
-        path = folder / f"assessment.{suffix}"
-        write_atomically(path, partial(_put, text.encode()))
-        click.echo(str(path))
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)

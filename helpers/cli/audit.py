@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from helpers.cli._groups import RunByDefault
 from helpers.errors import AuditError
 
 if TYPE_CHECKING:
@@ -44,13 +44,8 @@ Examples:
 """
 
 
-class _AuditGroup(click.Group):
-    """A group whose first command needs no name: ``audit model.tflite`` is ``audit run``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
+class _AuditGroup(RunByDefault):
+    """A group whose own help is that of ``run``, which is hidden."""
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_usage(ctx.command_path, "MODEL [OPTIONS]")
@@ -208,6 +203,7 @@ def compare(
     fail_on_worse: bool,
 ) -> None:  # fmt: skip
     """Show what changed from the audit BEFORE to the audit AFTER, both audit.json."""
+    from helpers._files import write_atomically
     from helpers.audit import schema
     from helpers.audit.compare import compare as compare_audits
     from helpers.audit.report import comparison_to_html
@@ -228,7 +224,7 @@ def compare(
         same = sum(c.verdict in ("same", "no change shown") for c in found.changes)
         click.echo(f"{same} other numbers show no change")
     if html is not None:
-        _write(html, comparison_to_html(*pair, found))
+        write_atomically(html, comparison_to_html(*pair, found), AuditError)
         click.echo(str(html))
     if fail_on_worse and found.worse:
         ctx.exit(FOUND)
@@ -268,9 +264,10 @@ def _make(folder: Path) -> None:
 
 
 def _keep(folder: Path, report: dict[str, Any]) -> None:
+    from helpers._files import write_atomically
     from helpers.audit.schema import dump
 
-    _write(folder / NAMES["json"], dump(report))
+    write_atomically(folder / NAMES["json"], dump(report), AuditError)
 
 
 def _read_back(folder: Path) -> dict[str, Any]:
@@ -282,16 +279,19 @@ def _read_back(folder: Path) -> dict[str, Any]:
 def _write_pages(folder: Path, report: dict[str, Any], target: str) -> None:
     import json
 
+    from helpers._files import write_atomically
     from helpers.audit.card import to_card
     from helpers.audit.report import to_html
     from helpers.audit.threat_scores import to_measurements
     from helpers.threats.measurement import to_json
 
     measurements = to_measurements(report, target)
-    measured = to_json(measurements)
-    _write(folder / NAMES["html"], to_html(report, _beside(measurements)))
-    _write(folder / NAMES["card"], to_card(report))
-    _write(folder / NAMES["threats"], json.dumps(measured, indent=1) + "\n")
+    for name, text in (
+        ("html", to_html(report, _beside(measurements))),
+        ("card", to_card(report)),
+        ("threats", json.dumps(to_json(measurements), indent=1) + "\n"),
+    ):
+        write_atomically(folder / NAMES[name], text, AuditError)
 
 
 def _beside(measurements: Sequence[Measurement]) -> list[Beside]:
@@ -311,19 +311,6 @@ def _beside(measurements: Sequence[Measurement]) -> list[Beside]:
         if others:
             found.append(Beside(quantity.meaning, value, others))
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    from helpers._files import write_atomically
-
-    try:
-        write_atomically(path, partial(_put, text.encode("utf-8")))
-    except OSError as error:
-        raise AuditError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
 
 
 def _summary(report: dict[str, Any], folder: Path) -> None:

@@ -64,9 +64,10 @@ def bundle(wheels: bool, out: Path | None, progress: bool) -> None:
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def links(progress: bool) -> None:
     """Check every external link of the built book (needs the network)."""
-    from helpers.course import address, book
+    from helpers.course import address
+    from helpers.course.links import broken_links
 
-    broken = book.broken_links(address.find_root(), progress=progress)
+    broken = broken_links(address.find_root(), progress=progress)
     for line in broken:
         click.secho(line, fg="red", err=True)
     if broken:
@@ -80,10 +81,7 @@ def serve(port: int) -> None:
     """Serve the built book on this machine until Ctrl-C."""
     from helpers.course import address, book
 
-    html = book.Layout(address.find_root() / "build" / "book").html
-    if not (html / "index.html").is_file():
-        raise CourseError(f"{html} holds no book yet. Build it:  edgesec book build")
-    with book.serving(html, port) as url:
+    with book.serving(book.built(address.find_root()).html, port) as url:
         click.echo(f"The book is at {url}  (Ctrl-C ends)")
         try:
             while True:

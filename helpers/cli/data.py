@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from helpers.data import catalog, folders, loaders
+from helpers.data.entry import Entry
 
 
 @click.group()
@@ -47,13 +48,13 @@ def fetch(name: str, via: loaders.Route) -> None:
         click.echo(f"{name} is in {path} ({path.stat().st_size / 1e6:.0f} MB).")
 
 
-def _download_size(entry: catalog.Entry) -> str:
+def _download_size(entry: Entry) -> str:
     if not entry.files:
         return ""
     return f", {sum(spec.size for spec in entry.files) / 1e6:.0f} MB to download"
 
 
-def _available(entry: catalog.Entry) -> str:
+def _available(entry: Entry) -> str:
     if entry.is_packaged:
         return "all of it"
     here = ["offline default"] if entry.has_offline else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,13 +113,14 @@ def run(model: Path, inputs: Path, out: Path | None, runtime: str | None, thread
     """Run MODEL on INPUTS, a .npy array (n, ...) of real numbers."""
     import numpy as np
 
+    from helpers._files import write_atomically
+
     rows = load_array(inputs)
     with _open(model, runtime, threads) as runner:
         answers = runner.predict(rows)
     answer = answers[0] if isinstance(answers, tuple) else answers
     if out is not None:
-        with out.open("wb") as file:
-            np.save(file, answer)
+        write_atomically(out, partial(np.save, arr=answer), EdgeError)
         click.echo(f"{out}: {answer.shape} {answer.dtype}")
         return
     with np.printoptions(precision=4, suppress=True, threshold=200):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from helpers._text import printable
 from helpers.cli._signals import ended_by_signals
 
 if TYPE_CHECKING:
@@ -149,12 +150,7 @@ def _line(event: dict[str, Any], rounds: int) -> str:
     else:
         details = {k: v for k, v in event.items() if k not in ("time", "event")}
         text = kind + "".join(f", {key} {value}" for key, value in details.items())
-    return f"{stamp}  {_printable(text)}"
-
-
-def _printable(text: str) -> str:
-    """Replace control characters: names and reasons may come from a hostile node."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return f"{stamp}  {printable(text)}"  # names and reasons may come from a hostile node
 
 
 def _show_result(consortium: Consortium) -> None:
@@ -213,7 +209,7 @@ def logs(name: str, folder: Path, lines: int) -> None:
     from helpers.federated.deployment.reports import read_log
 
     text = click.unstyle(read_log(_existing(folder), name, lines))  # Flower writes in colour
-    click.echo("\n".join(_printable(line.expandtabs()) for line in text.splitlines()))
+    click.echo("\n".join(printable(line.expandtabs()) for line in text.splitlines()))
 
 
 @command.group()

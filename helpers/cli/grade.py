@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from helpers.errors import CourseError, SandboxError
+from helpers._text import printable
+from helpers.cli._groups import RunByDefault
+from helpers.errors import CourseError
 
 if TYPE_CHECKING:
     from helpers.course.grading.marks import Marked
     from helpers.course.grading.records import Record
     from helpers.course.grading.run import Run
     from helpers.sandbox import Layers
-
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _out = click.option(
@@ -28,16 +29,7 @@ _out = click.option(
 )
 
 
-class _RunByDefault(click.Group):
-    """A group in which ``run`` may be left out."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, "-h", "--help"):
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
-@click.group(name="grade", cls=_RunByDefault, context_settings=_HELP)
+@click.group(name="grade", cls=RunByDefault, context_settings=_HELP)
 def command() -> None:
     """Grade notebooks in a sandbox: `edgesec grade SUBMISSIONS --lab 03 --out grades`.
 
@@ -236,13 +228,8 @@ def similar(out: Path, top: int) -> None:
     pairs = similar_pairs(load_all(out), load(find_root(), lab_of(out)).given.code)
     path = write_pairs(out, pairs)
     for pair in pairs[:top]:
-        click.echo(f"{pair.similarity:.2f}  {_plain(pair.one)}  {_plain(pair.other)}")
+        click.echo(f"{pair.similarity:.2f}  {printable(pair.one)}  {printable(pair.other)}")
     click.echo(f"{len(pairs)} pairs, each with the code it shares: {path}")
-
-
-def _plain(name: str) -> str:
-    # A name comes from a stranger's file: no control characters on the terminal.
-    return "".join(c if c.isprintable() else "?" for c in name)
 
 
 def _say(found: list[Record], memos: Marked, summary: Path) -> None:
@@ -254,24 +241,20 @@ def _say(found: list[Record], memos: Marked, summary: Path) -> None:
     click.echo(
         f"{len(found)} submissions, mean {total / len(found):.1f} of {found[0].max_points} points; "
         f"{look} to look at: {summary}"
-        + (
-            f"\nmemos to read: {to_read}; edgesec grade review --out {summary.parent}"
-            if to_read
-            else ""
-        )
     )
+    if to_read:
+        click.echo(f"memos to read: {to_read}; edgesec grade review --out {summary.parent}")
 
 
 def _layers(unsafe: bool) -> Layers:
-    from helpers.sandbox.probes import available
+    from helpers.sandbox.probes import available, refuse_missing
 
     layers, problems = available()
-    if problems and not unsafe:
-        reasons = "; ".join(f"{name} ({problem})" for name, problem in problems.items())
-        raise SandboxError(
-            f"this machine cannot put up every layer of the sandbox: {reasons}. Grade on a Linux "
-            "machine or virtual machine where `edgesec grade --check-sandbox` holds. --unsafe "
-            "runs strangers' code without these layers"
+    if not unsafe:
+        refuse_missing(
+            problems,
+            "Grade on a Linux machine or virtual machine where `edgesec grade --check-sandbox` "
+            "holds. --unsafe runs strangers' code without these layers",
         )
     for name, problem in problems.items():
         click.secho(f"without {name}: {problem}", fg="yellow", err=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from helpers.interview.coverage import Row
     from helpers.interview.log import Attempt, PracticeLog
     from helpers.interview.question import Question
+    from helpers.interview.sitting import Sitting
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _log = click.option(
@@ -147,8 +148,6 @@ def _put(
 ) -> None:
     """Put questions one after the other, until there are none, or the time is over."""
     from helpers.cli import _interview_desk as desk
-    from helpers.interview import prepare
-    from helpers.interview.sitting import Sitting
 
     outside = _outside()
     for number, question in enumerate(questions, 1):
@@ -160,17 +159,9 @@ def _put(
                 )
                 return
             heading += f", {_clock(seconds)} left"
-        prepared = prepare(question, outside.calculate)
-        sat = Sitting(prepared, log, outside, _now, sitting)
-        try:
+        sat = _sitting(question, log, outside, sitting)
+        with desk.leaving("" if seconds is None else "edgesec interview mock --resume"):
             desk.sit(sat, heading, follow_ups)
-        except desk.Skipped:
-            click.echo("skipped")
-        except (desk.Stopped, KeyboardInterrupt):
-            click.echo("\nstopped; what was committed is kept")
-            if seconds is not None:
-                click.echo("go on with: edgesec interview mock --resume")
-            raise click.exceptions.Exit(130) from None
         if seconds is not None:
             seconds -= sat.seconds  # reading what was right is not on the clock
 
@@ -178,21 +169,20 @@ def _put(
 def _settle(attempts: Iterable[Attempt], log: PracticeLog, bank: dict[str, Question]) -> None:
     """Have those answers scored that were committed when the process ended."""
     from helpers.cli import _interview_desk as desk
-    from helpers.interview import prepare
-    from helpers.interview.sitting import Sitting
 
     outside = _outside()
     for attempt in attempts:
         if attempt.points is None and attempt.question in bank:
-            prepared = prepare(bank[attempt.question], outside.calculate)
-            sat = Sitting(prepared, log, outside, _now, attempt.sitting)
-            try:
+            sat = _sitting(bank[attempt.question], log, outside, attempt.sitting)
+            with desk.leaving():
                 desk.settle(sat, attempt, "Not scored yet")
-            except desk.Skipped:
-                click.echo("skipped")
-            except (desk.Stopped, KeyboardInterrupt):
-                click.echo("\nstopped; what was committed is kept")
-                raise click.exceptions.Exit(130) from None
+
+
+def _sitting(question: Question, log: PracticeLog, outside: Outside, name: str) -> Sitting:
+    from helpers.interview import prepare
+    from helpers.interview.sitting import Sitting
+
+    return Sitting(prepare(question, outside.calculate), log, outside, _now, name)
 
 
 def _show_mock(log: PracticeLog, sitting: str, bank: dict[str, Question]) -> None:
@@ -245,7 +235,10 @@ def calibration(plot: Path | None, log_path: Path | None) -> None:
     if plot is not None:
         from helpers.interview.figures import calibration_figure
 
-        calibration_figure(attempts).savefig(plot)
+        try:
+            calibration_figure(attempts).savefig(plot)
+        except (OSError, ValueError) as error:  # another suffix is a ValueError
+            raise InterviewError(f"{plot} cannot be written: {error}.") from error
         click.echo(f"wrote {plot}")
 
 
@@ -276,6 +269,7 @@ def _answers(count: int) -> str:
 @_log
 def export(form: str, out: Path | None, log_path: Path | None) -> None:
     """Export every answer of the practice log."""
+    from helpers._files import write_atomically
     from helpers.interview.log import to_csv, to_json
 
     attempts = _open(log_path).read().attempts
@@ -283,7 +277,7 @@ def export(form: str, out: Path | None, log_path: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    _write(out, text.encode())
+    write_atomically(out, text, InterviewError)
     click.echo(f"wrote {out}: {len(attempts)} answers")
 
 
@@ -322,13 +316,15 @@ def export_anki(
     out: Path, levels: tuple[str, ...], topics: tuple[str, ...], formats: tuple[str, ...]
 ) -> None:
     """Write an Anki deck, the same bytes each time; a deck a topic."""
+    from helpers._files import write_atomically
     from helpers.interview import prepare
     from helpers.interview.anki import deck_bytes
     from helpers.interview.choosing import select
 
     outside = _outside()
     chosen = select(_bank(), levels, topics, formats)
-    _write(out, deck_bytes([prepare(question, outside.calculate) for question in chosen]))
+    prepared = [prepare(question, outside.calculate) for question in chosen]
+    write_atomically(out, deck_bytes(prepared), InterviewError)
     click.echo(f"wrote {out}: {len(chosen)} cards")
 
 
@@ -366,7 +362,7 @@ def _bank() -> dict[str, Question]:
 
 
 def _find(bank: dict[str, Question], name: str) -> Question:
-    from helpers._reading import nearest
+    from helpers._text import nearest
 
     if name not in bank:
         raise InterviewError(f"there is no question {name!r}; {nearest(name, bank)}")
@@ -397,12 +393,3 @@ def _now() -> datetime:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes}:{rest:02d}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    from helpers._files import write_atomically
-
-    try:
-        write_atomically(path, lambda file: file.write(content))
-    except OSError as error:
-        raise InterviewError(f"{path} cannot be written: {error.strerror}.") from error

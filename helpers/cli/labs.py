@@ -67,7 +67,7 @@ def list_labs() -> None:
     metavar="CAPTION",
     help="Part of the book at whose end it comes.  [default: that of the last lab]",
 )
-def new(title: str, number: int | None, part: str | None) -> None:  # fmt: skip
+def new(title: str, number: int | None, part: str | None) -> None:
     """Begin a lab called TITLE: a small one that passes every gate, to be rewritten.
 
     Writes its source, its checks and its notebook, and lists it in the book.

@@ -45,7 +45,7 @@ def list_results(
     "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Labs at a time."
 )
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def refresh(names: tuple[str, ...], jobs: int, progress: bool) -> None:  # fmt: skip
+def refresh(names: tuple[str, ...], jobs: int, progress: bool) -> None:
     """Run the solutions of labs NAMES in full (all: half an hour), and renew the record."""
     from helpers.course import collecting
 
@@ -59,7 +59,7 @@ def refresh(names: tuple[str, ...], jobs: int, progress: bool) -> None:  # fmt: 
     "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Labs at a time."
 )
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def compare(names: tuple[str, ...], jobs: int, progress: bool) -> None:  # fmt: skip
+def compare(names: tuple[str, ...], jobs: int, progress: bool) -> None:
     """Run the solutions of labs NAMES in full, and say where they differ from the record."""
     from helpers.course import collecting, measurements
 

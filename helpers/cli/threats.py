@@ -47,7 +47,7 @@ def _day(today: datetime.datetime | None) -> datetime.date:
 
 def _parts(given: str) -> tuple[str, str, str]:
     """Split FILE[#NAME][@TARGET]; the file's own name may hold either sign."""
-    from helpers._reading import exists
+    from helpers._files import exists
 
     path, name, target = given, "", ""
     for sign in "@#":
@@ -133,8 +133,8 @@ def report(
     if form == "otm":
         text = json.dumps(threats.to_otm(analysis), indent=1) + "\n"
     else:
-        write = threats.to_html if form == "html" else threats.to_markdown
-        text = write(analysis, _day(today))
+        written = threats.to_html if form == "html" else threats.to_markdown
+        text = written(analysis, _day(today))
     _give(text, out)
 
 
@@ -231,8 +231,5 @@ def _give(text: str, out: Path | None) -> None:
         return
     from helpers._files import write_atomically
 
-    try:
-        write_atomically(out, lambda file: file.write(text.encode("utf-8")))
-    except OSError as error:
-        raise ThreatModelError(f"{out} cannot be written: {error.strerror}.") from error
+    write_atomically(out, text, ThreatModelError)
     click.echo(f"wrote {out}")

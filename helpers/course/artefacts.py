@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers._files import write_atomically
 from helpers.course.wire import plain
 from helpers.errors import CourseError
 
@@ -40,13 +41,7 @@ def write(folder: Path, name: str, value: Any) -> Path:
         raise CourseError(f"{name!r} is not a file name; give one such as 'model.npz'")
     suffix, content = _content(plain(value))
     path = folder / (name if name.endswith(suffix) else name + suffix)
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise CourseError(f"{path} cannot be written: {error.strerror}") from None
+    write_atomically(path, content, CourseError)
     return path
 
 

@@ -19,8 +19,15 @@ from typing import Literal
 
 from helpers.errors import CourseError
 
-# Rooms that a script draws on, and does not measure.
-_UNMEASURED = {"data", "plots", "errors"}
+# What a script draws on, and does not measure.
+_UNMEASURED = {
+    Path("helpers/data"),
+    Path("helpers/plots"),
+    Path("helpers/errors.py"),
+    Path("helpers/_files.py"),
+    Path("benchmarks/common/figures.py"),
+    Path("benchmarks/common/store.py"),
+}
 _PEER = re.compile(r"python3\.11 -m venv (build/peers/[\w-]+)")
 
 Status = Literal["recorded", "passed", "up to date", "skipped", "failed"]
@@ -137,14 +144,15 @@ def _place(root: Path, name: str) -> Path | None:
     parts = name.split(".")
     if parts[0] == "common":
         parts = ["benchmarks", *parts]
-    elif parts[0] != "helpers" or len(parts) < 2 or parts[1] in _UNMEASURED:
+    elif parts[0] != "helpers":
         return None
     for length in (len(parts), len(parts) - 1):  # the last part may be a name in a module
-        path = Path(*parts[:length])
-        if (root / path).with_suffix(".py").is_file():
-            return path.with_suffix(".py")
-        if length > 1 and (root / path / "__init__.py").is_file():
-            return path
+        package = Path(*parts[:length])
+        module = package.with_suffix(".py")
+        if (root / module).is_file():
+            return None if {module, *module.parents} & _UNMEASURED else module
+        if length > 1 and (root / package / "__init__.py").is_file():
+            return None if {package, *package.parents} & _UNMEASURED else package
     return None
 
 
@@ -249,17 +257,11 @@ def command_line(root: Path, name: str, quick: bool, minutes: float) -> list[str
     """Return the command that runs a benchmark, with those of our options that its script takes."""
     script = f"benchmarks/{name}.py"
     text = (root / script).read_text(encoding="utf-8")
-    options: list[str] = []
-    if quick and '"--quick"' in text:
-        options += ["--quick"]
-        if '"--out"' in text:
-            folder = root / "build" / "benchmarks"
-            folder.mkdir(parents=True, exist_ok=True)
-            options += ["--out", str((folder / f"{name}.json").relative_to(root))]
-    elif not quick:
-        options += ["--again"] if '"--again"' in text else []
-        options += ["--minutes", f"{minutes:g}"] if '"--minutes"' in text else []
-    return [sys.executable, script, *options]
+    if quick:
+        return [sys.executable, script, "--quick"]
+    again = ["--again"] if '"--again"' in text else []
+    limit = ["--minutes", f"{minutes:g}"] if '"--minutes"' in text else []
+    return [sys.executable, script, *again, *limit]
 
 
 def _missing(root: Path, benchmark: Benchmark) -> str:

@@ -61,6 +61,27 @@ class Layout:
         return self.out / "doctrees"
 
 
+def built(root: Path, out: Path | None = None) -> Layout:
+    """Return where the parts of a book lie that has been built.
+
+    Parameters
+    ----------
+    root : Path
+        The repository.
+    out : Path, optional
+        The folder the book was built in; ``build/book`` under `root` by default.
+
+    Raises
+    ------
+    CourseError
+        If it has not been built.
+    """
+    layout = Layout((out or root / "build" / "book").resolve())
+    if not (layout.html / "index.html").is_file():
+        raise CourseError(f"{layout.html} holds no book yet. Build it:  edgesec book build")
+    return layout
+
+
 def build(
     root: Path,
     out: Path | None = None,
@@ -283,43 +304,6 @@ def _write_conf(layout: Layout, **settings: str) -> None:
     conf = source / "conf.py"
     if not conf.exists() or conf.read_text(encoding="utf-8") != text:
         conf.write_text(text, encoding="utf-8")
-
-
-def broken_links(root: Path, out: Path | None = None, progress: bool = True) -> list[str]:
-    """Return the external links of the built book that lead nowhere, each with its page and line.
-
-    Nothing is executed: the pages are those that :func:`build` read last.
-
-    Parameters
-    ----------
-    root : Path
-        The repository.
-    out : Path, optional
-        The folder the book was built in; ``build/book`` under `root` by default.
-    progress : bool
-        Whether to show a progress bar.
-
-    Raises
-    ------
-    CourseError
-        If the book has not been built, or Sphinx cannot check it.
-    """
-    root = root.resolve()
-    layout = Layout((out or root / "build" / "book").resolve())
-    if not layout.doctrees.is_dir():
-        raise CourseError(f"{layout.out} holds no book yet. Build it:  edgesec book build")
-    found = layout.out / "links"
-    command = ["-b", "linkcheck", "-D", "linkcheck_timeout=30", "-D", "linkcheck_anchors=0"]
-    command += ["-d", str(layout.doctrees), str(layout.source), str(found)]
-    if sphinx_process.run(root, layout.out / "links.log", command, progress) not in (0, 1):
-        raise CourseError(f"Sphinx could not check the links; see {layout.out / 'links.log'}")
-    lines = (found / "output.json").read_text(encoding="utf-8").splitlines()
-    links = [json.loads(line) for line in lines]
-    return [
-        f"{link['filename']}:{link['lineno']}: {link['uri']} ({link['info']})"
-        for link in links
-        if link["status"] in ("broken", "timeout")
-    ]
 
 
 def _run_sphinx(root: Path, layout: Layout, progress: bool) -> None:

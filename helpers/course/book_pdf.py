@@ -7,16 +7,15 @@ is ``_static/print.css`` and, for what a style sheet cannot do, ``print_page.js`
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from tqdm import tqdm
 
-from helpers.course import address, book, chromium
+from helpers._files import write_atomically
+from helpers.course import address, book, chromium, contents
+from helpers.course.contents import Entry
 from helpers.errors import CourseError
 
 if TYPE_CHECKING:
@@ -26,41 +25,6 @@ if TYPE_CHECKING:
 
 # What a line of A4 holds between the margins of print.css, in CSS pixels: 170 mm.
 _WIDTH = 642
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A page of the table of contents.
-
-    Attributes
-    ----------
-    file
-        Its source without suffix, such as ``chapters/routes``.
-    level
-        0 outside the parts, 1 within a part, 2 below another page, and so on.
-    part
-        Title of the part that begins with it, or empty.
-    """
-
-    file: str
-    level: int
-    part: str = ""
-
-
-def entries(toc: Any) -> list[Entry]:
-    """Return the pages of a parsed ``_toc.yml`` in order, the root first."""
-    found = [Entry(toc["root"], 0)]
-    for part in toc.get("parts", [{"chapters": toc.get("chapters", [])}]):
-        caption = part.get("caption", "")
-        pages = list(_below(part["chapters"], 1 if caption else 0))
-        found += [Entry(pages[0].file, pages[0].level, caption), *pages[1:]] if pages else []
-    return found
-
-
-def _below(pages: list[dict[str, Any]], level: int) -> Iterator[Entry]:
-    for page in pages:
-        yield Entry(page["file"], level)
-        yield from _below(page.get("sections", []), level + 1)
 
 
 def write(root: Path, out: Path | None = None, progress: bool = True) -> tuple[Path, int]:
@@ -90,9 +54,9 @@ def write(root: Path, out: Path | None = None, progress: bool = True) -> tuple[P
     from helpers.course import pdf_join
 
     root = root.resolve()
-    layout = book.Layout((out or root / "build" / "book").resolve())
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    toc = entries(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8")))
+    layout = book.built(root, out)
+    config = contents.read_yaml(root / "_config.yml")
+    toc = contents.entries(root)
     _require(layout.html, toc)
     published = address.repository(root).book_url
     with book.serving(layout.html) as base, chromium.opened() as browser:
@@ -104,16 +68,12 @@ def write(root: Path, out: Path | None = None, progress: bool = True) -> tuple[P
     facts = {"/Title": config["title"], "/Author": config.get("author", "")}
     writer = pdf_join.join([*front, *body], len(front), base, published, facts)
     target = layout.out / "book.pdf"
-    partial = target.with_suffix(".partial")
-    writer.write(partial)
-    partial.replace(target)
+    write_atomically(target, writer.write)
     return target, len(writer.pages)
 
 
-def _require(built: Path, toc: list[Entry]) -> None:
-    if not (built / "index.html").is_file():
-        raise CourseError(f"{built} holds no book yet. Build it:  edgesec book build")
-    missing = [entry.file for entry in toc if not (built / f"{entry.file}.html").is_file()]
+def _require(html_folder: Path, toc: list[Entry]) -> None:
+    missing = [entry.file for entry in toc if not (html_folder / f"{entry.file}.html").is_file()]
     if missing:
         raise CourseError(
             f"The built book lacks {', '.join(missing)} of _toc.yml; it is older than that. "

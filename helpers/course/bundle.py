@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -19,12 +18,13 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import IO
 
-import yaml
 from tqdm import tqdm
 
 from helpers import __version__
-from helpers.course import address, book
+from helpers._files import write_atomically
+from helpers.course import address, book, contents, pins
 from helpers.errors import CourseError
 
 NAME = "edge-ml-security"
@@ -65,18 +65,14 @@ def write(
         If the book has not been built, a package cannot be had, or a part is missing.
     """
     root = root.resolve()
-    layout = book.Layout((out or root / "build" / "book").resolve())
-    if not (layout.html / "index.html").is_file():
-        raise CourseError(f"{layout.html} holds no book yet. Build it:  edgesec book build")
+    layout = book.built(root, out)
     target = target or layout.out / f"{NAME}-{__version__}.zip"
     with tempfile.TemporaryDirectory() as folder:
         own = build_wheel(root, Path(folder))
         packages = fetch_wheels(root, layout.out / "wheels", progress) if wheels else []
         texts = _texts(root, [own, *packages] if wheels else [], (layout.out / "book.pdf").exists())
         parts = list(_parts(root, layout, [own, *packages]))
-        partial = target.with_suffix(".partial")
-        _pack(partial, parts, texts, progress)
-    partial.replace(target)
+        write_atomically(target, lambda file: _pack(file, parts, texts, progress))
     return target
 
 
@@ -98,11 +94,11 @@ def _parts(root: Path, layout: book.Layout, wheels: list[Path]) -> Iterator[tupl
 
 
 def _pack(
-    target: Path, parts: list[tuple[Path, str]], texts: dict[str, str], progress: bool
+    file: IO[bytes], parts: list[tuple[Path, str]], texts: dict[str, str], progress: bool
 ) -> None:
     """Write the zip; what is compressed already is stored as it is."""
     top = f"{NAME}-{__version__}"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as bundle:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in texts.items():
             entry = zipfile.ZipInfo(f"{top}/{name}")
             entry.external_attr = (0o755 if name.endswith(".sh") else 0o644) << 16
@@ -115,7 +111,7 @@ def _pack(
 
 def _texts(root: Path, wheels: list[Path], has_pdf: bool) -> dict[str, str]:
     """Return the files that are written for the bundle, by name."""
-    title = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["title"]
+    title = contents.read_yaml(root / "_config.yml")["title"]
     pdf = "    book.pdf is the same for paper or a tablet, with bookmarks.\n" if has_pdf else ""
     words = {
         "how": " from wheels/ alone" if wheels else ", and needs a network for it once (600 MB)",
@@ -187,17 +183,17 @@ def fetch_wheels(root: Path, folder: Path, progress: bool) -> list[Path]:
         If pip cannot get or build one.
     """
     lock = root / "requirements.txt"
-    pins = re.findall(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", lock.read_text("utf-8"), re.MULTILINE)
+    locked = pins.read(lock)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         venv.create(scratch, with_pip=True)  # this environment need not have a pip of its own
         command = [f"{scratch}/bin/python", "-m", "pip", "--disable-pip-version-check", "wheel"]
         command += ["--no-deps", "--require-hashes", "--find-links", str(folder)]
         command += ["--wheel-dir", str(folder), "-r", str(lock)]
-        _follow(command, len(pins), progress)
-    wanted = {(_canonical(name), version) for name, version in pins}
+        _follow(command, len(locked), progress)
+    wanted = {(pins.canonical(name), version) for name, version in locked.items()}
     found = {
-        (_canonical(path.name.split("-")[0]), path.name.split("-")[1]): path
+        (pins.canonical(path.name.split("-")[0]), path.name.split("-")[1]): path
         for path in sorted(folder.glob("*.whl"))
     }
     for key in found.keys() - wanted:
@@ -225,7 +221,3 @@ def _follow(command: list[str], count: int, progress: bool) -> None:
                 bar.set_postfix_str(line.split()[1].partition("==")[0])
     if process.returncode:
         raise CourseError(f"pip could not fetch the packages:\n{''.join(lines[-8:]).strip()}")
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

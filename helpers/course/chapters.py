@@ -8,19 +8,19 @@ is one of the processes; when the one that started it dies, it ends with its ker
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from helpers._files import one_at_a_time
 from helpers.course.execute import die_with, end_descendants
 from helpers.course.run import MAX_JOBS, environment
 
@@ -85,7 +85,7 @@ def execute(
 
 def _execute_apart(root: Path, page: Path, cache: Path, timeout: int) -> str:
     """Execute one chapter in a process of its own and return what went wrong, or nothing."""
-    with _held(cache / f"{page.stem}.lock"), tempfile.TemporaryDirectory() as place:
+    with one_at_a_time(cache / f"{page.stem}.lock"), tempfile.TemporaryDirectory() as place:
         if _is_there(page, cache):  # another process has just executed it
             return ""
         work = Path(place)
@@ -105,20 +105,12 @@ def _execute_apart(root: Path, page: Path, cache: Path, timeout: int) -> str:
         return log.read_text("utf-8", "replace") if done.returncode else ""
 
 
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Hold a lock file, waiting for it where another process or thread holds it."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _is_there(page: Path, cache: Path) -> bool:
     from jupyter_cache import get_cache
     from myst_nb.core.read import MystMetadataParsingError, myst_nb_reader_plugin
 
     # What is not in the cache is a KeyError, a cell that cannot be read the other.
-    with _held(cache / "lock"), contextlib.suppress(KeyError, MystMetadataParsingError):
+    with one_at_a_time(cache / "lock"), contextlib.suppress(KeyError, MystMetadataParsingError):
         get_cache(cache).match_cache_notebook(myst_nb_reader_plugin(str(page)))
         return True
     return False
@@ -139,7 +131,7 @@ def _execute(job: Job) -> None:
     if done.err is not None:
         Path(job.outcome).write_text(done.exc_string or repr(done.err), "utf-8")
         return
-    with _held(Path(job.cache, "lock")):
+    with one_at_a_time(Path(job.cache, "lock")):
         get_cache(job.cache).cache_notebook_bundle(
             CacheBundleIn(notebook, job.page, data={"execution_seconds": done.time}),
             check_validity=False,

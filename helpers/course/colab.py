@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.course import pins
 from helpers.errors import CourseError
 
 PYTHON = (3, 11)
 _DISTRIBUTION = "edge-ml-security"
-_PIN = re.compile(r"^(?P<name>[A-Za-z0-9][\w.-]*)==(?P<version>[^\s;\\]+)", re.MULTILINE)
 
 _WRONG_PYTHON = """\
 This lab needs Python 3.11, and this runtime has {have}.
@@ -59,8 +58,7 @@ def setup(root: str | Path) -> None:
     if sys.version_info[:2] != PYTHON:
         have = ".".join(map(str, sys.version_info[:3]))
         raise CourseError(_WRONG_PYTHON.format(have=have, root=root))
-    pins = read_pins(root / "labs" / "requirements.txt")
-    missing = not_installed(pins)
+    missing = not_installed(pins.read(root / "labs" / "requirements.txt"))
     if not missing and installed_version(_DISTRIBUTION):
         print("Ready.")
         return
@@ -75,11 +73,6 @@ def setup(root: str | Path) -> None:
         print("Ready.")
 
 
-def read_pins(lock: Path) -> dict[str, str]:
-    """Return the versions that a lock file pins, by distribution name."""
-    return {match["name"]: match["version"] for match in _PIN.finditer(lock.read_text("utf-8"))}
-
-
 def installed_version(name: str) -> str | None:
     """Return the version of an installed distribution, or ``None``."""
     try:
@@ -88,10 +81,10 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def not_installed(pins: Mapping[str, str]) -> list[str]:
+def not_installed(wanted: Mapping[str, str]) -> list[str]:
     """Return the names whose pinned version is not the installed one."""
     importlib.invalidate_caches()
-    return [name for name, version in pins.items() if installed_version(name) != version]
+    return [name for name, version in wanted.items() if installed_version(name) != version]
 
 
 def imported(names: Iterable[str]) -> list[str]:
@@ -99,14 +92,14 @@ def imported(names: Iterable[str]) -> list[str]:
 
     Replacing them under a running kernel would mix two versions.
     """
-    wanted = {_canonical(name) for name in names}
+    wanted = {pins.canonical(name) for name in names}
     owners = importlib.metadata.packages_distributions()
     return sorted(
         {
             owner
             for module in {name.partition(".")[0] for name in list(sys.modules)}
             for owner in owners.get(module, [])
-            if _canonical(owner) in wanted
+            if pins.canonical(owner) in wanted
         }
     )
 
@@ -136,7 +129,7 @@ def install(root: Path, missing: Iterable[str], run: Run | None = None) -> None:
         run([*pip, "uninstall", "--quiet", "--yes", "tensorflow"])
     run([*pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(lock)])
     run([*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", str(root)])
-    left = not_installed(read_pins(lock))
+    left = not_installed(pins.read(lock))
     if left:
         raise CourseError(f"pip ended well, but these are still not there: {', '.join(left)}")
 
@@ -185,10 +178,6 @@ def _run(command: list[str]) -> None:
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-5:])
         raise CourseError(f"this command failed: {' '.join(command)}\n{tail}")
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _shell() -> Any:

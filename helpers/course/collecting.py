@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers._files import write_atomically
+from helpers._text import harmless_cell
 from helpers.course import catalogue, results
-from helpers.course.generate import write_atomically
 from helpers.course.measurements import (
     FILE,
     LabMeasurements,
@@ -254,7 +255,7 @@ def to_csv(rows: Iterable[tuple[LabMeasurements, Measured]]) -> str:
     for lab, one in rows:
         low, high = one.interval or ("", "")
         row = {**vars(lab), **vars(one), "low": low, "high": high}
-        writer.writerow({column: row[column] for column in _COLUMNS})
+        writer.writerow({column: harmless_cell(row[column]) for column in _COLUMNS})
     return stream.getvalue()
 
 

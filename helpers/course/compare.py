@@ -140,7 +140,7 @@ def _number_difference(
     got: np.ndarray, expected: np.ndarray, rtol: float, atol: float
 ) -> str | None:
     got_kind, expected_kind = got.dtype.kind, expected.dtype.kind
-    if (got_kind == "b") != (expected_kind == "b") or (got_kind == "c" != expected_kind):
+    if (got_kind == "b") != (expected_kind == "b") or (got_kind == "c" and expected_kind != "c"):
         return f"numbers of kind {expected.dtype.name} were expected, got {got.dtype.name}"
     unexpected_nan = np.isnan(got) & ~np.isnan(expected)
     if unexpected_nan.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,66 @@ import yaml
 from helpers.errors import CourseError
 
 
-def lab_pages(root: Path) -> list[str]:
-    """Return the names of the labs in the book, in order: ``["01-train-across-devices", ...]``.
+@dataclass(frozen=True)
+class Entry:
+    """A page of the table of contents.
+
+    Attributes
+    ----------
+    file
+        Its source without suffix, such as ``chapters/routes``.
+    level
+        0 outside the parts, 1 within a part, 2 below another page, and so on.
+    part
+        Title of the part that begins with it, or empty.
+    """
+
+    file: str
+    level: int
+    part: str = ""
+
+
+def entries(root: Path) -> list[Entry]:
+    """Return the pages that ``_toc.yml`` of a repository lists, in order, the cover first.
 
     Raises
     ------
     CourseError
         If ``_toc.yml`` is missing or is not a table of contents.
     """
-    return [Path(name).stem for name in _pages(root) if Path(name).parent == Path("labs")]
+    path = root / "_toc.yml"
+    if not path.is_file():
+        raise CourseError(f"{root} is not the repository: it has no _toc.yml. Run this from there.")
+    toc = read_yaml(path)
+    try:
+        found = [Entry(toc["root"], 0)]
+        for part in toc.get("parts", [{"chapters": toc.get("chapters", [])}]):
+            caption = part.get("caption", "")
+            pages = list(_below(part["chapters"], 1 if caption else 0))
+            found += [Entry(pages[0].file, pages[0].level, caption), *pages[1:]] if pages else []
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CourseError(
+            f"{path} is not a table of contents: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def _below(pages: list[dict[str, Any]], level: int) -> Iterator[Entry]:
+    for page in pages:
+        yield Entry(page["file"], level)
+        yield from _below(page.get("sections", []), level + 1)
+
+
+def lab_pages(root: Path) -> list[str]:
+    """Return the names of the labs in the book, in order: ``["01-train-across-devices", ...]``.
+
+    Raises
+    ------
+    CourseError
+        As :func:`entries` does.
+    """
+    files = [Path(entry.file) for entry in entries(root)]
+    return [file.stem for file in files if file.parent == Path("labs")]
 
 
 def chapter_pages(root: Path) -> list[str]:
@@ -28,9 +80,9 @@ def chapter_pages(root: Path) -> list[str]:
     Raises
     ------
     CourseError
-        As :func:`lab_pages` does.
+        As :func:`entries` does.
     """
-    return [name for name in _pages(root) if (root / f"{name}.md").is_file()]
+    return [entry.file for entry in entries(root) if (root / f"{entry.file}.md").is_file()]
 
 
 def read_yaml(path: Path) -> Any:
@@ -39,29 +91,9 @@ def read_yaml(path: Path) -> Any:
     Raises
     ------
     CourseError
-        If it is not valid YAML.
+        If it cannot be read or is not valid YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise CourseError(f"{path.name} is not valid YAML: {error}") from error
-
-
-def _pages(root: Path) -> list[str]:
-    path = root / "_toc.yml"
-    if not path.is_file():
-        raise CourseError(f"{root} is not the repository: it has no _toc.yml. Run this from there.")
-    return list(_files_in(read_yaml(path)))
-
-
-def _files_in(toc: Any) -> Iterator[str]:
-    """Walk a table of contents and yield every page it names."""
-    if isinstance(toc, dict):
-        for name in ("root", "file"):
-            if name in toc:
-                yield toc[name]
-        for value in toc.values():
-            yield from _files_in(value)
-    elif isinstance(toc, list):
-        for value in toc:
-            yield from _files_in(value)
+    except (OSError, yaml.YAMLError) as error:
+        raise CourseError(f"{path.name} cannot be read: {error}") from error

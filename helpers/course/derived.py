@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from helpers._files import write_atomically
 from helpers.course import address, catalogue
-from helpers.course.generate import write_atomically
 from helpers.errors import CourseError
 
 _COLAB_BADGE = "https://colab.research.google.com/assets/colab-badge.svg"

@@ -7,7 +7,6 @@ this process SIGTERM; it then ends its kernel and whatever that has started.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -17,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers._files import write_atomically
 from helpers.course.cards import REPORT_MIME
-
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+from helpers.sandbox import linux
 
 
 @dataclass(frozen=True)
@@ -121,11 +120,10 @@ def _one_line(text: str) -> str:
 
 def die_with(runner: int) -> None:
     """End this process, and whatever it has started, when the process `runner` ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
     signal.signal(signal.SIGTERM, lambda *_: _end(143))
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    linux.die_with_parent(signal.SIGTERM)
     # What a kernel leaves behind when it dies becomes our child, so that we can end it.
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    linux.adopt_orphans()
     if os.getppid() != runner:  # it died before the line above
         _end(143)
 
@@ -156,9 +154,7 @@ def main(path: str) -> None:
     job = Job(**json.loads(Path(path).read_text("utf-8")))
     die_with(job.runner)
     outcome = execute(job)
-    temporary = Path(job.outcome + ".part")
-    temporary.write_text(json.dumps(asdict(outcome)), "utf-8")
-    temporary.replace(job.outcome)
+    write_atomically(Path(job.outcome), json.dumps(asdict(outcome)))
     end_descendants()
 
 

@@ -13,9 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from helpers.course import catalogue, checks, generate, source
+from helpers.course import catalogue, checks, contents, generate, source
 from helpers.course.source import Source
 from helpers.course.tasks import LabSpec, ValueTask
 from helpers.errors import CourseError
@@ -102,9 +100,9 @@ def listed(root: Path) -> list[str]:
     """Every lab is in ``_toc.yml`` with its own number, and every notebook has a source."""
     labs = catalogue.files(root)
     try:
-        in_toc = set(_toc_files(yaml.safe_load((root / "_toc.yml").read_text("utf-8"))))
-    except (OSError, yaml.YAMLError) as error:
-        return [f"{root / '_toc.yml'} cannot be read: {error}"]
+        in_toc = {entry.file.removesuffix(".ipynb") for entry in contents.entries(root)}
+    except CourseError as error:
+        return [str(error)]
     problems = [
         f"_toc.yml does not list labs/{lab.title}"
         for lab in labs
@@ -116,18 +114,9 @@ def listed(root: Path) -> list[str]:
             problems.append(f"{notebook} has no source in solutions/; delete it or write one")
     known = {f"labs/{lab.title}" for lab in labs}
     for entry in sorted(in_toc):
-        if entry.startswith("labs/") and entry.removesuffix(".ipynb") not in known:
+        if entry.startswith("labs/") and entry not in known:
             problems.append(f"_toc.yml lists {entry}, which has no source in solutions/")
     return problems
-
-
-def _toc_files(tree: Any) -> list[str]:
-    if isinstance(tree, list):
-        return [name for item in tree for name in _toc_files(item)]
-    if not isinstance(tree, dict):
-        return []
-    own = [str(tree["file"]).removesuffix(".ipynb")] if "file" in tree else []
-    return own + [name for item in tree.values() for name in _toc_files(item)]
 
 
 def tasks_match(lab: Source, spec: LabSpec) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from helpers._files import write_atomically
 from helpers.course import address, catalogue, source
 from helpers.course.source import Cell, Source
 from helpers.errors import CourseError
@@ -89,14 +89,6 @@ def generate(root: Path) -> list[Path]:
             write_atomically(path, text)
             changed.append(path)
     return changed
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader finds the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, "utf-8", newline="\n")
-    temporary.replace(path)
 
 
 def setup_text(root: Path) -> str:

@@ -19,7 +19,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from helpers._reading import acting_character, nearest, read_file
+from helpers._reading import parse_json, read_file
+from helpers._text import acting_character, nearest
 from helpers.course.vocabulary import ATTACKS, DEFENCES, QUANTITIES, Quantity
 from helpers.errors import CourseError, ThreatModelError
 from helpers.threats.measurement import rate
@@ -275,12 +276,8 @@ def read(path: Path) -> LabMeasurements:
     CourseError
         If it cannot be read, is too large, is no JSON, or has another form.
     """
-
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is no number")
-
     try:
-        content = json.loads(read_file(path, CourseError), parse_constant=refuse)
+        content = parse_json(read_file(path, CourseError))
     except (ValueError, RecursionError) as error:
         raise CourseError(f"{path} is not JSON: {error}") from None
     return from_json(content, path.name)

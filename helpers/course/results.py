@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
 
 Variant = Literal["learner", "solution"]
 _HEADER = ("lab", "variant", "status", "time", "CPU time", "peak memory", "points")

@@ -8,7 +8,6 @@ same. Ending the runner, even with ``kill -9``, ends every process it started.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Literal
 from tqdm import tqdm
 
 import helpers
+from helpers._files import one_at_a_time, take_lock
 from helpers.course import generate, results, source
 from helpers.course.catalogue import LabFiles
 from helpers.course.execute import Job, Outcome, cell_number
@@ -100,9 +100,10 @@ def run_labs(
     with alone_in(settings.build, shared=settings.shared):
         common = _common_key(root, settings)
         if settings.shared:
-            ordered = []
+            ordered, turns = [], settings.build / ".work"
+            turns.mkdir(exist_ok=True)
             for lab, variant in wanted:
-                with _in_turn(settings.build, f"{variant}-{lab.title}"):
+                with one_at_a_time(turns / f"{variant}-{lab.title}.lock"):
                     ordered += _run_wanted(root, [(lab, variant)], common, settings)
         else:
             ordered = _run_wanted(root, wanted, common, settings)
@@ -160,25 +161,15 @@ def alone_in(build: Path, shared: bool = False) -> Iterator[None]:
     """
     try:
         build.mkdir(parents=True, exist_ok=True)
-        lock = (build / ".lock").open("w")
+        lock = take_lock(build / ".lock", shared)
     except OSError as error:
         raise CourseError(f"{build} cannot be written: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CourseError(f"another run works in {build}; wait for it or end it") from None
+    if lock is None:
+        raise CourseError(f"another run works in {build}; wait for it or end it")
+    try:
         yield
-
-
-@contextlib.contextmanager
-def _in_turn(build: Path, name: str) -> Iterator[None]:
-    """Wait until no other shared run holds the same lab and variant, then hold it."""
-    path = build / ".work" / f"{name}.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    finally:
+        os.close(lock)
 
 
 def _common_key(root: Path, settings: Settings) -> bytes:

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from helpers._files import write_atomically
 from helpers.course import catalogue
-from helpers.course.generate import write_atomically
 from helpers.errors import CourseError
 
 _CAPTION = re.compile(r" *- caption: *(?P<caption>.+?) *")

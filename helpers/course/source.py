@@ -137,15 +137,10 @@ def student_text(cell: Cell) -> str:
     return "\n".join(lines).strip("\n")
 
 
-def region_lines(cell: Cell, what: str | None = None) -> list[str]:
-    """Return the lines inside a cell's regions, all of them or those of one kind."""
+def region_lines(cell: Cell) -> list[str]:
+    """Return the lines inside a cell's regions."""
     lines = cell.text.splitlines()
-    return [
-        line
-        for region in cell.regions
-        if what in (None, region.what)
-        for line in lines[region.first + 1 : region.last]
-    ]
+    return [line for region in cell.regions for line in lines[region.first + 1 : region.last]]
 
 
 class _Locator:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers._reading import parse_json
 from helpers.errors import CourseError
 
 MAX_BYTES = 64 * 2**20  # of one message, encoded
@@ -184,14 +185,10 @@ def loads(message: bytes, max_bytes: int = MAX_BYTES) -> Any:
     if len(message) > max_bytes:
         raise WireError(f"a message of {len(message):,} bytes (limit {max_bytes:,})")
     try:
-        tree = json.loads(message, parse_constant=_no_constant)
+        tree = parse_json(message)
     except (ValueError, RecursionError) as error:
         raise WireError(f"not a JSON message: {type(error).__name__}") from None
     return plain(_decode(tree, 0))
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
 
 
 def _decode(tree: Any, depth: int) -> Any:

@@ -91,9 +91,9 @@ class _Canvas:
         """Lay a colour over what is there."""
         self.pixels += cover[..., None] * (colour - self.pixels)
 
-    def shade(self, cover: NDArray[np.float32], left: float = _SHADOW) -> None:
-        """Darken what is there."""
-        self.pixels *= 1.0 - cover[..., None] * (1.0 - left)
+    def shade(self, cover: NDArray[np.float32]) -> None:
+        """Lay a shadow over what is there."""
+        self.pixels *= 1.0 - cover[..., None] * (1.0 - _SHADOW)
 
     def noise(self, cell: float) -> NDArray[np.float32]:
         """Return a smooth surface of unit deviation or so, with hills of this size in metres."""

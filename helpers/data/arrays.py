@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from helpers._files import write_atomically
 from helpers.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -18,14 +18,14 @@ SITES = ("site_train", "site_test")  # where a dataset says which place a row co
 VALIDATION = ("x_validation", "y_validation")  # where a dataset has a third part
 OPTIONAL = (*VALIDATION, *SITES)
 
-# What numpy raises on an .npz that is truncated, altered, or not an .npz at all.
-_DAMAGE = (
+# What numpy raises on an .npz that is truncated, altered, or none at all.
+DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     ValueError,
     KeyError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,  # an unknown compression; a member that now claims to be encrypted
     OSError,
     AttributeError,  # a bare .npy has no archive to close
     TypeError,
@@ -54,7 +54,7 @@ def read_named(path: Path, keys: tuple[str, ...], optional: tuple[str, ...] = ()
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in (*keys, *(k for k in optional if k in archive))}
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(
             f"{path} is damaged or not a dataset ({error}); it must be an .npz file with the "
             f"arrays {', '.join(keys)}. Replace or remove it."
@@ -158,19 +158,9 @@ def write_verified(path: Path, arrays: Arrays, origin: str) -> None:
 
     The digest finds damage, not malice: whoever can write the cache can also recompute it.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     stored = {key: arrays[key] for key in _stored(arrays)}
-    try:
-        with unfinished.open("wb") as file:
-            np.savez(
-                file, **stored, origin=np.array(origin), sha256=np.array(digest(arrays, origin))
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    stored |= {"origin": np.array(origin), "sha256": np.array(digest(arrays, origin))}
+    write_atomically(path, lambda file: np.savez(file, **stored))
 
 
 def read_verified(path: Path) -> tuple[Arrays, str]:

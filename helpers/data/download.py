@@ -16,7 +16,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from helpers.data.catalog import FileSpec
+from helpers.data.entry import FileSpec
 from helpers.errors import DataError
 
 _CHUNK = 1 << 16  # bytes

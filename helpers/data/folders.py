@@ -22,7 +22,6 @@ Two environment variables steer it; they are documented here and nowhere else.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import warnings
@@ -85,11 +84,3 @@ def writing_to(folder: Path) -> Iterator[Path]:
             f"Cannot write to the cache folder {folder}: {error.strerror or error}. "
             f"Free some space there, or set {CACHE_VARIABLE} to a folder you can write to."
         ) from error
-
-
-@contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`, waiting for another process that holds it."""
-    with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -91,6 +91,11 @@ def choose(names: Iterable[str], lists: Mapping[str, str], where: str) -> Names:
     -------
     dict of str to list of str
         Names by part, sorted, the words before the unknown ones.
+
+    Raises
+    ------
+    DataError
+        If words or clips are missing.
     """
     if missing := sorted(set(_LISTS) - set(lists)):
         raise DataError(f"{where} lacks {' and '.join(missing)}; it is not Speech Commands.")

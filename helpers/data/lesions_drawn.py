@@ -22,7 +22,6 @@ from helpers.data.dataset import Dataset
 from helpers.errors import DataError
 
 CLASS_NAMES = ("synthetic naevus", "synthetic melanoma")
-SIGNS = ("asymmetry", "border", "colour", "diameter")
 MIN_SIDE = 24
 
 # Distance between the classes' means for each sign, in deviations of one class.
@@ -63,7 +62,7 @@ def best_accuracy() -> float:
 
 
 def draw_signs(is_melanoma: bool, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the four signs of one lesion, float64 ``(4,)``, in the order of `SIGNS`."""
+    """Return asymmetry, border, colour and diameter of one lesion, float64 ``(4,)``."""
     middle = np.array(_APART) / 2
     return rng.normal(middle if is_melanoma else -middle)
 

@@ -11,10 +11,11 @@ from typing import Literal, get_args
 import numpy as np
 from tqdm import tqdm
 
+from helpers._files import one_at_a_time
 from helpers.data import arrays, audio, catalog, folders, npm
 from helpers.data.arrays import Arrays
-from helpers.data.catalog import Entry
 from helpers.data.dataset import Dataset, Origin
+from helpers.data.entry import Entry
 from helpers.errors import DataError
 
 Source = Literal["auto", "full", "offline"]
@@ -103,7 +104,7 @@ def fetch(name: str, via: Route = "auto", progress: bool = True) -> Path | None:
             f"originals: {entry.citation} {_ways_out(entry)}"
         )
     target = cached_file(entry)
-    with folders.writing_to(target.parent), folders.one_at_a_time(target.with_suffix(".lock")):
+    with folders.writing_to(target.parent), one_at_a_time(target.with_suffix(".lock")):
         if target.exists() and _is_intact(target):
             return target
         raw, origin = _fetch(entry, via, target.parent, progress)

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from helpers.data.catalog import NpmSpec
+from helpers.data.entry import NpmSpec
 from helpers.errors import DataError
 
 _TIMEOUT_S = 1800

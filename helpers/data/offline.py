@@ -8,8 +8,8 @@ from importlib.metadata import version
 import numpy as np
 
 from helpers.data import audio, espeak, google_speech, speech_plan, speech_synthesis, synthetic
-from helpers.data.catalog import Entry
 from helpers.data.dataset import Dataset
+from helpers.data.entry import Entry
 from helpers.data.speech_plan import Recipe
 
 _SYNTHETIC_COUNTS = (4_000, 1_000)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from helpers._files import one_at_a_time
 from helpers.data import arrays, audio, espeak, folders, speech_plan
 from helpers.data.arrays import Arrays
 from helpers.data.speech_plan import PARTS, Clip, Recipe
@@ -53,7 +54,7 @@ def synthesise(recipe: Recipe, name: str = "speech", progress: bool = True) -> A
         If espeak-ng is missing or fails, or the cache cannot be written.
     """
     target = cached_file(recipe, name)
-    with folders.writing_to(target.parent), folders.one_at_a_time(target.with_suffix(".lock")):
+    with folders.writing_to(target.parent), one_at_a_time(target.with_suffix(".lock")):
         if target.exists():
             try:
                 return arrays.read_verified(target)[0]

@@ -50,22 +50,6 @@ class FeatureSums:
             self.total_squares + other.total_squares,
         )
 
-    def as_vector(self) -> np.ndarray:
-        """Return float64 ``(1 + 2 * num_features,)``: count, totals, totals of squares."""
-        return np.concatenate([[float(self.count)], self.total, self.total_squares])
-
-    @classmethod
-    def from_vector(cls, vector: np.ndarray) -> FeatureSums:
-        """Take apart what :meth:`as_vector` made, or a sum of several."""
-        values = np.asarray(vector, dtype=np.float64)
-        if values.ndim != 1 or len(values) < 3 or len(values) % 2 == 0:
-            raise DataError(
-                f"A vector of shape {values.shape} is no FeatureSums; it must hold a count and "
-                "two numbers a feature."
-            )
-        half = (len(values) - 1) // 2
-        return cls(int(np.rint(values[0])), values[1 : 1 + half], values[1 + half :])
-
 
 @dataclass(frozen=True, eq=False)
 class Standardiser:

@@ -149,11 +149,17 @@ class Artefact:
         return cls(read_file(path), suffix, str(path))  # type: ignore[arg-type]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file, whole or not at all; the format's suffix is added if it is missing."""
+        """Write the file, whole or not at all; the format's suffix is added if it is missing.
+
+        Raises
+        ------
+        EdgeError
+            If it cannot be written.
+        """
         target = Path(path)
         if target.suffix != f".{self.format}":
             target = target.with_name(f"{target.name}.{self.format}")
-        write_atomically(target, lambda file: file.write(self.data))
+        write_atomically(target, self.data, EdgeError)
         return target
 
     @property

@@ -231,7 +231,13 @@ def _plain_operation(
 
 
 def keras_to_onnx(model: tf.keras.Model) -> bytes:
-    """Return a Keras model as an ONNX file; the batch size stays open."""
+    """Return a Keras model as an ONNX file; the batch size stays open.
+
+    Raises
+    ------
+    EdgeError
+        If tf2onnx cannot convert it.
+    """
     import tensorflow as tf
     import tf2onnx
 

@@ -21,9 +21,9 @@ from helpers.edge.tflite.graph import Graph
 from helpers.errors import EdgeError
 
 Arithmetic = Literal["float32", "float16", "int8"]
-COVERAGE = 0.8
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}
-# 90 % quantiles of Student's t at 1, 2, ... degrees of freedom; the normal one after the last.
+# An error bar holds four of five unseen latencies, so it ends at the 90 % quantiles.
+# Those of Student's t at 1, 2, ... degrees of freedom; the normal one after the last.
 _T90 = (3.078, 1.886, 1.638, 1.533, 1.476, 1.440, 1.415, 1.397, 1.383, 1.372, 1.363, 1.356)
 _Z90 = 1.282
 
@@ -342,6 +342,20 @@ def roofline(work: Work, device: Device, arithmetic: str, clock_hz: float) -> tu
     """Return the milliseconds that no software beats, and what bounds them.
 
     The bandwidth is taken to scale with the clock, as on a microcontroller.
+
+    Parameters
+    ----------
+    work
+        Of one inference.
+    device, arithmetic
+        What runs it, in which number format.
+    clock_hz
+        Clock in hertz.
+
+    Returns
+    -------
+    milliseconds, bound_by
+        The latter is ``"compute"`` or ``"memory"``.
     """
     compute = work.macs / (device.macs_per_cycle[arithmetic] * clock_hz)
     moved = (work.weights + work.activations) * _BYTES[arithmetic]

@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers.edge.artefact import Artefact
-from helpers.edge.reading import read_weights
-from helpers.edge.tflite.patch import replace_constants
 from helpers.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -108,44 +105,6 @@ def round_model(model: tf.keras.Model, bits: int) -> tf.keras.Model:
                 together = values.reshape(*values.shape[:2], -1)
                 kernel.assign(round_weights(together, bits)[0].reshape(values.shape))
     return copy
-
-
-def round_artefact(artefact: Artefact, bits: int) -> Artefact:
-    """Return a float32 ``.tflite`` file with its kernels rounded to a few bits.
-
-    Batch normalisation is folded into these kernels already, so this is what a device with
-    weights of so few bits computes; the file itself stays float32 and does not shrink.
-
-    Parameters
-    ----------
-    artefact
-        A float32 ``.tflite`` file.
-    bits
-        2 to 8.
-
-    Returns
-    -------
-    Artefact
-        The new file.
-
-    Raises
-    ------
-    EdgeError
-        If the file is damaged or its kernels are not float32, or ``bits`` is out of range.
-    """
-    graph = artefact.graph()
-    values: dict[int, NDArray[Any]] = {}
-    for layer in read_weights(graph):
-        stored = graph.tensors[layer.tensor].data
-        if stored is None or stored.dtype != np.float32:
-            raise EdgeError(
-                f"{layer.name!r} is stored in {layer.bits} bits: convert with float32 first."
-            )
-        axis = -1 if layer.op == "DEPTHWISE_CONV_2D" else 0
-        values[layer.tensor] = round_weights(stored, bits, axis)[0]
-    return Artefact(
-        replace_constants(artefact.data, values), "tflite", f"{artefact.name} ({bits} bits)"
-    )
 
 
 def train_quantised(

@@ -194,8 +194,14 @@ def read_secret(path: str | os.PathLike[str]) -> bytes:
 
 
 def write_sealed(path: str | os.PathLike[str], sealed: bytes) -> None:
-    """Write a sealed model, whole or not at all."""
-    write_atomically(Path(path), lambda file: file.write(sealed))
+    """Write a sealed model, whole or not at all.
+
+    Raises
+    ------
+    EdgeError
+        If it cannot be written.
+    """
+    write_atomically(Path(path), sealed, EdgeError)
 
 
 def _key(secret: bytes, salt: bytes, name: str) -> bytes:

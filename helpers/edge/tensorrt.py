@@ -88,11 +88,7 @@ def write_build_script(
         flags=_FLAGS[precision],
         code=NO_DEVICE,
     )
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        artefact.save(Path(folder) / "model.onnx")
-        write_atomically(script, lambda file: file.write(text.encode()))
-        script.chmod(0o755)
-    except OSError as refused:
-        raise EdgeError(f"{str(folder)!r} cannot be written: {refused.strerror}.") from refused
+    artefact.save(script.with_name("model.onnx"))
+    write_atomically(script, text, EdgeError)
+    script.chmod(0o755)
     return script

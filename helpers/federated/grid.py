@@ -300,7 +300,7 @@ def _result(
         pass  # not there yet, or cut short: train it
     result = _train_cell(bench, cell, aggregator)
     content = {"cell": cell._asdict(), "digest": digest, "result": result}
-    write_atomically(path, lambda file: file.write(json.dumps(content, indent=1).encode()))
+    write_atomically(path, json.dumps(content, indent=1))
     return result
 
 

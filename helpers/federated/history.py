@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 class RoundRecord:
     """Measurements of one round.
 
+    In a private task only the weights, ``noise_multiplier``, ``l2_norm_clip`` and ``sample_rate``
+    are private. Everything else here is measured without noise, for the eyes of the one who
+    simulates: epsilon does not cover publishing it.
+
     Attributes
     ----------
     round
@@ -40,10 +44,6 @@ class RoundRecord:
     sample_rate
         Probability with which each client joined, for accounting; None in a task that is not
         private.
-
-    In a private task only the weights, ``noise_multiplier``, ``l2_norm_clip`` and ``sample_rate``
-    are private. Everything else here is measured without noise, for the eyes of the one who
-    simulates: epsilon does not cover publishing it.
     """
 
     round: int

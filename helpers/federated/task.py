@@ -190,6 +190,8 @@ class FederatedTask:
         one. It takes uniform weights, Poisson sampling or full participation, and no aggregator.
         It protects from those who see the released models. An adversary of this task that reads
         honest updates has seen more than that, and no epsilon covers what it passes on.
+    initial_weights
+        Of the model, float32, in the order of its ``trainable_weights``; not given but found.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers._reading import nearest, shown
+from helpers._text import nearest, shown
 from helpers.errors import InterviewError
 from helpers.interview.preparing import Calculator, prepare
 from helpers.interview.question import Code, Numeric, Question

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.errors import InterviewError
 from helpers.interview.log import Attempt
 from helpers.interview.question import Question

@@ -34,17 +34,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from helpers._reading import (
-    Node,
-    Problem,
-    Section,
-    as_number,
-    nearest,
-    parse,
-    read_file,
-    refuse,
-    shown,
-)
+from helpers._reading import Node, Problem, parse, read_file, refuse
+from helpers._section import Section, as_number
+from helpers._text import nearest, shown
 from helpers.errors import InterviewError
 from helpers.interview.question import (
     Code,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.errors import InterviewError
 from helpers.interview import choosing
 from helpers.interview.checking import Outside

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from helpers._reading import nearest, shown
+from helpers._text import nearest, shown
 from helpers.errors import InterviewError
 from helpers.interview.question import Compute, Numeric, Plain, Question
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from helpers._reading import as_number
+from helpers._section import as_number
 from helpers.errors import InterviewError
 from helpers.interview.question import Code, Numeric, Question
 

@@ -108,6 +108,11 @@ class Sitting:
         -------
         Score or None
             As from :meth:`commit`.
+
+        Raises
+        ------
+        InterviewError
+            If it is of another question, or waits for no score.
         """
         if self._attempt or attempt.points is not None or attempt.question != self.question.id:
             raise InterviewError("this is no answer to this question that waits for its score.")
@@ -128,7 +133,13 @@ class Sitting:
         return score
 
     def tick(self, points: Sequence[int]) -> Score:
-        """Score committed prose by the rubric points found in it, numbers from 0."""
+        """Score committed prose by the rubric points found in it, numbers from 0.
+
+        Raises
+        ------
+        InterviewError
+            If it was scored by machine, or there is no such point.
+        """
         self.require_commitment()
         if self._scored:
             raise InterviewError("this answer was scored by machine.")

@@ -43,7 +43,13 @@ def check(input_shape: Sequence[int], num_classes: int, rank: int | None = None)
 
 
 def layer_seeds(seed: int, count: int) -> list[int]:
-    """Derive one independent seed a layer, so that no two layers start from the same numbers."""
+    """Derive one independent seed a layer, so that no two layers start from the same numbers.
+
+    Raises
+    ------
+    TaskError
+        If `seed` is negative.
+    """
     if seed < 0:
         raise TaskError(f"seed={seed} must not be negative.")
     return [int(s) for s in np.random.SeedSequence(seed).generate_state(count) >> 1]

@@ -76,21 +76,12 @@ def ds_cnn(
     import tensorflow as tf
 
     shape = check(input_shape, num_classes, rank=3)
-    if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
-        raise TaskError(f"dropout={dropout} must be two shares, each at least 0 and below 1.")
-    if min(channels, blocks) < 1:
-        raise TaskError(f"channels={channels} and blocks={blocks} must both be at least 1.")
+    _check_sizes(dropout, channels, blocks)
     seeds = iter(layer_seeds(seed, 2 * blocks + 4))
     initializer = (
         tf.keras.initializers.GlorotUniform if batch_norm else tf.keras.initializers.HeUniform
     )
-
-    def depthwise_initializer(seed: int) -> tf.keras.initializers.Initializer:
-        if batch_norm:
-            return initializer(seed)
-        # Keras takes a depthwise kernel for one over all channels, and starts it 8 times too low
-        bound = math.sqrt(6 / 3**2)
-        return tf.keras.initializers.RandomUniform(-bound, bound, seed)
+    depthwise_initializer = initializer if batch_norm else _he_uniform_depthwise
 
     def then(convolution: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
         norm = [tf.keras.layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM)] * batch_norm
@@ -124,3 +115,21 @@ def ds_cnn(
     ]
     kept = [layer for layer in layers if getattr(layer, "rate", 1) > 0]
     return tf.keras.Sequential(kept, name="ds_cnn")
+
+
+def _check_sizes(dropout: tuple[float, float], channels: int, blocks: int) -> None:
+    if len(dropout) != 2 or not all(0 <= share < 1 for share in dropout):
+        raise TaskError(f"dropout={dropout} must be two shares, each at least 0 and below 1.")
+    if min(channels, blocks) < 1:
+        raise TaskError(f"channels={channels} and blocks={blocks} must both be at least 1.")
+
+
+def _he_uniform_depthwise(seed: int) -> tf.keras.initializers.Initializer:
+    """He uniform weights of a 3x3 depthwise convolution.
+
+    Keras takes its kernel for one over all channels, and would start it 8 times too low.
+    """
+    import tensorflow as tf
+
+    bound = math.sqrt(6 / 3**2)
+    return tf.keras.initializers.RandomUniform(-bound, bound, seed)

@@ -83,5 +83,8 @@ def local_update(
 
 
 def accuracy(kernel: FloatArray, bias: FloatArray, x: FloatArray, y: NDArray[np.integer]) -> float:
-    """Share of examples whose largest logit is the label's, in [0, 1]."""
+    """Share of examples whose largest logit is the label's, in [0, 1].
+
+    The arguments are as for :func:`local_update`.
+    """
     return float(np.mean((x @ kernel + bias).argmax(axis=-1) == y))

@@ -6,7 +6,6 @@ it drew on. Nothing changes Matplotlib's settings on import: :func:`use_style` d
 
 from helpers.plots.bars import bars_with_values
 from helpers.plots.clients import who_holds_what
-from helpers.plots.confusion import confusion_matrix
 from helpers.plots.heatmap import heat_map
 from helpers.plots.images import compare_images, image_grid
 from helpers.plots.lines import curves, spread
@@ -18,7 +17,6 @@ __all__ = [
     "COLOURS",
     "bars_with_values",
     "compare_images",
-    "confusion_matrix",
     "curves",
     "heat_map",
     "image_grid",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import dp_accounting
 
+from helpers._files import write_atomically
 from helpers.errors import PrivacyError
 from helpers.privacy._checks import (
     require_choice,
@@ -216,10 +217,7 @@ class PrivacyLedger:
         path
             File to write.
         """
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        part.write_text(json.dumps(self._content(), indent=2) + "\n", encoding="utf-8")
-        part.replace(target)
+        write_atomically(Path(path), json.dumps(self._content(), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PrivacyLedger:

@@ -1,31 +1,29 @@
-"""What the rounds of a federated run spend, and a budget that ends it before the round too many.
+"""A privacy budget that pays for federated rounds and ends a run before the round too many.
 
 This room and the federated one do not know each other: a round is any object with the attributes
-of :class:`Round`, such as the records of a history, and says itself how it was released.
+of :class:`Round`, and says itself how it will be released.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
 from typing import Protocol
 
-import dp_accounting
-import numpy as np
-from numpy.typing import NDArray
-
 from helpers.errors import PrivacyError
-from helpers.privacy.accounting import Method, dp_sgd_event, event_epsilon
 from helpers.privacy.ledger import Charge, PrivacyLedger
 
 
 class Round(Protocol):
-    """A round of a federated run."""
+    """A round that is about to start."""
 
     @property
     def round(self) -> int:
         """Number of the round, from 1."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """Name of its run, kept when the run is resumed."""
         ...
 
     @property
@@ -37,54 +35,6 @@ class Round(Protocol):
     def sample_rate(self) -> float | None:
         """Probability with which each client joined, independently."""
         ...
-
-
-class NamedRound(Round, Protocol):
-    """A round that is about to start."""
-
-    @property
-    def run_id(self) -> str:
-        """Name of its run, kept when the run is resumed."""
-        ...
-
-
-def epsilon_after_rounds(
-    rounds: Sequence[Round], delta: float, method: Method = "rdp"
-) -> NDArray[np.float64]:
-    """Bound what one client has lost after each round of a run.
-
-    Parameters
-    ----------
-    rounds
-        All rounds of the run in order, such as ``history.records``. Rounds that nobody joined
-        count too: that they were empty is itself secret.
-    delta
-        Probability of failure that the bound may have; well below 1 over the number of clients.
-    method
-        Accountant; ``"pld"`` takes up to a second a round.
-
-    Returns
-    -------
-    np.ndarray
-        Epsilon for adding or removing one client, float64 ``(rounds,)``; infinity without noise.
-
-    Raises
-    ------
-    PrivacyError
-        If a round is not private, one is missing, or ``delta`` or ``method`` is out of its range.
-    """
-    spent, counts = [], Counter[dp_accounting.DpEvent]()
-    for number, one in enumerate(rounds, 1):
-        if one.round != number:
-            raise PrivacyError(
-                f"Round {one.round} stands where round {number} should: give every round of the "
-                "run, from the first, in order."
-            )
-        noise_multiplier, sample_rate = _mechanism(one)
-        counts[dp_sgd_event(noise_multiplier, sample_rate, 1)] += 1
-        parts = [dp_accounting.SelfComposedDpEvent(*item) for item in counts.items()]
-        spent.append(event_epsilon(dp_accounting.ComposedDpEvent(parts), delta, method))
-    return np.array(spent, np.float64)
 
 
 class RoundBudget:
@@ -112,7 +62,7 @@ class RoundBudget:
     ) -> None:
         self._ledger, self._path, self._label = ledger, path, label
 
-    def __call__(self, upcoming: NamedRound) -> bool:
+    def __call__(self, upcoming: Round) -> bool:
         """Pay for a round and all before it.
 
         Parameters

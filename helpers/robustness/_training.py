@@ -32,7 +32,13 @@ def batches(
 
 
 def finite(loss: Any) -> float:
-    """Return a loss as a number, which training must keep finite."""
+    """Return a loss as a number, which training must keep finite.
+
+    Raises
+    ------
+    RobustnessError
+        If it is not.
+    """
     if not np.isfinite(value := float(loss)):
         raise RobustnessError("Training has reached NaN or infinity: lower learning_rate.")
     return value

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from helpers._reading import escape_markdown
+from helpers._text import escape_markdown
 from helpers.robustness.assessment import FileAssessment, Result
 from helpers.robustness.findings import RULE
 

@@ -62,6 +62,18 @@ class Transformation:
 def fewer_levels(bits: int = 3) -> Transformation:
     """Round each value to ``2 ** bits`` levels.
 
+    Parameters
+    ----------
+    bits
+        1 or more.
+
+    Raises
+    ------
+    RobustnessError
+        If `bits` is no such number.
+
+    References
+    ----------
     Xu, Evans and Qi, *Feature squeezing: detecting adversarial examples in deep neural networks*,
     NDSS 2018, section III-A.
     """
@@ -73,6 +85,18 @@ def fewer_levels(bits: int = 3) -> Transformation:
 def jpeg(quality: int = 50) -> Transformation:
     """Compress and decompress each image of one or three channels.
 
+    Parameters
+    ----------
+    quality
+        Of JPEG, 1 to 95.
+
+    Raises
+    ------
+    RobustnessError
+        If `quality` is out of its range.
+
+    References
+    ----------
     Das et al., *Shield: fast, practical defense and vaccination for deep learning using JPEG
     compression*, KDD 2018.
     """
@@ -117,6 +141,11 @@ def random_resizing(smallest: float = 0.8) -> Transformation:
     -------
     Transformation
         Random, with a true gradient for each draw.
+
+    Raises
+    ------
+    RobustnessError
+        If `smallest` is no such share.
 
     References
     ----------

@@ -167,6 +167,11 @@ def landlock(
 
     From version 4 of the ABI on TCP can be refused, from version 6 on it may
     not reach abstract sockets or signal processes outside.
+
+    Raises
+    ------
+    OSError
+        If the kernel does not have it, or refuses.
     """
     version = landlock_version()
     if not version:
@@ -205,7 +210,13 @@ def _allow(rules: int, path: str, rights: int) -> None:
 
 
 def filter_system_calls() -> None:
-    """Refuse, for good, the calls in the table above, new namespaces and odd socket families."""
+    """Refuse, for good, the calls in the table above, new namespaces and odd socket families.
+
+    Raises
+    ------
+    OSError
+        If there is no filter for this processor, or the kernel refuses.
+    """
     if os.uname().machine != "x86_64":
         raise OSError(_ENOSYS, f"seccomp: no filter for {os.uname().machine} processors")
     program = b"".join(_filter())
@@ -217,53 +228,79 @@ def filter_system_calls() -> None:
     _prctl("seccomp", _PR_SET_SECCOMP, 2, address)  # SECCOMP_MODE_FILTER
 
 
+# Classic BPF: instructions, what they load from the record of a system call, and what they answer.
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _KEEP_BITS, _ANSWER = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_NUMBER, _ARCHITECTURE, _FIRST, _SECOND, _THIRD, _FOURTH = 0, 4, 16, 24, 32, 40
+_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
+
+
+def _line(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
+    """Return one instruction; a test skips so many of those that follow."""
+    return struct.pack("HBBI", code, yes, no, value)
+
+
 def _filter() -> list[bytes]:
-    """Return the filter in classic BPF: each test falls through to the next, the last allows."""
-    load, equal, at_least, any_bit, keep_bits, answer = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
-    allow, kill, error = 0x7FFF0000, 0x80000000, 0x00050000
-    number, architecture, first_argument, second, third, fourth = 0, 4, 16, 24, 32, 40
-
-    def line(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("HBBI", code, yes, no, value)
-
+    """Return the filter: each test falls through to the next, the last allows."""
     lines = [
-        line(load, architecture),
-        line(equal, _AUDIT_ARCH_X86_64, 1, 0),
-        line(answer, kill),
-        line(load, number),
-        line(at_least, _X32_BIT, 0, 1),
-        line(answer, kill),
-        line(equal, _CLONE3, 0, 1),  # its flags lie in memory, out of reach: the C library
-        line(answer, error | _ENOSYS),  # then falls back on clone
+        _line(_LOAD, _ARCHITECTURE),
+        _line(_EQUAL, _AUDIT_ARCH_X86_64, 1, 0),
+        _line(_ANSWER, _KILL),
+        _line(_LOAD, _NUMBER),
+        _line(_AT_LEAST, _X32_BIT, 0, 1),
+        _line(_ANSWER, _KILL),
+        _line(_EQUAL, _CLONE3, 0, 1),  # its flags lie in memory, out of reach: the C library
+        _line(_ANSWER, _ERROR | _ENOSYS),  # then falls back on clone
     ]
     for denied in sorted(_DENIED.values()):
-        lines += [line(equal, denied, 0, 1), line(answer, error | _EPERM)]
-    lines += [
-        line(equal, _CLONE, 0, 3),
-        line(load, first_argument),
-        line(any_bit, _ALL_NAMESPACES, 0, 1),
-        line(answer, error | _EPERM),
-        line(load, number),
-        line(equal, _MMAP, 0, 5),
-        line(load, fourth),
-        line(keep_bits, _SHARED_ANONYMOUS),
-        line(equal, _SHARED_ANONYMOUS, 0, 1),
-        line(answer, error | _EPERM),
-        line(load, number),
-        line(equal, _SETSOCKOPT, 0, 5 + len(_BUFFER_OPTIONS)),
-        line(load, second),
-        line(equal, _SOL_SOCKET, 0, 1 + len(_BUFFER_OPTIONS)),
-        line(load, third),
-        *(
-            line(equal, option, len(_BUFFER_OPTIONS) - place, 0)
-            for place, option in enumerate(_BUFFER_OPTIONS)
-        ),
-        line(answer, allow),
-        line(answer, error | _EPERM),
-        line(load, number),
-        line(equal, _SOCKET, 0, 2 + len(_SOCKET_FAMILIES)),
-        line(load, first_argument),
+        lines += [_line(_EQUAL, denied, 0, 1), _line(_ANSWER, _ERROR | _EPERM)]
+    return [*lines, *_no_namespaces(), *_no_shared_memory(), *_no_buffers(), *_few_families()]
+
+
+def _no_namespaces() -> list[bytes]:
+    """Refuse ``clone`` with a flag of a new namespace."""
+    return [
+        _line(_EQUAL, _CLONE, 0, 3),
+        _line(_LOAD, _FIRST),
+        _line(_ANY_BIT, _ALL_NAMESPACES, 0, 1),
+        _line(_ANSWER, _ERROR | _EPERM),
+        _line(_LOAD, _NUMBER),
     ]
-    for place, family in enumerate(_SOCKET_FAMILIES):
-        lines.append(line(equal, family, len(_SOCKET_FAMILIES) - place, 0))
-    return [*lines, line(answer, error | _EAFNOSUPPORT), line(answer, allow)]
+
+
+def _no_shared_memory() -> list[bytes]:
+    """Refuse ``mmap`` of shared memory without a file."""
+    return [
+        _line(_EQUAL, _MMAP, 0, 5),
+        _line(_LOAD, _FOURTH),
+        _line(_KEEP_BITS, _SHARED_ANONYMOUS),
+        _line(_EQUAL, _SHARED_ANONYMOUS, 0, 1),
+        _line(_ANSWER, _ERROR | _EPERM),
+        _line(_LOAD, _NUMBER),
+    ]
+
+
+def _no_buffers() -> list[bytes]:
+    """Refuse ``setsockopt`` where it sizes a socket's buffers."""
+    count = len(_BUFFER_OPTIONS)
+    return [
+        _line(_EQUAL, _SETSOCKOPT, 0, 5 + count),
+        _line(_LOAD, _SECOND),
+        _line(_EQUAL, _SOL_SOCKET, 0, 1 + count),
+        _line(_LOAD, _THIRD),
+        *(_line(_EQUAL, option, count - i, 0) for i, option in enumerate(_BUFFER_OPTIONS)),
+        _line(_ANSWER, _ALLOW),
+        _line(_ANSWER, _ERROR | _EPERM),
+        _line(_LOAD, _NUMBER),
+    ]
+
+
+def _few_families() -> list[bytes]:
+    """Refuse ``socket`` of all but a few families, and allow every other call."""
+    count = len(_SOCKET_FAMILIES)
+    return [
+        _line(_EQUAL, _SOCKET, 0, 2 + count),
+        _line(_LOAD, _FIRST),
+        *(_line(_EQUAL, family, count - i, 0) for i, family in enumerate(_SOCKET_FAMILIES)),
+        _line(_ANSWER, _ERROR | _EAFNOSUPPORT),
+        _line(_ANSWER, _ALLOW),
+    ]

@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,6 +250,15 @@ def available() -> tuple[Layers, dict[str, str]]:
         else:
             problems["namespaces"] += f"; with bubblewrap: {problem}"
     return layers, problems
+
+
+def refuse_missing(problems: Mapping[str, str], advice: str) -> None:
+    """Raise SandboxError, with some advice, where :func:`available` had problems."""
+    if problems:
+        reasons = "; ".join(f"{name} ({problem})" for name, problem in problems.items())
+        raise SandboxError(
+            f"This machine cannot put up every layer of the sandbox: {reasons}. {advice}"
+        )
 
 
 def _problem(layers: Layers) -> str:

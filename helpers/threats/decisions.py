@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from helpers._reading import shown
+from helpers._text import shown
 from helpers.errors import ThreatModelError
 from helpers.threats.evidence import day
 from helpers.threats.security_case import Risk

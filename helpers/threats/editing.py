@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from helpers._reading import nearest, shown
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats.model import SystemModel
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from helpers._reading import Problem, nearest, refuse, shown
+from helpers._reading import Problem, refuse
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Attribute, Target, upstream

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from helpers._reading import acting_character, shown
+from helpers._reading import parse_json
+from helpers._text import acting_character, shown
 from helpers.errors import ThreatModelError
 
 EVIDENCE_SCHEMA = "edgesec-evidence/1"
@@ -139,11 +140,7 @@ def day(text: str, where: str) -> datetime.date:
 
 def decoded(content: bytes) -> Any:
     """Return what JSON says; NaN and the like are refused."""
-
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is no number")
-
     try:
-        return json.loads(content, parse_constant=refuse)
+        return parse_json(content)
     except (ValueError, RecursionError) as error:
         raise ThreatModelError(f"it is not JSON: {error}.") from error

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.errors import ThreatModelError
 from helpers.threats.measurement import Measurement, from_json, rate, read_json
 

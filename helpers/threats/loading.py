@@ -46,17 +46,10 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from helpers._reading import (
-    Node,
-    Problem,
-    Section,
-    exists,
-    nearest,
-    parse,
-    read_file,
-    refuse,
-    shown,
-)
+from helpers._files import exists
+from helpers._reading import Node, Problem, parse, read_file, refuse
+from helpers._section import Section
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats.model import Acceptance, Element, Flow, Place, SystemModel, Zone
 

@@ -23,7 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from helpers._reading import acting_character, nearest, read_file, shown
+from helpers._reading import parse_json, read_file
+from helpers._text import acting_character, nearest, shown
 from helpers.errors import ThreatModelError
 
 SCHEMA = "edgesec-threat-measurement/1"
@@ -225,12 +226,8 @@ def read_json(path: str | Path) -> Any:
     ThreatModelError
         If it cannot be read or is not JSON.
     """
-
-    def refuse(constant: str) -> float:
-        raise ValueError(f"{constant} is no number")
-
     try:
-        return json.loads(read_file(Path(path), ThreatModelError), parse_constant=refuse)
+        return parse_json(read_file(Path(path), ThreatModelError))
     except (ValueError, RecursionError) as error:
         raise ThreatModelError(f"{path} is not JSON: {error}.") from error
 

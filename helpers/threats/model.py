@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 
-from helpers import _reading as reading
-from helpers._reading import nearest, shown
+from helpers._reading import Problem, refuse
+from helpers._section import NAME
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 
@@ -196,8 +197,8 @@ class SystemModel:
 
     def __post_init__(self, locate: Callable[[Place], int] | None) -> None:
         object.__setattr__(self, "_locate", locate)
-        found = [reading.Problem(text, self.line_of(place)) for place, text in problems(self)]
-        reading.refuse(f"model {shown(self.name)}", found, ThreatModelError)
+        found = [Problem(text, self.line_of(place)) for place, text in problems(self)]
+        refuse(f"model {shown(self.name)}", found, ThreatModelError)
         object.__setattr__(self, "_index", _Index(self))
 
     def line_of(self, place: Place) -> int:
@@ -278,7 +279,7 @@ def problems(model: SystemModel) -> Iterator[tuple[Place, str]]:
 
 
 def _names(model: SystemModel) -> Iterator[tuple[Place, str]]:
-    if not reading.NAME.fullmatch(model.name):
+    if not NAME.fullmatch(model.name):
         yield ("name",), f"{shown(model.name)} is no name: use lower-case letters, digits, hyphens"
     for what, least, parts, most in (
         ("zones", 1, model.zones, 50),
@@ -290,7 +291,7 @@ def _names(model: SystemModel) -> Iterator[tuple[Place, str]]:
     named = [(what, part.name) for what in ("zones", "elements", "flows")
              for part in getattr(model, what)]  # fmt: skip
     for what, name in named:
-        if not reading.NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             yield (what, name), f"{shown(name)} is no name: use lower-case letters, digits, hyphens"
     # Elements and flows share one space of names: a threat's id names its target by one word.
     for name, count in Counter(n for what, n in named if what != "zones").items():

@@ -23,50 +23,46 @@ def schema() -> Schema:
     answer = _record(mitigation=_TEXT, state={"enum": ["implemented", "recommended"]})
     found = _many(_record(threat=_TEXT, state={"enum": list(_STATES)}, mitigations=_many(answer)))
     asset_risk = _record(confidentiality=_SHARE, integrity=_SHARE, availability=_SHARE)
-    threat_risk = _record(
-        likelihood=_SHARE, likelihoodComment=_TEXT, impact=_SHARE, impactComment=_TEXT
-    )
+    zone_risk = _record(trustRating=_SHARE)
     return _record(
         otmVersion={"const": "0.2.0"},
         project=_record(name=_TEXT, id=_TEXT, description={"type": "string"}),
         assets=_many(_record(name=_TEXT, id=_TEXT, risk=asset_risk)),
-        trustZones=_many(
-            _record(id=_TEXT, name=_TEXT, description=_TEXT, risk=_record(trustRating=_SHARE))
-        ),
-        components=_many(
-            _record(
-                id=_TEXT,
-                name=_TEXT,
-                type=_TEXT,
-                parent=_record(trustZone=_TEXT),
-                assets=_record(stored=names),
-                threats=found,
-                tags=names,
-            )
-        ),
-        dataflows=_many(
-            _record(
-                id=_TEXT,
-                name=_TEXT,
-                source=_TEXT,
-                destination=_TEXT,
-                assets=names,
-                threats=found,
-                tags=names,
-            )
-        ),
-        threats=_many(
-            _record(
-                id=_TEXT,
-                name=_TEXT,
-                description=_TEXT,
-                categories=names,
-                risk=threat_risk,
-                tags=names,
-            )
-        ),
+        trustZones=_many(_record(id=_TEXT, name=_TEXT, description=_TEXT, risk=zone_risk)),
+        components=_many(_component(found, names)),
+        dataflows=_many(_dataflow(found, names)),
+        threats=_many(_threat(names)),
         mitigations=_many(_record(id=_TEXT, name=_TEXT, description=_TEXT, riskReduction=_SHARE)),
     )
+
+
+def _component(found: Schema, names: Schema) -> Schema:
+    return _record(
+        id=_TEXT,
+        name=_TEXT,
+        type=_TEXT,
+        parent=_record(trustZone=_TEXT),
+        assets=_record(stored=names),
+        threats=found,
+        tags=names,
+    )
+
+
+def _dataflow(found: Schema, names: Schema) -> Schema:
+    return _record(
+        id=_TEXT,
+        name=_TEXT,
+        source=_TEXT,
+        destination=_TEXT,
+        assets=names,
+        threats=found,
+        tags=names,
+    )
+
+
+def _threat(names: Schema) -> Schema:
+    risk = _record(likelihood=_SHARE, likelihoodComment=_TEXT, impact=_SHARE, impactComment=_TEXT)
+    return _record(id=_TEXT, name=_TEXT, description=_TEXT, categories=names, risk=risk, tags=names)
 
 
 def _record(**fields: Schema) -> Schema:

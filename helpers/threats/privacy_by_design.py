@@ -11,7 +11,8 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from helpers._reading import Problem, Section, parse, read_file, refuse
+from helpers._reading import Problem, refuse
+from helpers._section import Section
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Target
@@ -83,11 +84,7 @@ class Concern:
 def questions() -> tuple[Question, ...]:
     """Return the questions that ship."""
     source, found = "linddun.yaml", list[Problem]()
-    section = Section(
-        parse(read_file(vocabulary.DATA / source, ThreatModelError), source, ThreatModelError),
-        source,
-        found,
-    )
+    section = vocabulary.shipped(source, found)
     read = section.named("concerns", functools.partial(_question, found))
     section.finish()
     refuse(source, found, ThreatModelError)

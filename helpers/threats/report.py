@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from helpers._text import escape_markdown
 from helpers.threats import vocabulary
 from helpers.threats.diagram import to_mermaid, to_svg
 from helpers.threats.dread import FACTORS, THRESHOLDS
@@ -274,29 +275,22 @@ def _method() -> Iterator[Block]:
     )
 
 
-def _plain(text: str) -> str:
-    """Escape text for Markdown: neither markup nor HTML, on one line."""
-    one_line = " ".join(text.split())
-    escaped = html.escape(one_line, quote=False)
-    return re.sub(r"([\\`*_{}\[\]|~#!$])", r"\\\1", escaped)
-
-
 def _line(text: str) -> str:
     """Escape text that begins a line: neither a list, a rule, nor a directive starts there."""
-    return re.sub(r"^(\d*)([-+=:.)])(?=[\s=:-]|$)", r"\1\\\2", _plain(text))
+    return re.sub(r"^(\d*)([-+=:.)])(?=[\s=:-]|$)", r"\1\\\2", escape_markdown(text))
 
 
 def _markdown(block: Block, drawing: str) -> str:
     match block:
         case Heading(level, text):
-            return f"{'#' * level} {_plain(text)}"
+            return f"{'#' * level} {escape_markdown(text)}"
         case Paragraph(text):
             return _line(text)
         case Bullets(items):
             return "\n".join(f"- {_line(item)}" for item in items)
         case Table(header, rows):
-            cells = [list(map(_plain, header)), ["---"] * len(header)]
-            cells += [list(map(_plain, row)) for row in rows]
+            cells = [list(map(escape_markdown, header)), ["---"] * len(header)]
+            cells += [list(map(escape_markdown, row)) for row in rows]
             return "\n".join(f"| {' | '.join(row)} |" for row in cells)
         case Diagram():
             return drawing

@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from helpers._reading import Problem, Section, nearest, parse, read_file, refuse, shown
+from helpers._reading import Problem, parse, read_file, refuse
+from helpers._section import Section
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
 from helpers.threats.attributes import ATTRIBUTES, Attribute, Target

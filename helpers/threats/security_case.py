@@ -19,12 +19,11 @@ import datetime
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from helpers._files import write_atomically
-from helpers._reading import exists, nearest, shown
+from helpers._files import exists, write_atomically
+from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats.evidence import (
     Evidence,
@@ -331,9 +330,8 @@ def write_case(
         target / "case.json": (json.dumps(case.to_json(), indent=1) + "\n").encode(),
     }
     try:
-        (target / "evidence").mkdir(parents=True, exist_ok=True)
         for path, content in files.items():
-            write_atomically(path, partial(_write, content))
+            write_atomically(path, content)
     except OSError as error:
         raise ThreatModelError(f"{folder} cannot be written: {error.strerror}.") from error
     return target
@@ -371,10 +369,6 @@ def case_from_json(content: Any, source: str = "case") -> SecurityCase:
         for risk in values["risks"]
     )
     return SecurityCase(**values | {"not_covered": tuple(values["not_covered"])})
-
-
-def _write(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
 
 
 def _content(path: Path, most: int) -> bytes | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers import _reading as reading
+from helpers._reading import Problem, parse, read_file, refuse
+from helpers._section import Section
 from helpers.errors import ThreatModelError
 
 DATA = Path(__file__).parent / "data"
@@ -186,24 +187,26 @@ class Control:
     travels: bool = False
 
 
+def shipped(source: str, problems: list[Problem]) -> Section:
+    """Return the contents of a file of `DATA`; what is wrong with it is added to the problems."""
+    text = read_file(DATA / source, ThreatModelError)
+    return Section(parse(text, source, ThreatModelError), source, problems)
+
+
 @functools.cache
 def controls() -> dict[str, Control]:
     """Return every control by its name."""
     source = "controls.yaml"
-    problems: list[reading.Problem] = []
-    section = reading.Section(
-        reading.parse(reading.read_file(DATA / source, ThreatModelError), source, ThreatModelError),
-        source,
-        problems,
-    )
+    problems: list[Problem] = []
+    section = shipped(source, problems)
 
-    def make(name: str, entry: reading.Section) -> Control:
+    def make(name: str, entry: Section) -> Control:
         means, on = entry.text("means"), entry.words("on")
         return Control(name, means, on, entry.text("atlas", ""), entry.flag("travels"))
 
     made = section.named("controls", make)
     section.finish()
-    reading.refuse(source, problems, ThreatModelError)
+    refuse(source, problems, ThreatModelError)
     return {control.name: control for control in made}
 
 

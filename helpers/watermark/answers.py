@@ -280,6 +280,11 @@ def second_answers(suspect: Suspect, x: NDArray[np.float32], y: ArrayLike) -> ND
         Gives scores; one that gives labels only tells its mistakes and -1.
     x, y
         Inputs ``(n, ...)`` and right labels ``(n,)``.
+
+    Raises
+    ------
+    WatermarkError
+        If a label is beyond the classes that the suspect knows.
     """
     scores = np.array(suspect.scores(x), np.float64)
     if np.max(y, initial=0) >= scores.shape[1]:

@@ -147,6 +147,11 @@ def input_view(kernel: NDArray[Any], channels: int) -> NDArray[Any]:
 
     ``places`` are the positions of a convolution's window, or those that a flattening put in front
     of a dense layer.
+
+    Raises
+    ------
+    WatermarkError
+        If the kernel does not take so many channels.
     """
     if kernel.size == 0 or (kernel.size // kernel.shape[-1]) % channels:
         raise WatermarkError(f"A kernel of shape {kernel.shape} does not take {channels} channels.")

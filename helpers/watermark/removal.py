@@ -71,6 +71,11 @@ def replace_head(
     callable
         Returns the trained copy.
 
+    Raises
+    ------
+    WatermarkError
+        On the attack, if the last layer is not a dense head of logits.
+
     References
     ----------
     Adi et al., *Turning your weakness into a strength: watermarking deep neural networks by
@@ -149,6 +154,11 @@ def distil(
     -------
     callable
         Returns the student.
+
+    Raises
+    ------
+    WatermarkError
+        If `temperature` is not positive.
 
     References
     ----------

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from helpers._files import write_atomically
 from helpers.errors import EdgesecError, WatermarkError
 from helpers.watermark.suspect import Suspect
 
@@ -233,10 +234,8 @@ class _Saved:
 
     def store(self, cell: Cell, result: dict[str, Any]) -> None:
         """Write a cell's result, all or nothing."""
-        path = self._path(cell)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"cell": cell._asdict(), "result": result}, indent=1) + "\n")
-        partial.replace(path)
+        content = {"cell": cell._asdict(), "result": result}
+        write_atomically(self._path(cell), json.dumps(content, indent=1) + "\n")
 
 
 def _rows(cell: Cell, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -198,7 +198,8 @@ def test_a_model_that_gains_as_much_as_it_loses_has_no_weakness_shown() -> None:
     right, after = np.arange(200) < 30, np.arange(200) >= 170
     notes = Notes()
     pictures, truth = np.zeros((200, 8, 8, 1), np.float32), np.zeros(200, int)
-    trial = _Spoilt(lambda rows: rows, Allowance(60), pictures, truth, right, 0)
+    said = np.eye(2)[np.where(right, 0, 1)]
+    trial = _Spoilt(lambda rows: said, Allowance(60), pictures, truth, 0)
     _worst(notes, trial, {"fog": after})
     assert [finding.severity for finding in notes.findings] == ["low"]
 

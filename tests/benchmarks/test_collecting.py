@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from common import published_byzantine, published_dp, published_fedavg
+from common.figures import command_of, record_path
 from common.peers import PeerError, run_peer
 from common.store import Store, Unit
 
@@ -49,6 +50,18 @@ def test_no_unit_starts_after_the_deadline(tmp_path: Path) -> None:
     store = open_store(tmp_path / "r.json")
     assert store.run(units, time.monotonic() - 1, again=False) == 3
     assert store.rows == []
+
+
+def test_a_quick_pass_is_written_apart_from_the_record() -> None:
+    assert record_path("benchmarks/pgd.py", quick=False) == RESULTS / "pgd.json"
+    assert RESULTS not in record_path("benchmarks/pgd.py", quick=True).parents
+
+
+def test_a_recorded_command_says_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "--repeats", "9", "--peers", "/home/me/bin/python"])
+    assert command_of("/home/me/benchmarks/pgd.py") == (
+        "python benchmarks/pgd.py --repeats 9 --peers PATH"
+    )
 
 
 def test_a_hung_peer_is_killed_with_all_that_it_started(tmp_path: Path) -> None:

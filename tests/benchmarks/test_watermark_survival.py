@@ -1,12 +1,12 @@
 """The survival benchmark's file says what its rows say."""
 
 import json
-from pathlib import Path
 
 import pytest
 import watermark_survival
+from common.figures import record_path
 
-RESULTS = Path(watermark_survival.OUTPUT)
+RESULTS = record_path("watermark_survival.py", quick=False)
 
 
 def test_the_summary_is_that_of_the_rows() -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from helpers.cli.book import command
 from helpers.course import book
+from helpers.course.links import broken_links
 from helpers.errors import CourseError
 
 ROOT = Path(__file__).parents[2]
@@ -209,11 +210,11 @@ def test_a_dead_external_link_is_reported_with_its_page_and_a_live_one_is_not(
         text = f"# One\n\n[alive]({url}_config.yml)\n\n[dead]({url}never)\n"
         (small / "chapters" / "one.md").write_text(text)
         book.build(small, progress=False)
-        [broken] = book.broken_links(small, progress=False)
+        [broken] = broken_links(small, progress=False)
     assert broken.startswith("chapters/one.md:5: ")
     assert f"{url}never" in broken
 
 
 def test_links_of_a_book_that_is_not_built_cannot_be_checked(small: Path) -> None:
     with pytest.raises(CourseError, match="edgesec book build"):
-        book.broken_links(small)
+        broken_links(small)

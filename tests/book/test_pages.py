@@ -208,6 +208,17 @@ def test_the_colab_button_of_a_lab_opens_its_notebook_in_the_repository(
     assert [b["href"] for b in buttons] == [address.colab_url(ROOT, f"labs/{lab}.ipynb")]
 
 
+def test_a_page_somebody_wrote_shows_its_source_and_a_generated_one_does_not(
+    anchors: dict[str, Anchors],
+) -> None:
+    home = address.repository(ROOT)
+    for page in re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text()):
+        sources = [link for link in anchors[f"{page}.html"].links if link.endswith("?plain=1")]
+        url = f"{home.url}/blob/{home.branch}/{page}.md?plain=1"
+        assert sources == ([] if page.startswith("labs/") else [url])
+        assert page.startswith("labs/") or (ROOT / f"{page}.md").is_file()
+
+
 def test_every_colab_link_names_a_notebook_that_exists(anchors: dict[str, Anchors]) -> None:
     start = address.colab_url(ROOT, "")
     links = {link for a in anchors.values() for link in a.links if "colab.research" in link}

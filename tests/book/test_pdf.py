@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pypdf import PageObject, PdfReader
 
 from helpers.cli.book import command
-from helpers.course import book_pdf
+from helpers.course import book_pdf, contents
 from helpers.errors import CourseError
 
 if TYPE_CHECKING:
@@ -208,11 +208,11 @@ def test_a_machine_without_chromium_is_told_what_to_install(
 
 
 def test_every_page_of_the_table_of_contents_is_printed_once() -> None:
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    found = [entry.file for entry in book_pdf.entries(toc)]
+    entries = contents.entries(ROOT)
+    found = [entry.file for entry in entries]
     named = [
         line.split("file:")[1].strip() for line in (ROOT / "_toc.yml").open() if "file:" in line
     ]
     assert found == ["index", *named]
-    levels = {entry.file: entry.level for entry in book_pdf.entries(toc)}
+    levels = {entry.file: entry.level for entry in entries}
     assert levels["chapters/questions/index"] + 1 == levels["chapters/questions/robustness"]

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from helpers.course import colab
+from helpers.course import colab, pins
 from helpers.errors import CourseError
 
 NUMPY = importlib.metadata.version("numpy")
@@ -42,7 +42,7 @@ def test_the_module_needs_the_standard_library_alone() -> None:
 
 def test_pins_are_read_from_a_hashed_lock(clone: Path) -> None:
     path = lock(clone, "# dm-tree==9\ndm-tree==0.1.8 \\\n    --hash=sha256:00\nnumpy==1.26.4 ; x\n")
-    assert colab.read_pins(path) == {"dm-tree": "0.1.8", "numpy": "1.26.4"}
+    assert pins.read(path) == {"dm-tree": "0.1.8", "numpy": "1.26.4"}
 
 
 def test_what_is_missing_or_of_another_version_is_found() -> None:
@@ -163,22 +163,18 @@ NOT_IN_LABS = {
 }
 
 
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 @pytest.fixture(scope="module")
 def theirs() -> dict[str, str]:
     """What Colab's runtime 2025.07 holds."""
-    pins = colab.read_pins(ROOT / "labs" / "colab-2025.07.txt")
-    return {canonical(name): version for name, version in pins.items()}
+    pinned = pins.read(ROOT / "labs" / "colab-2025.07.txt")
+    return {pins.canonical(name): version for name, version in pinned.items()}
 
 
 @pytest.fixture(scope="module")
 def ours() -> dict[str, str]:
     """What the setup cell adds or replaces."""
-    pins = colab.read_pins(ROOT / "labs" / "requirements.txt")
-    return {canonical(name): version for name, version in pins.items()}
+    pinned = pins.read(ROOT / "labs" / "requirements.txt")
+    return {pins.canonical(name): version for name, version in pinned.items()}
 
 
 def test_the_setup_cell_installs_only_what_the_runtime_lacks(
@@ -199,7 +195,7 @@ def test_whatever_helpers_and_the_labs_import_is_there_after_the_setup_cell(
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for module in {name.partition(".")[0] for name in names}:
-                known = {canonical(owner) for owner in owners.get(module, [module])}
+                known = {pins.canonical(owner) for owner in owners.get(module, [module])}
                 if (
                     module not in sys.stdlib_module_names
                     and module != "helpers"
@@ -214,7 +210,7 @@ def test_what_the_setup_cell_installs_finds_what_it_needs_in_a_version_new_enoug
 ) -> None:
     """With --no-deps nobody else looks; only a cap that overrides.txt undoes may be broken."""
     overrides = (ROOT / "overrides.txt").read_text()
-    undone = {canonical(name) for name in re.findall(r"^([\w.-]+)", overrides, re.MULTILINE)}
+    undone = {pins.canonical(name) for name in re.findall(r"^([\w.-]+)", overrides, re.MULTILINE)}
     left_out = re.findall(r"^([\w.-]+) ; sys_platform == \"never\"", overrides, re.MULTILINE)
     both = theirs | ours
     for name, version in ours.items():
@@ -223,7 +219,7 @@ def test_what_the_setup_cell_installs_finds_what_it_needs_in_a_version_new_enoug
         for needed in map(Requirement, here.requires or ()):
             if here.version != version or (needed.marker and not needed.marker.evaluate()):
                 continue
-            found, other = both.get(canonical(needed.name)), canonical(needed.name)
+            found, other = both.get(pins.canonical(needed.name)), pins.canonical(needed.name)
             if other == "tensorflow":  # tensorflow-cpu stands for it
                 found = both["tensorflow-cpu"]
             elif other in left_out:

@@ -18,7 +18,7 @@ import pytest
 
 from helpers.data import catalog
 from helpers.data.arrays import Arrays
-from helpers.data.catalog import FileSpec
+from helpers.data.entry import FileSpec
 
 _REAL_LOCAL_COPIES = os.environ.get("EDGESEC_DATA")
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers.cli._arrays import load_array
 from helpers.data import arrays
 from helpers.data.arrays import Arrays
 from helpers.errors import DataError
@@ -48,6 +49,24 @@ def test_a_changed_byte_never_changes_the_data_unnoticed(
         found, origin = arrays.read_verified(damaged)
         assert origin == "a test"
         assert all(np.array_equal(found[key], small_mnist[key]) for key in small_mnist)
+
+
+def test_a_file_that_now_claims_to_be_encrypted_is_damaged(stored: Path) -> None:
+    content = bytearray(stored.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1  # the first entry of the archive's directory
+    stored.write_bytes(content)
+    with pytest.raises(DataError, match=r"mnist\.npz is damaged"):
+        arrays.read_verified(stored)
+
+
+def test_what_is_no_array_of_a_command_is_refused(stored: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(3))
+    assert load_array(tmp_path / "x.npy").tolist() == [0, 1, 2]
+    cut = tmp_path / "cut.npy"
+    for content in (b"", b"\x93NUMPY\x01", b"PK\x03\x04 cut", stored.read_bytes()):
+        cut.write_bytes(content)
+        with pytest.raises(DataError, match=r"cut\.npy is no \.npy array"):
+            load_array(cut)
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99, 0.9999])

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from helpers.data.catalog import FileSpec
 from helpers.data.download import fetch_file
+from helpers.data.entry import FileSpec
 from helpers.errors import DataError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import pytest
 from helpers import data
 from helpers.data import catalog, npm
 from helpers.data.arrays import Arrays
-from helpers.data.catalog import NpmSpec
+from helpers.data.entry import NpmSpec
 from helpers.errors import DataError
 
 if TYPE_CHECKING:

@@ -40,15 +40,6 @@ def test_breast_cancer_comes_out_as_scikit_learn_standardises_it() -> None:
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_vector_of_sums_survives_being_added_in_a_secure_aggregation() -> None:
-    rng = np.random.default_rng(3)
-    tables = [rng.normal(size=(n, 3)) for n in (4, 9)]
-    total = sum(feature_sums(table).as_vector() for table in tables)
-    back = FeatureSums.from_vector(np.asarray(total))
-    assert back.count == 13
-    assert standardiser(back).mean == pytest.approx(np.concatenate(tables).mean(axis=0))
-
-
 def test_a_public_centre_keeps_the_digits_that_squares_lose() -> None:
     rng = np.random.default_rng(0)
     x = 1e8 + rng.normal(size=(500, 1))
@@ -84,5 +75,3 @@ def test_tables_that_do_not_fit_are_refused() -> None:
         feature_sums(np.ones((3, 2)), np.ones(3))
     with pytest.raises(DataError, match="features has 3 columns"):
         standardiser(feature_sums(np.ones((3, 2))))(np.ones((3, 3)))
-    with pytest.raises(DataError, match="no FeatureSums"):
-        FeatureSums.from_vector(np.ones(4))

@@ -10,9 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from helpers import data
 from helpers.edge.artefact import Artefact
-from helpers.edge.quantise import cluster, prune, round_artefact, round_model, round_weights
+from helpers.edge.quantise import cluster, prune, round_model, round_weights
 from helpers.edge.reading import read_weights
-from helpers.edge.runtimes import open_model
 from helpers.edge.tflite.patch import replace_constants
 from helpers.errors import EdgeError
 
@@ -48,27 +47,6 @@ def test_two_bits_leave_three_values_a_channel() -> None:
 def test_bits_out_of_range_are_named(bits: int) -> None:
     with pytest.raises(EdgeError, match="bits="):
         round_weights([1.0, 2.0], bits)
-
-
-def test_a_rounded_file_computes_what_its_rounded_weights_say(
-    artefacts: dict[str, Artefact], rows: np.ndarray
-) -> None:
-    original = artefacts["float32"]
-    rounded = round_artefact(original, 4)
-    assert rounded.num_bytes == original.num_bytes
-    for layer in read_weights(rounded.data):
-        channels = layer.kernel.reshape(-1, layer.kernel.shape[-1])
-        if layer.op == "DEPTHWISE_CONV_2D":
-            channels = layer.kernel.reshape(-1, layer.kernel.shape[2])
-        assert max(len(np.unique(column)) for column in channels.T) <= 15
-    with open_model(original, isolated=False) as one, open_model(rounded, isolated=False) as other:
-        difference = np.abs(one.predict(rows) - other.predict(rows)).max()
-    assert 0 < difference < 0.5
-
-
-def test_only_float_files_are_rounded(artefacts: dict[str, Artefact]) -> None:
-    with pytest.raises(EdgeError, match="convert with float32 first"):
-        round_artefact(artefacts["int8"], 4)
 
 
 def test_a_rounded_model_keeps_its_normalisation(network: tf.keras.Model) -> None:

@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import models
 from helpers.errors import TaskError
 from helpers.federated import (
-    Adversary,
     FederatedTask,
     LocalTraining,
     RobustAggregator,
     ServerOptimizer,
     local_updates,
 )
-from helpers.federated.byzantine import as_trained
 from helpers.federated.deployment import DenseTask, hospital_data, train_locally
 from helpers.federated.deployment.founding import Settings, plan
 
@@ -49,18 +46,6 @@ def test_updates_equal_those_of_the_vectorised_engine(
             assert new.dtype == np.float32
 
 
-def test_a_keras_task_becomes_a_dense_task_and_back(make_task: MakeTask) -> None:
-    task = make_task(server=ServerOptimizer.fedadam(), clients_per_round=4, seed=3)
-    dense = DenseTask.from_federated(task)
-    assert dense.layer_sizes == (64, 16, 10)
-    again = dense.federated_task(
-        [replace(c, x=c.x.reshape(len(c), -1)) for c in task.clients],
-        replace(task.test, x=task.test.x.reshape(len(task.test), -1)),
-    )
-    for ours, theirs in zip(again.initial_weights, task.initial_weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
 def test_a_saved_task_is_the_same_task(tmp_path: Path) -> None:
     task = DenseTask(
         (30, 5, 2),
@@ -74,28 +59,6 @@ def test_a_saved_task_is_the_same_task(tmp_path: Path) -> None:
     task.save(tmp_path)
     assert DenseTask.load(tmp_path).fingerprint == task.fingerprint
     assert task.fingerprint != replace(task, seed=8).fingerprint
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"model_fn": lambda: models.small_cnn((8, 8, 1), 10, (8,), norm="group")}, "dense layers"),
-        ({"adversary": Adversary([0], as_trained)}, "adversary cannot be deployed"),
-        ({"worker_momentum": 0.5}, "worker_momentum cannot be deployed"),
-        ({"model_fn": lambda: _tanh()}, "dense layers"),
-    ],
-)
-def test_what_nodes_cannot_train_is_refused(make_task: MakeTask, change: dict, named: str) -> None:
-    with pytest.raises(TaskError, match=named):
-        DenseTask.from_federated(make_task(**change))
-
-
-def _tanh() -> object:
-    import tensorflow as tf
-
-    layers = [tf.keras.layers.Input((8, 8, 1)), tf.keras.layers.Flatten()]
-    layers += [tf.keras.layers.Dense(6, activation="tanh"), tf.keras.layers.Dense(10)]
-    return tf.keras.Sequential(layers)
 
 
 @pytest.mark.parametrize(

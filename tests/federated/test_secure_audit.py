@@ -13,10 +13,8 @@ from helpers.federated.secure import SecureSettings, audit, keys, mersenne, quan
 from helpers.federated.secure.audit_round import (
     LARGEST,
     FlowerRound,
-    both_secrets,
     flower_round,
     known_quantised,
-    read_with_both,
 )
 
 KNOWN = 640  # the first values of a vector, which the server knows
@@ -61,6 +59,11 @@ def test_positions_out_of_reach_are_named() -> None:
 # --- what of a key reaches the mask
 
 
+def base64_place(seed: int) -> int:
+    """Return the place of a seed among those that folded base64 can take."""
+    return sum((seed >> 8 * byte & 0x7F) << 7 * byte for byte in range(4))
+
+
 def test_flower_folds_its_keys_to_32_bits_of_which_28_vary() -> None:
     made = audit.random_keys(1 << 16, base64=True, seed=1)
     seeds = audit.flower_seeds(made)
@@ -74,7 +77,7 @@ def test_flower_folds_its_keys_to_32_bits_of_which_28_vary() -> None:
         np.testing.assert_array_equal(mask, stream(int(seed), 50))
         words = np.frombuffer(key, "<u4")
         assert np.bitwise_xor.reduce(words) == seed
-        assert audit.base64_seeds(*(audit.base64_index(int(seed)) + np.array([0, 1])))[0] == seed
+        assert audit.base64_seeds(*(base64_place(int(seed)) + np.array([0, 1])))[0] == seed
 
 
 def test_real_pairwise_keys_of_flower_are_base64_text() -> None:
@@ -164,7 +167,7 @@ def test_the_same_seed_is_found_by_search_without_knowing_anything(
     residue = finished.residue(22)
     seed = audit.seed_from_known_values(residue, known, LARGEST, added=True)
     assert seed is not None
-    place = audit.base64_index(seed)
+    place = base64_place(seed)
     start = max(0, place - 100_000)
     search = audit.search_seed(residue, LARGEST, added=True, start=start, stop=place + 1)
     assert search.seed == seed
@@ -183,14 +186,6 @@ def test_with_a_colluding_client_in_place_of_the_dropout_it_is_the_same(
     np.testing.assert_allclose(complete.unmasked(11, 22, seed, [33]), vectors[11], atol=4e-6)
     # Two masks are left where nobody colludes, and this attack takes off one.
     assert audit.seed_from_known_values(complete.residue(11), known, LARGEST, added=False) is None
-
-
-def test_flowers_clients_give_both_kinds_of_shares_away(
-    vectors: dict[int, np.ndarray],
-) -> None:
-    complete = flower_round(vectors)
-    read = read_with_both(complete, 22, both_secrets(complete, 22))
-    np.testing.assert_allclose(read, vectors[22], atol=4e-6)
 
 
 def test_the_same_attacks_on_our_mask_find_nothing(vectors: dict[int, np.ndarray]) -> None:

@@ -190,7 +190,6 @@ def test_masks_that_do_not_cancel_are_noticed() -> None:
     noise = np.random.default_rng(0).integers(0, 2**24, D)
     with pytest.raises(TaskError, match="of 20 coordinates of the sum are out of range"):
         sent_by_three("mask", lambda raw: shifted(raw, noise, plan))
-    assert plan.missed_inconsistency(D) < 1e-20
 
 
 def test_a_value_out_of_range_is_not_noticed_while_the_sum_is_in_range() -> None:

@@ -16,7 +16,6 @@ from helpers.privacy.membership import (
     lira_scores,
     noise_scores,
     scaled_confidence,
-    shift_scores,
     threshold_attack,
 )
 
@@ -298,25 +297,9 @@ def test_what_lies_far_from_the_border_keeps_its_label_over_more_noise() -> None
     assert np.array_equal(found, again)
 
 
-def test_a_shift_moves_the_picture_and_repeats_its_edge() -> None:
-    seen: list[np.ndarray] = []
-
-    def device(images: np.ndarray) -> np.ndarray:
-        seen.append(images[0, :, :, 0])
-        return np.zeros(len(images), np.int64)
-
-    image = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1) / 9
-    assert shift_scores(device, image, np.array([0])).tolist() == [1.0]
-    assert len(seen) == 9
-    assert any(np.array_equal(copy, image[0, :, :, 0]) for copy in seen)
-    assert np.array_equal(seen[0][1:, 1:], image[0, :2, :2, 0])
-
-
 def test_a_device_that_gives_scores_instead_of_labels_is_told_so() -> None:
     images, labels = np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int64)
     with pytest.raises(PrivacyError, match="argmax"):
         noise_scores(lambda x: np.zeros((len(x), 10)), images, labels)
     with pytest.raises(PrivacyError, match="one label for each of the 2 inputs"):
-        shift_scores(step_device, images, np.zeros(3, np.int64))
-    with pytest.raises(PrivacyError, match=r"\(n, height, width, channels\)"):
-        shift_scores(step_device, images[..., 0], labels)
+        noise_scores(step_device, images, np.zeros(3, np.int64))

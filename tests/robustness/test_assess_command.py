@@ -105,6 +105,15 @@ def test_data_that_is_no_data_is_refused(
         load_images(str(tmp_path / "x.npz"), 10, 0)
 
 
+def test_data_cut_short_is_refused(images: Path, tmp_path: Path) -> None:
+    content = images.read_bytes()
+    for kept in (0, 100, len(content) - 10):
+        cut = tmp_path / "cut.npz"
+        cut.write_bytes(content[:kept])
+        with pytest.raises(RobustnessError, match="plain arrays"):
+            load_images(str(cut), 10, 0)
+
+
 def test_a_radius_is_read_as_it_is_written() -> None:
     assert fraction("4/255") == pytest.approx(4 / 255)
     assert fraction(" .02 ") == 0.02

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers import _reading as reading
 from helpers import threats
+from helpers._reading import parse
+from helpers._text import acting_character, nearest
 from helpers.errors import ThreatModelError
 from helpers.threats import loading
 
@@ -105,7 +106,7 @@ def test_what_could_expand_or_run_is_refused_at_once(text: str, says: str) -> No
 
 
 def test_scalars_stay_what_was_written() -> None:
-    node = reading.parse("a: no\nb: 0x10\nc: 2026-01-01\nd: ~", "text", ThreatModelError)
+    node = parse("a: no\nb: 0x10\nc: 2026-01-01\nd: ~", "text", ThreatModelError)
     assert isinstance(node.value, dict)
     assert [item.value for item in node.value.values()] == ["no", "0x10", "2026-01-01", "~"]
     assert [item.line for item in node.value.values()] == [1, 2, 3, 4]
@@ -141,7 +142,7 @@ def test_a_character_that_acts_is_refused_with_its_line(key: str, written: str, 
 
 def test_scripts_that_need_joiners_or_run_leftwards_are_welcome() -> None:
     for text in ("می\u200cخواهم", "עברית", "naïve", "🏥"):
-        assert reading.acting_character(text) == ""
+        assert acting_character(text) == ""
 
 
 @pytest.mark.parametrize("name", ["a" * 5000, "a" * 5000 + ".yaml", "a\0", "a\0.yaml", ""])
@@ -151,7 +152,7 @@ def test_a_name_that_no_file_can_have_is_an_error(name: str) -> None:
 
 
 def test_many_known_words_are_not_all_told() -> None:
-    said = reading.nearest("?", [f"word{index}" for index in range(300)])
+    said = nearest("?", [f"word{index}" for index in range(300)])
     assert said.endswith("and 260 more")
 
 

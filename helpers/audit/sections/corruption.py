@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,23 @@ LEFT_OUT = ("printed_patch",)  # somebody put it there
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """Pictures, their classes, and which the model gets right as they are."""
+    """Pictures and their classes, to be spoilt and asked within an allowance."""
 
     ask: Ask
     allowance: Allowance
     pictures: NDArray[np.float32]
     truth: NDArray[np.int64]
-    right: np.ndarray
     seed: int
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Which pictures are right as they are, bool ``(n,)``; asked once."""
+        right: np.ndarray = self.ask(self.pictures).argmax(axis=1) == self.truth
+        return right
+
+    def first(self, count: int) -> _Trial:
+        """Return the same with the first pictures alone."""
+        return replace(self, pictures=self.pictures[:count], truth=self.truth[:count])
 
     def after(self, name: str, severity: int) -> np.ndarray:
         """Return which pictures are right once spoilt, bool ``(n,)``."""
@@ -51,35 +61,19 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     bench.require_pictures()
     rows = bench.order[: bench.settings.images]
     data = bench.require_data().examples
-    ask = bench.answering_pictures(allowance)
+    ask, seed = bench.answering_pictures(allowance), bench.settings.seed
     names = [name for name in PERTURBATIONS if name not in LEFT_OUT]
-    pictures, truth = bench.pictures(data.x[rows]), data.y[rows]
-    few = _Trial(
-        ask, allowance, pictures[:_PART], truth[:_PART], truth[:_PART], bench.settings.seed
-    )
-    count = _affordable(few, allowance, len(rows), names)
+    trial = _Trial(ask, allowance, bench.pictures(data.x[rows]), data.y[rows], seed)
+    count = _affordable(trial.first(_PART), allowance, len(rows), names)
     if count < len(rows):
         notes.not_done.append(
             f"{len(rows) - count} of {len(rows)} pictures: the time is enough for {count} in each "
             f"corruption at severity {SEVERITIES[0]}. Give a larger --budget."
         )
-    pictures, truth = pictures[:count], truth[:count]
-    right = ask(pictures).argmax(axis=1) == truth
-    trial = _Trial(ask, allowance, pictures, truth, right, bench.settings.seed)
+    trial = trial.first(count)
     if not trial.right.any():
-        raise AuditError(f"none of {len(truth)} examples is right even when nothing is done to it")
-    after: dict[tuple[str, int], np.ndarray] = {}
-    longest = 0.0
-    try:
-        for severity in SEVERITIES:
-            for name in names:
-                allowance.require(longest, "one more corruption")
-                before = allowance.spent
-                after[name, severity] = trial.after(name, severity)
-                longest = max(longest, allowance.spent - before)
-    except OutOfTimeError as late:
-        missing = len(names) * len(SEVERITIES) - len(after)
-        notes.not_done.append(f"{missing} corruptions were not tried: {late}")
+        raise AuditError(f"none of {count} examples is right even when nothing is done to it")
+    after = _tried(trial, names, notes)
     if not after:
         return
     _tables(notes, trial, after)
@@ -87,10 +81,26 @@ def corruption(bench: Bench, allowance: Allowance, notes: Notes) -> None:
     _worst(notes, trial, {name: kept for (name, at), kept in after.items() if at == SEVERITIES[0]})
 
 
+def _tried(trial: _Trial, names: list[str], notes: Notes) -> dict[tuple[str, int], np.ndarray]:
+    """Return which pictures stay right by corruption and severity; note what time did not reach."""
+    after: dict[tuple[str, int], np.ndarray] = {}
+    longest = 0.0
+    try:
+        for severity in SEVERITIES:
+            for name in names:
+                trial.allowance.require(longest, "one more corruption")
+                before = trial.allowance.spent
+                after[name, severity] = trial.after(name, severity)
+                longest = max(longest, trial.allowance.spent - before)
+    except OutOfTimeError as late:
+        missing = len(names) * len(SEVERITIES) - len(after)
+        notes.not_done.append(f"{missing} corruptions were not tried: {late}")
+    return after
+
+
 def _affordable(few: _Trial, allowance: Allowance, count: int, names: list[str]) -> int:
     """Return how many pictures can go through all corruptions of one severity, as a few have."""
-    one = replace(few, pictures=few.pictures[:1], truth=few.truth[:1])
-    one.after(names[0], SEVERITIES[0])  # loads what spoils pictures, which must not count
+    few.first(1).after(names[0], SEVERITIES[0])  # loads what spoils pictures, which must not count
     before = allowance.spent
     few.after(names[0], SEVERITIES[0])
     each = (allowance.spent - before) / len(few.pictures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helpers.audit.allowance import Allowance
 from helpers.audit.bench import Bench
-from helpers.audit.results import Measure, Notes, Rated
+from helpers.audit.results import Better, Measure, Notes, Rated
 
 MOST_ROWS = 40
 RULE_CODE = (
@@ -58,10 +58,8 @@ def _sizes(bench: Bench, notes: Notes) -> None:
 
     def read(key: str, title: str, value: int | None, unit: str = "", lower: bool = True) -> None:
         if value is not None:
-            better = "lower" if lower else ""
-            notes.measures.append(
-                Measure(key, title, value, unit=unit, kind="read", better=better)  # type: ignore[arg-type]
-            )
+            better: Better = "lower" if lower else ""
+            notes.measures.append(Measure(key, title, value, unit=unit, kind="read", better=better))
 
     read("size", "Size of the file", bench.model.size_bytes, "bytes")
     read("operators", "Operations", sum(said.operators.values()), lower=False)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 
+from helpers._text import nearest
 from helpers.course.tasks import LabSpec
 from helpers.errors import CourseError
 
@@ -29,9 +29,9 @@ def load(lab_name: str) -> LabSpec:
     except ModuleNotFoundError as error:
         if error.name != module_name:
             raise
-        near = difflib.get_close_matches(lab_name, names(), n=1, cutoff=0.4)
-        meant = f"; did you mean {near[0]!r}?" if near else f"; labs: {', '.join(names())}"
-        raise CourseError(f"there are no checks for a lab called {lab_name!r}{meant}") from None
+        raise CourseError(
+            f"there are no checks for a lab called {lab_name!r}; {nearest(lab_name, names())}"
+        ) from None
     spec = getattr(module, "LAB", None)
     if not isinstance(spec, LabSpec) or spec.name != lab_name:
         raise CourseError(f"{module_name} must define LAB = LabSpec({lab_name!r}, ...)")

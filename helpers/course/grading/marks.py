@@ -15,9 +15,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
+from helpers._text import harmless_cell
 from helpers.course.grading.records import Record
-from helpers.course.grading.tables import Row, as_csv, harmless
+from helpers.course.grading.tables import Row, as_csv
 from helpers.course.tasks import LabSpec
 from helpers.errors import CourseError
 
@@ -213,7 +214,7 @@ def restore(path: Path, answers: Sequence[Answer], marks: Marks) -> int:
         if answer is None:
             raise CourseError(f"{path}, row {number}: there is no such answer in this run")
         read = row.get("answer")
-        if read is not None and _bare(read) != _bare(str(harmless(answer.text))):
+        if read is not None and _bare(read) != _bare(str(harmless_cell(answer.text))):
             raise CourseError(
                 f"{path}, row {number}: this is not the answer that was handed in last; "
                 "--export writes the present ones"

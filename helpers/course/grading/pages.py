@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
 from helpers.course.grading.lab import GradedLab
 from helpers.course.grading.marks import MOST, Marked, MemoMark, pending
 from helpers.course.grading.records import Record
@@ -24,87 +24,6 @@ if TYPE_CHECKING:
 
 _STATUSES = ("passed", "mismatch", "error", "not attempted")
 _MESSAGES = 8  # commonest failures that are shown
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       overflow-wrap: anywhere; }
-h1 { line-height: 1.2; } h2 { margin-top: 2rem; }
-pre { background: #8881; padding: .6rem; overflow-x: auto; white-space: pre-wrap;
-      overflow-wrap: anywhere; }
-table { border-collapse: collapse; display: block; overflow-x: auto; }
-td, th { border: 1px solid #8886; padding: .3rem .6rem; text-align: left; vertical-align: top;
-         overflow-wrap: anywhere; }
-pre, td { unicode-bidi: isolate; }
-.passed { border-left: .4rem solid #009e73; padding-left: .8rem; }
-.lost { border-left: .4rem solid #d55e00; padding-left: .8rem; }
-img { max-width: 100%; background: white; }
-"""
-_HEAD = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{{ title }}</title><style>{{ style }}</style></head><body>
-"""
-_FEEDBACK = (
-    _HEAD
-    + """<h1>{{ title }}</h1>
-<p><bdi>{{ record.learner }}</bdi>:
-<strong>{{ record.points }} of {{ record.max_points }} points</strong> for the exercises
-{%- if memos %};
-{% if total is none %}your memo is not marked yet{% else %}with the memo
-<strong>{{ total }} of {{ most }}</strong>{% endif %}{% endif %}.</p>
-{% if record.state != "graded" %}<p>{{ excuse }}</p>{% endif %}
-{% for task in record.tasks %}
-<section class="{{ 'passed' if task.status == 'passed' else 'lost' }}">
-<h2>{{ task.task }} · {{ task.title }}: {{ task.points }} of {{ task.max_points }}</h2>
-<p>{{ words["hidden" if task.hidden else task.status] }}</p>
-{% for name, text in (("You wrote", task.answer), ("It was called as", task.called),
-    ("Expected", task.expected), ("Got", task.got), ("Why not", task.explanation),
-    ("Hint", task.hint)) %}{% if text %}<h3>{{ name }}</h3><pre>{{ text }}</pre>{% endif %}
-{% endfor %}</section>
-{% endfor %}
-{% for memo in memos %}
-<section><h2>{{ memo.title }}:
-{% if memo.points is none %}not marked yet{% else %}{{ memo.points }} of {{ memo.most }}{% endif %}
-</h2>
-{% if not memo.handed_in %}<p>You have handed in no text.</p>{% else %}
-<p>Read by a person, against the rubric.</p><pre>{{ record.memos[memo.name] }}</pre>
-{% if memo.points is not none %}<table><tr><th>the text<th>points of {{ line_most }}</tr>
-{% for text, points in memo.lines %}<tr><td>{{ text }}<td>{{ points }}</tr>{% endfor %}</table>
-{% if memo.comment %}<h3>Comment</h3><pre>{{ memo.comment }}</pre>{% endif %}
-{% endif %}{% endif %}</section>{% endfor %}
-</body></html>
-"""
-)
-_SUMMARY = (
-    _HEAD
-    + """<h1>{{ title }}</h1>
-<p>{{ records|length }} submissions; mean {{ "%.1f"|format(mean) }} of {{ most }} points for the
-exercises{% if pending %}; {{ pending }} memos to be read yet{% endif %}.</p>
-{% for name, image in plots %}<h2>{{ name }}</h2><img alt="{{ name }}" src="{{ image }}">
-{% endfor %}
-<h2>Look at these</h2>
-<table><tr><th>learner<th>file<th>status<th>points<th>notes</tr>
-{% for record in records if record.notes or record.state != "graded" %}
-<tr><td><a href="feedback/{{ record.ident }}.html">{{ record.learner }}</a>
-<td>{{ record.source }}<td>{{ record.state }}
-<td>{{ record.points }}<td>{% for note in record.notes %}{{ note }}<br>{% endfor %}</tr>
-{% endfor %}</table>
-<h2>Everyone</h2>
-<table><tr><th>learner{% for task in tasks %}<th>{{ task.name }}{% endfor %}<th>exercises
-{% for memo in memos %}<th>{{ memo.name }}{% endfor %}<th>total<th>s</tr>
-{% for record in records %}<tr>
-<td><a href="feedback/{{ record.ident }}.html">{{ record.learner }}</a>
-{% for task in record.tasks %}<td>{{ task.points }}{% endfor %}
-<td>{{ record.points }}
-{% for memo in marks[record.ident] %}<td>
-{{ "pending" if memo.points is none else memo.points }}{% endfor %}
-<td>{{ "pending" if totals[record.ident] is none else totals[record.ident] }}
-<td>{{ "%.0f"|format(record.seconds) }}</tr>{% endfor %}</table>
-</body></html>
-"""
-)
 _WORDS = {
     "passed": "Right",
     "mismatch": "Not right yet",
@@ -122,16 +41,20 @@ _EXCUSES = {
 def _render(template: str, **values: object) -> str:
     import jinja2
 
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("helpers.course.grading", "templates"),
+    )
+    text = environment.get_template(template).render(**values)
     # A lone surrogate, which JSON can carry, has no form in a file.
-    text = environment.from_string(template).render(style=_STYLE, **values)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def feedback(lab: GradedLab, record: Record, memos: Sequence[MemoMark]) -> str:
     """Return the page that tells one learner what their answers earned and why."""
     return _render(
-        _FEEDBACK,
+        "feedback.html",
         title=lab.spec.title,
         record=record,
         words=_WORDS,
@@ -163,7 +86,7 @@ def summary(lab: GradedLab, records: Sequence[Record], memos: Marked) -> str:
         plots.insert(1, ("Commonest failures", _image(lambda ax: _draw_messages(ax, messages))))
     points = sum(record.points for record in records)
     return _render(
-        _SUMMARY,
+        "summary.html",
         title=f"{lab.spec.title}: the class",
         records=records,
         tasks=lab.spec.tasks,

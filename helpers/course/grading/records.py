@@ -72,6 +72,8 @@ class Record:
         Time that grading took.
     code
         The submission's code, for comparing submissions.
+    version
+        Of this form; a record of another is graded again.
     """
 
     key: str
@@ -106,10 +108,8 @@ def path_of(folder: Path, ident: str) -> Path:
 
 def save(folder: Path, record: Record) -> None:
     """Write a record; after a kill at any moment it is there whole, or not at all."""
-    path = path_of(folder, record.ident)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(record), indent=1, ensure_ascii=True)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path_of(folder, record.ident), text)
 
 
 def load(folder: Path, ident: str, key: str) -> Record | None:

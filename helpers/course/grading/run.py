@@ -20,11 +20,11 @@ from typing import Any
 from tqdm import tqdm
 
 import helpers
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
 from helpers.course.grading import records
 from helpers.course.grading.examine import Examined, Rules, examine, nothing
 from helpers.course.grading.lab import GradedLab
-from helpers.course.grading.records import Record, State
+from helpers.course.grading.records import Record
 from helpers.course.grading.submissions import Submission, collect
 from helpers.course.run import alone_in
 from helpers.errors import CourseError, SandboxError
@@ -77,10 +77,7 @@ def _seed_of(out: Path, lab: str, given: int | None) -> int:
         raise CourseError(f"{out} holds the marks of lab {stored['lab']}; give another --out")
     seed = given if given is not None else stored["seed"]
     seed = secrets.randbelow(2**31) if seed is None else seed
-    try:
-        write_atomically(out / "run.json", json.dumps({"lab": lab, "seed": seed}) + "\n")
-    except OSError as error:
-        raise CourseError(f"{out} cannot be written: {error.strerror}") from None
+    write_atomically(out / "run.json", json.dumps({"lab": lab, "seed": seed}) + "\n", CourseError)
     return seed
 
 
@@ -144,8 +141,7 @@ def _graded(run: Run, submission: Submission) -> Record:
     kept = None if run.force else records.load(run.out, submission.ident, key)
     if kept is not None:
         return kept
-    lost: State = "not a notebook"
-    found = nothing(run.lab, lost, problem) if problem else _examined(run, notebook)
+    found = nothing(run.lab, "not a notebook", problem) if problem else _examined(run, notebook)
     failed = found.state == "stopped" and any(note.startswith(_OURS) for note in found.notes)
     record = Record(
         key="" if failed else key,

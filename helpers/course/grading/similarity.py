@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
 from helpers.course.grading.records import Record
 from helpers.course.grading.tables import Row, as_csv
 

@@ -5,7 +5,7 @@ a memo that nobody has read yet is ``pending`` for a person and an empty cell fo
 leaves the grade there as it is. It is never a zero.
 
 Names, file names and notes come from strangers, and a spreadsheet runs a cell that begins with
-``=``. Such cells get an apostrophe in front, as OWASP's page on CSV injection advises.
+``=``: see :func:`helpers._text.harmless_cell`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers.course.generate import write_atomically
+from helpers._files import write_atomically
+from helpers._text import harmless_cell
 from helpers.course.grading.lab import GradedLab
 from helpers.course.grading.records import Record
 
@@ -31,16 +32,6 @@ _NBGRADER = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email",
     "raw_score", "late_submission_penalty", "score", "max_score",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\n", "＝", "＋", "－", "＠")
-_BLANKS = ("\t", "\r")
-
-
-def harmless(value: str | int | float) -> str | int | float:
-    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if not isinstance(value, str):
-        return value
-    text = "".join(c if c.isprintable() or c == "\n" else " " for c in value)
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) or value[:1] in _BLANKS else text
 
 
 def write_tables(out: Path, lab: GradedLab, records: Sequence[Record], memos: Marked) -> list[Path]:
@@ -77,7 +68,7 @@ def as_csv(rows: Iterable[Row]) -> str:
     """Return rows as the text of a CSV file, every cell made harmless."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([harmless(cell) for cell in row] for row in rows)
+    writer.writerows([harmless_cell(cell) for cell in row] for row in rows)
     return stream.getvalue()
 
 

@@ -134,7 +134,7 @@ class Worker:
             self._anatomy = anatomy.dissect(anatomy.code_cells(request["notebook"]))
         except CourseError as error:
             return {"problem": str(error)}
-        return {"anatomy": {**asdict(self._anatomy), "code": self._anatomy.code}}
+        return {"anatomy": asdict(self._anatomy)}
 
     def _run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run the cells one after the other; one that fails does not stop the next."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.course.interview_answers.registry import answer
 from helpers.errors import InterviewError
 
@@ -30,12 +30,6 @@ def affine_codes(values: list[float], low: float, high: float) -> list[int]:
 
 
 @answer
-def budget_left(frames_per_second: float, spent_milliseconds: list[float]) -> float:
-    """Milliseconds of a frame that are left after what is already spent in it."""
-    return 1000 / frames_per_second - sum(spent_milliseconds)
-
-
-@answer
 def roofline_milliseconds(device: str, arithmetic: str, macs: int, weights: int,
                           activations: int) -> float:  # fmt: skip
     """Milliseconds that no software beats on a device of ``helpers.edge.devices``."""
@@ -45,20 +39,6 @@ def roofline_milliseconds(device: str, arithmetic: str, macs: int, weights: int,
         raise InterviewError(f"there is no device {device!r}; {nearest(device, DEVICES)}")
     chosen = DEVICES[device]
     return roofline(Work(macs, weights, activations), chosen, arithmetic, chosen.clock_hz)[0]
-
-
-@answer
-def convolution_macs(height: int, width: int, kernel: int, channels_in: int,
-                     channels_out: int) -> int:  # fmt: skip
-    """Multiply-accumulates of a convolution, by the size of its output."""
-    return height * width * kernel * kernel * channels_in * channels_out
-
-
-@answer
-def separable_macs(height: int, width: int, kernel: int, channels_in: int,
-                   channels_out: int) -> int:  # fmt: skip
-    """Multiply-accumulates of a depthwise-separable convolution, by the size of its output."""
-    return height * width * channels_in * (kernel * kernel + channels_out)
 
 
 @answer
@@ -92,15 +72,6 @@ def kernel_weights(codes: list[list[int]], scales: list[float]) -> list[list[flo
 
 
 @answer
-def rounded_kernel(weights: list[list[float]], bits: int) -> list[list[float]]:
-    """A kernel rounded to a few bits with one scale a row."""
-    from helpers.edge.quantise import round_weights
-
-    rounded: list[list[float]] = round_weights(weights, bits, axis=0)[0].tolist()
-    return rounded
-
-
-@answer
 def zero_point(low: float, high: float) -> int:
     """Code of an int8 ruler, from -128, on which zero lies."""
     return round(-128 - low / quantisation_step(low, high, 8))
@@ -131,21 +102,3 @@ def seconds_between_answers(labour: float, unit: float, success: float, question
 def asking_cost(questions: int, seconds: float, hourly: float) -> float:
     """Cost of questions at so many seconds each on a bench that is paid by the hour."""
     return questions * seconds / 3600 * hourly
-
-
-@answer
-def days_of_queries(queries: int, per_day: float, accounts: int = 1) -> float:
-    """Days that an extraction takes under a rate limit."""
-    return queries / (per_day * accounts)
-
-
-@answer
-def seconds_to_search(bits: int, guesses_per_second: float) -> float:
-    """Expected seconds to find a key by trying: half of the keys."""
-    return 2.0 ** (bits - 1) / guesses_per_second
-
-
-@answer
-def dread_risk(scores: list[float]) -> float:
-    """Mean of the five DREAD scores."""
-    return float(np.mean(scores))

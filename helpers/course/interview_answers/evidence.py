@@ -97,14 +97,6 @@ def proportion_high(successes: int, trials: int, error_probability: float) -> fl
 
 
 @answer
-def proportion_ends(successes: int, trials: int, confidence: float) -> list[float]:
-    """Two-sided Clopper-Pearson interval of a proportion."""
-    from helpers.robustness.target import proportion_interval
-
-    return list(proportion_interval(successes, trials, confidence))
-
-
-@answer
 def trials_without_failure(most: float, error_probability: float) -> int:
     """Fewest trials that, all without a failure, put the failure rate below a limit."""
     return math.ceil(math.log(error_probability) / math.log1p(-most))
@@ -215,22 +207,6 @@ def l2_step(clean: list[float], current: list[float], gradient: list[float], ste
     wanted = np.asarray(current, float) + (step / length if length else 0.0) * slope
     moved: list[float] = Budget(epsilon, "l2").project([clean], [wanted])[0].tolist()
     return moved
-
-
-@answer
-def mean_performance_under_corruption(scores: list[list[float]]) -> float:
-    """Mean over perturbations of the mean over severities (Michaelis et al. 2019)."""
-    from helpers.robustness.perturbations.scores import robustness
-
-    return robustness(1.0, {str(number): row for number, row in enumerate(scores)}).mpc
-
-
-@answer
-def relative_performance(clean: float, scores: list[list[float]]) -> float:
-    """Mean performance under corruption as a share of the clean performance."""
-    from helpers.robustness.perturbations.scores import robustness
-
-    return robustness(clean, {str(number): row for number, row in enumerate(scores)}).relative
 
 
 @answer

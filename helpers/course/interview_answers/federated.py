@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from helpers.course.interview_answers.registry import answer
 
-_MEGA = 1e6
-
-
-@answer
-def round_megabytes(parameters: int, clients: int, bytes_down: float = 4.0,
-                    bytes_up: float = 4.0, rounds: int = 1) -> float:  # fmt: skip
-    """Model data of some rounds in both directions, in MB (10^6 bytes)."""
-    from helpers.federated.traffic import bytes_per_round
-
-    return rounds * bytes_per_round([[parameters]], clients, bytes_down, bytes_up).total / _MEGA
+_GIGA = 1e9
 
 
 @answer
 def round_gigabytes(parameters: int, clients: int, bytes_down: float = 4.0,
                     bytes_up: float = 4.0, rounds: int = 1) -> float:  # fmt: skip
     """Model data of some rounds in both directions, in GB (10^9 bytes)."""
-    return round_megabytes(parameters, clients, bytes_down, bytes_up, rounds) / 1000
-
-
-@answer
-def upload_seconds(parameters: int, megabits_per_second: float, bytes_up: float = 4.0) -> float:
-    """Seconds that one client takes to send its update."""
     from helpers.federated.traffic import bytes_per_round
 
-    return bytes_per_round([[parameters]], 1, 4.0, bytes_up).up * 8 / (megabits_per_second * _MEGA)
+    return rounds * bytes_per_round([[parameters]], clients, bytes_down, bytes_up).total / _GIGA
 
 
 @answer
@@ -52,12 +35,6 @@ def fedavg(updates: list[list[float]], examples: list[float]) -> list[float]:
 def attacker_factor(clients: int, honest: float, target: float) -> float:
     """What one client must send to move the plain mean of one coordinate to a target."""
     return clients * target - (clients - 1) * honest
-
-
-@answer
-def least_kappa(clients: int, byzantine: int) -> float:
-    """Smallest robustness coefficient any rule can have (Allouah et al. 2023)."""
-    return byzantine / (clients - 2 * byzantine)
 
 
 @answer
@@ -83,22 +60,6 @@ def secure_modulus_bits(clients: int, value_bits: int) -> int:
     return (clients * ((1 << value_bits) - 1)).bit_length()
 
 
-@answer
-def secure_round_megabytes(parameters: int, clients: int, value_bits: int) -> float:
-    """Masked vectors that a server receives in one round, in MB (10^6 bytes)."""
-    from helpers.federated.secure.settings import SecureSettings
-
-    plan = SecureSettings(value_bits=value_bits).plan(clients)
-    return parameters * clients * plan.bytes_per_value / _MEGA
-
-
-@answer
-def pairwise_masks(clients: int) -> int:
-    """Shared secrets in secure aggregation when every pair of clients has one."""
-    return math.comb(clients, 2)
-
-
-@answer
 def clip_and_average(updates: list[list[float]], clip: float) -> list[float]:
     """Clip each update to an L2 norm, then take the mean."""
     rows = np.asarray(updates, float)

@@ -22,16 +22,6 @@ def dp_epsilon(noise_multiplier: float, batch: float, records: int, steps: int, 
 
 
 @answer
-def noise_for_epsilon(
-    epsilon: float, batch: float, records: int, steps: int, delta: float
-) -> float:
-    """Least noise multiplier that keeps DP-SGD within epsilon (RDP accountant)."""
-    from helpers.privacy.accounting import calibrate_noise
-
-    return calibrate_noise(epsilon, batch / records, steps, delta, method="rdp")
-
-
-@answer
 def largest_true_positive_rate(epsilon: float, delta: float, false_positive_rate: float) -> float:
     """Most members that any attack finds at a false-positive rate, under (epsilon, delta)-DP."""
     fpr = false_positive_rate
@@ -49,17 +39,6 @@ def largest_posterior(epsilon: float, prior: float) -> float:
 def scaled_probability(epsilon: float, prior: float) -> float:
     """A belief multiplied by e^epsilon: what somebody gets who forgets the odds."""
     return math.exp(epsilon) * prior
-
-
-@answer
-def gaussian_true_positive_rate(
-    noise_multiplier: float, releases: int, false_positive_rate: float
-) -> float:
-    """Power of the best attack on so many Gaussian releases (Dong, Roth and Su 2022)."""
-    from scipy.stats import norm
-
-    shift = math.sqrt(releases) / noise_multiplier
-    return float(norm.cdf(norm.ppf(false_positive_rate) + shift))
 
 
 @answer

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
-from helpers._reading import nearest
+from helpers._text import nearest
 from helpers.errors import EdgesecError, InterviewError
 from helpers.interview.question import Plain
 

@@ -290,10 +290,8 @@ class CertificateAuthority:
         crl = builder.sign(self._key, hashes.SHA256())
         index = json.dumps([asdict(line) for line in lines], indent=1).encode()
         # The list first: a kill between the two leaves a certificate revoked, never the reverse.
-        write_atomically(
-            self.crl_path, lambda file: file.write(crl.public_bytes(serialization.Encoding.PEM))
-        )
-        write_atomically(self.folder / "index.json", lambda file: file.write(index))
+        write_atomically(self.crl_path, crl.public_bytes(serialization.Encoding.PEM))
+        write_atomically(self.folder / "index.json", index)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -219,9 +219,11 @@ class Consortium(Hosts):
                 self._processes["serverapp"].wait(10)
         return self.history()
 
-    def wait_for_round(self, number: int, timeout: float = 120.0, *, tend: bool = False) -> None:
+    def wait_for_round(self, number: int, timeout: float = 120.0) -> None:
         """Wait until a round is done."""
-        self._wait_until(lambda: self.round_number >= number, timeout, f"round {number}", tend)
+        self._wait_until(
+            lambda: self.round_number >= number, timeout, f"round {number}", tend=False
+        )
 
     def wait_for(self, event: str, timeout: float = 120.0, **details: Any) -> dict[str, Any]:
         """Wait until the log holds an event with some details, and return it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -208,56 +208,6 @@ class DenseTask:
             seed=self.seed,
             aggregator=self.aggregator,
         )
-
-    @classmethod
-    def from_federated(cls, task: FederatedTask) -> DenseTask:
-        """Take over a :class:`~helpers.federated.FederatedTask` whose network is dense.
-
-        Raises
-        ------
-        TaskError
-            If the network has other layers, or the task something that only makes sense in one
-            process (an adversary, worker momentum, another loss).
-        """
-        parts = ("adversary", "worker_momentum", "server_data", "private_aggregator", "sample_rate")
-        if given := [part for part in parts if getattr(task, part, None)]:
-            raise TaskError(
-                f"{', '.join(given)} cannot be deployed: the in-process engines play that inside "
-                "one process. A Byzantine hospital is a process of its own here."
-            )
-        if task.loss != "sparse_categorical_crossentropy":
-            raise TaskError(f"loss={task.loss!r}: nodes train sparse_categorical_crossentropy.")
-        shapes = [w.shape for w in task.initial_weights]
-        features = int(np.prod(task.clients[0].x.shape[1:]))
-        built = cls(
-            layer_sizes=(features, *(shape[0] for shape in shapes if len(shape) == 1)),
-            num_examples=tuple(len(client) for client in task.clients),
-            local=task.local,
-            server=task.server,
-            clients_per_round=task.clients_per_round,
-            weighting=task.weighting,
-            seed=task.seed,
-            aggregator=task.aggregator,  # type: ignore[arg-type]
-        )
-        if built.shapes != shapes or not _same_network(built, task):
-            raise TaskError(
-                f"The model has weights {shapes} or layers that NumPy nodes do not train: give "
-                "one of dense layers with ReLU between, such as helpers.models.mlp."
-            )
-        return replace(built, initial_weights=task.initial_weights)
-
-
-def _same_network(dense: DenseTask, task: FederatedTask) -> bool:
-    """Whether both give the same logits: catches other activations and orders of layers."""
-    from helpers.federated.deployment.numpy_training import logits
-    from helpers.federated.model_check import build_model
-
-    model = build_model(task)
-    for variable, weight in zip(model.trainable_weights, task.initial_weights, strict=True):
-        variable.assign(weight)
-    probe = task.stacked.x[:16]
-    ours = logits(task.initial_weights, probe.reshape(len(probe), -1))
-    return bool(np.allclose(model(probe).numpy(), ours, atol=1e-4)) and not model.losses
 
 
 def _glorot(sizes: Sequence[int], seed: int) -> list[np.ndarray]:

@@ -107,9 +107,7 @@ class Layout:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    encoded = json.dumps(content, indent=1).encode()
-    write_atomically(path, lambda file: file.write(encoded))
+    write_atomically(path, json.dumps(content, indent=1))
 
 
 def read_json(path: Path) -> Any:

@@ -34,10 +34,8 @@ class Flight(NamedTuple):
     data: bytes
 
 
-def client_context(
-    root: Path | None, identity: Identity | None = None, *, http2: bool = True
-) -> ssl.SSLContext:
-    """Make a client's TLS settings.
+def client_context(root: Path | None, identity: Identity | None = None) -> ssl.SSLContext:
+    """Make a client's TLS settings, which offer HTTP/2 as gRPC does.
 
     Parameters
     ----------
@@ -45,8 +43,6 @@ def client_context(
         Root certificate (PEM) that the client trusts; None trusts anybody, as an attacker does.
     identity
         Certificate and key that it presents; None presents none.
-    http2
-        Whether it offers HTTP/2, as gRPC does.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if root is None:
@@ -55,8 +51,7 @@ def client_context(
         context.load_verify_locations(root)
     if identity is not None:
         context.load_cert_chain(identity.certificate, identity.key)
-    if http2:
-        context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h2"])
     return context
 
 

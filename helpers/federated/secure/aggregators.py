@@ -175,7 +175,13 @@ class RobustThenPrivate:
         require_positive("noise_multiplier", self.noise_multiplier)
 
     def sensitivity(self, num_clients: int, num_values: int) -> float:
-        """Return how far, in L2, replacing one client can move the trimmed mean."""
+        """Return how far, in L2, replacing one client can move the trimmed mean.
+
+        Raises
+        ------
+        TaskError
+            If all updates of so few clients would be trimmed.
+        """
         kept = num_clients - 2 * self.num_byzantine
         if kept < 1:
             raise TaskError(

@@ -182,11 +182,6 @@ def base64_seeds(start: int, stop: int) -> np.ndarray:
     return seeds
 
 
-def base64_index(seed: int) -> int:
-    """Return the place of a seed in :func:`base64_seeds`."""
-    return sum((seed >> 8 * byte & 0x7F) << 7 * byte for byte in range(4))
-
-
 @dataclass(frozen=True)
 class Search:
     """What a search for the seed of a mask found.

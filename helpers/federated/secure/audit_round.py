@@ -146,44 +146,6 @@ def flower_round(
     )
 
 
-def both_secrets(finished: FlowerRound, victim: int) -> tuple[bytes, bytes]:
-    """Ask Flower's clients for both kinds of shares of one client, in one request.
-
-    A server that follows the protocol never does. Flower's clients do not refuse: the request
-    passes ``check_configs``, and ``_unmask`` answers it.
-
-    Returns
-    -------
-    seed, private_key
-        The victim's self-mask seed and mask key: every mask on its vector.
-    """
-    here = list(finished.masked)
-    mod = flower().mod
-    mod.check_configs("unmask", {"active_nids": here, "dead_nids": [victim]})
-    shares = _unmask_all(finished.states, here, here, [victim])
-    combine, enough = flower().combine_shares, finished.threshold
-    seed = combine(shares[victim, "active"][:enough])
-    return seed, combine(shares[victim, "dead"][:enough])
-
-
-def read_with_both(finished: FlowerRound, victim: int, secrets: tuple[bytes, bytes]) -> np.ndarray:
-    """Read a client's vector with both of its secrets, float64 ``(d,)``: no other mask is left."""
-    functions, size = flower(), len(finished.masked[victim])
-    total = finished.masked[victim] - _mask(secrets[0], size)
-    key = functions.asymmetric.bytes_to_private_key(secrets[1])
-    for other, public in finished.public_keys.items():
-        if other == victim:
-            continue
-        shared = functions.generate_shared_key(
-            key, functions.asymmetric.bytes_to_public_key(public)
-        )
-        mask = _mask(shared, size)
-        total = total - mask if victim > other else total + mask
-    total %= MODULUS
-    values: np.ndarray = functions.dequantize([total[1:]], CLIP, LARGEST)[0]
-    return values / (total[0] / LARGEST)
-
-
 def known_quantised(weights: np.ndarray, untouched: np.ndarray, weight: float = 1.0) -> np.ndarray:
     """Return what a server knows of a client's quantised vector, for ``seed_from_known_values``.
 

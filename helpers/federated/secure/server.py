@@ -115,7 +115,13 @@ class Server:
         return tuple(self._present)
 
     def advertised(self, received: Received) -> dict[int, bytes]:
-        """Take public keys, seat the clients, and tell each its neighbours."""
+        """Take public keys, seat the clients, and tell each its neighbours.
+
+        Raises
+        ------
+        PrivacyError
+            If fewer than two clients sent their keys.
+        """
         limit = messages.size_limit(messages.PublicKeys, 0)
         taken = self._take("advertise", received, messages.PublicKeys, limit, self._fresh_keys)
         self._keys = taken

@@ -194,7 +194,3 @@ class Plan:
                 f"{self.min_survivors}: a sum of so few would say too much about each. Start the "
                 "round again with more clients."
             )
-
-    def missed_inconsistency(self, num_values: int) -> float:
-        """Probability that a sum of masks that do not cancel looks valid in all coordinates."""
-        return float((self.largest_sum + 1) / 2**self.modulus_bits) ** num_values

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def shifted(raw: bytes, steps: np.ndarray | int, plan: Plan, round_number: int = 1) -> bytes:
+def shifted(raw: bytes, steps: np.ndarray | int, plan: Plan) -> bytes:
     """Add whole steps to a masked vector: what a client that does not run our code can send.
 
     Parameters
@@ -31,15 +31,15 @@ def shifted(raw: bytes, steps: np.ndarray | int, plan: Plan, round_number: int =
         A :class:`~helpers.federated.secure.messages.MaskedVector`, as bytes.
     steps
         Whole numbers, ``(d,)`` or one for all.
-    plan, round_number
-        Of the round.
+    plan
+        Of the round, the first of its run.
     """
     limit = len(raw)
-    message = messages.decode(raw, messages.MaskedVector, round_number=round_number, limit=limit)
+    message = messages.decode(raw, messages.MaskedVector, round_number=1, limit=limit)
     words = unpack_words(message.packed, plan.modulus_bits).copy()
     words += np.asarray(steps).astype(np.int64).astype(words.dtype)
     packed = pack_words(reduce_words(words, plan.modulus_bits), plan.modulus_bits)
-    return messages.encode(messages.MaskedVector(round_number, message.client, packed))
+    return messages.encode(messages.MaskedVector(1, message.client, packed))
 
 
 class Influence(NamedTuple):

@@ -80,6 +80,11 @@ def noise_margin(scale: Fraction, confidence: float = 0.95) -> float:
     -------
     float
         Quantile of the absolute unrounded noise, plus the half step that rounding may add.
+
+    Raises
+    ------
+    PrivacyError
+        If `confidence` is out of its range.
     """
     if not 0 < confidence < 1:
         raise PrivacyError(f"confidence={confidence!r} must lie between 0 and 1.")

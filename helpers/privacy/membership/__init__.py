@@ -18,7 +18,7 @@ TensorFlow loads when a name of the last is first used; the others are NumPy and
 
 from typing import TYPE_CHECKING, Any
 
-from helpers.privacy.membership.label_only import gap_scores, noise_scores, shift_scores
+from helpers.privacy.membership.label_only import gap_scores, noise_scores
 from helpers.privacy.membership.lira import leave_one_out, lira_scores
 from helpers.privacy.membership.signals import cross_entropy, scaled_confidence
 from helpers.privacy.membership.summary import Leakage, leakage
@@ -48,7 +48,6 @@ __all__ = [
     "noise_scores",
     "paired_halves",
     "scaled_confidence",
-    "shift_scores",
     "threshold_attack",
     "train_shadows",
 ]

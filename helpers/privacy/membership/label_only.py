@@ -102,45 +102,6 @@ def noise_scores(
     return _kept(predict, disturbed(), inputs, y)
 
 
-def shift_scores(
-    predict: Labeller, x: ArrayLike, y: ArrayLike, *, pixels: int = 1
-) -> NDArray[np.float64]:
-    """Score each image by the share of its shifted copies that keep its true label.
-
-    Parameters
-    ----------
-    predict
-        The device: images to labels.
-    x
-        Images, float ``(n, height, width, channels)``; edges are repeated.
-    y
-        True labels, integers ``(n,)``.
-    pixels
-        Largest shift: the queries an example are ``(2 * pixels + 1) ** 2``.
-
-    Returns
-    -------
-    float64 array, shape ``(n,)``
-        From 0 to 1.
-
-    Raises
-    ------
-    PrivacyError
-        If a setting is out of range, shapes do not fit, or the device answers in another shape.
-    """
-    require_whole("pixels", pixels, at_least=1)
-    images = np.asarray(x, np.float32)
-    if images.ndim != 4:
-        raise PrivacyError(
-            f"x of shape {images.shape} must be images (n, height, width, channels)."
-        )
-    height, width = images.shape[1:3]
-    wide = np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
-    offsets = range(2 * pixels + 1)
-    shifted = (wide[:, a : a + height, b : b + width] for a in offsets for b in offsets)
-    return _kept(predict, shifted, images, y)
-
-
 def _kept(
     predict: Labeller,
     copies: Iterator[NDArray[np.float32]],

@@ -233,7 +233,6 @@ class ShadowModels:
             own = np.flatnonzero(self.members[index])
             answer = _asked(self.model(index), own, deploy, inputs)
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(path, partial(np.save, arr=answer))
             answers.append(answer)
         return np.stack(answers)
@@ -341,8 +340,7 @@ class _Store:
             if note.exists():
                 self._require_same(json.loads(note.read_text()), fingerprint)
             else:
-                encoded = json.dumps(fingerprint, indent=2).encode()
-                write_atomically(note, lambda file: file.write(encoded))
+                write_atomically(note, json.dumps(fingerprint, indent=2))
         except OSError as error:
             raise PrivacyError(
                 f"folder={str(folder)!r} cannot be used ({error.strerror}): choose one of your own."

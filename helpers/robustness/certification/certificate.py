@@ -112,8 +112,7 @@ def write_certificate(
         verifier.verify(data)
     except verifier.RejectedError as problem:
         raise RobustnessError(f"This cannot be made a certificate: {problem}.") from problem
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, lambda file: file.write(data))
+    write_atomically(target, data)
     return target
 
 

@@ -204,6 +204,11 @@ def worst_logits(model: tf.keras.Model, inputs: Any, labels: Any, epsilon: Any) 
     -------
     tensorflow.Tensor
         ``(n, classes)``, 0 for the right class. If all others are below 0 the class is certified.
+
+    Raises
+    ------
+    RobustnessError
+        If the last layer is not dense, or :func:`propagate` does not know a layer.
     """
     *body, head = chain(model)
     if not isinstance(head, tf.keras.layers.Dense):

@@ -304,7 +304,10 @@ def lower_bound(count: int, trials: int, alpha: float) -> float:
 
 
 def radius(sigma: float, count: int, trials: int, alpha: float) -> float:
-    """Return the radius that votes certify, 0 if none."""
+    """Return the L2 radius that `count` of `trials` votes certify, 0 if none.
+
+    `sigma` is the deviation of the noise, `alpha` the probability that the radius is too large.
+    """
     low = lower_bound(count, trials, alpha)
     return sigma * NormalDist().inv_cdf(low) if 0.5 < low < 1 else 0.0
 

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers._files import one_at_a_time
 from helpers.data import folders, npm
-from helpers.data.catalog import FileSpec, NpmSpec
+from helpers.data.entry import FileSpec, NpmSpec
 from helpers.errors import DataError, RobustnessError
 from helpers.robustness.detection.detector import Detector
 
@@ -79,7 +80,7 @@ def fetch(progress: bool = True) -> Path:
     from helpers.data import download
 
     target = cached_file()
-    with folders.writing_to(target.parent), folders.one_at_a_time(target.with_suffix(".lock")):
+    with folders.writing_to(target.parent), one_at_a_time(target.with_suffix(".lock")):
         try:
             return download.fetch_file(FILE, target.parent, progress)
         except DataError:

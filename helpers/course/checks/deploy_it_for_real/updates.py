@@ -146,10 +146,8 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         honest = {"sender": sender, **ticket, "examples": members.get(sender, 100)}
         return {**honest, "values": values, **changed}
 
-    def spoilt(value: float, at: int = 2) -> np.ndarray:
-        values = rng.standard_normal(size).astype(np.float32)
-        values[at] = value
-        return values
+    def spoilt(value: float) -> np.ndarray:
+        return np.append(rng.standard_normal(size - 1), value).astype(np.float32)
 
     def case(label: str, *arrivals: dict[str, Any]) -> Case:
         return Case((list(arrivals), ticket, members, size), label)

@@ -43,8 +43,8 @@ def _is_int8(args: tuple[Any, ...], got: Any) -> str | None:
     return None if kind == np.int8 else f"the file takes int8, and this is {kind}: .astype(np.int8)"
 
 
-def _coded(values: Any, scale: float, zero_point: int, low: int = _LEAST, high: int = _MOST) -> Any:
-    return np.clip(np.rint(values / scale) + zero_point, low, high)
+def _coded(values: Any, scale: float, zero_point: int) -> Any:
+    return np.clip(np.rint(values / scale) + zero_point, _LEAST, _MOST)
 
 
 _QUANTISE_SLIPS: Slips = {

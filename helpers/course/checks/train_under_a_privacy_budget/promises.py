@@ -165,7 +165,7 @@ def _calibrated_cases(rng: np.random.Generator) -> list[Case]:
 
 
 def _calibrated_problem(args: tuple[Any, ...], got: Any) -> str | None:
-    from helpers.privacy.accounting import calibrate_noise, epsilon
+    from helpers.privacy.accounting import epsilon
 
     target, sample_rate, steps, delta = args
     if np.ndim(got) or np.asarray(got).dtype.kind not in "iuf":
@@ -185,6 +185,20 @@ def _calibrated_problem(args: tuple[Any, ...], got: Any) -> str | None:
             f"this spends epsilon={spent:.5g}, a little more than {target:g}: return the end of "
             "the interval that does not"
         )
+    slip = _calibration_slip(noise, *args)
+    if slip is not None:
+        return slip
+    if spent > target:
+        return f"this spends epsilon={spent:.5g}, more than the budget of {target:g}: more noise"
+    return f"this spends only epsilon={spent:.4g} of {target:g}: less noise is enough (within 2 %)"
+
+
+def _calibration_slip(
+    noise: float, target: float, sample_rate: float, steps: int, delta: float
+) -> str | None:
+    """Name the mistake that leads to a noise multiplier, if it is a known one."""
+    from helpers.privacy.accounting import calibrate_noise
+
     slips = {
         "that is the noise for one step; the budget is for all of them": (
             target, sample_rate, 1, delta,
@@ -205,9 +219,7 @@ def _calibrated_problem(args: tuple[Any, ...], got: Any) -> str | None:
     shuffled = calibrate_noise(target, sample_rate, steps, delta, "rdp", sampling="none")
     if abs(noise / shuffled - 1) < 0.01:
         return "that is the noise for shuffled batches; yours are drawn by coins"
-    if spent > target:
-        return f"this spends epsilon={spent:.5g}, more than the budget of {target:g}: more noise"
-    return f"this spends only epsilon={spent:.4g} of {target:g}: less noise is enough (within 2 %)"
+    return None
 
 
 PROOF = FunctionTask(

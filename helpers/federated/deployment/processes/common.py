@@ -23,6 +23,11 @@ def stay_small() -> None:
     """Make the heavy libraries unimportable, and Flower keep quiet; call before importing flwr.
 
     ``import flwr`` imports TensorFlow where it is installed (about 600 MB in each process).
+
+    Raises
+    ------
+    RuntimeError
+        If one of them is loaded already.
     """
     os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
     for name in _NOT_NEEDED:

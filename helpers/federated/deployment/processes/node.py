@@ -43,24 +43,24 @@ from helpers.federated.deployment.processes.common import (
 die_with_parent()
 stay_small()
 
-import grpc  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key  # noqa: E402
-from flwr.app import Error  # noqa: E402
-from flwr.client.grpc_rere_client import connection  # noqa: E402
-from flwr.clientapp import ClientApp  # noqa: E402
-from flwr.common import Message  # noqa: E402
-from flwr.common.constant import TRANSPORT_TYPE_GRPC_RERE, ErrorCode  # noqa: E402
-from flwr.common.grpc import create_channel  # noqa: E402
-from flwr.common.inflatable_utils import ObjectUnavailableError  # noqa: E402
-from flwr.common.logger import log  # noqa: E402
-from flwr.common.retry_invoker import RetryInvoker  # noqa: E402
-from flwr.proto.appio_pb2 import ListAppsToLaunchRequest, RequestTokenRequest  # noqa: E402
-from flwr.proto.clientappio_pb2_grpc import ClientAppIoStub  # noqa: E402
-from flwr.proto.fleet_pb2 import DeactivateNodeRequest  # noqa: E402
-from flwr.proto.fleet_pb2_grpc import FleetStub  # noqa: E402
-from flwr.supernode import start_client_internal as supernode  # noqa: E402
-from flwr.supernode.runtime.run_clientapp import (  # noqa: E402
+import grpc
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.app import Error
+from flwr.client.grpc_rere_client import connection
+from flwr.clientapp import ClientApp
+from flwr.common import Message
+from flwr.common.constant import TRANSPORT_TYPE_GRPC_RERE, ErrorCode
+from flwr.common.grpc import create_channel
+from flwr.common.inflatable_utils import ObjectUnavailableError
+from flwr.common.logger import log
+from flwr.common.retry_invoker import RetryInvoker
+from flwr.proto.appio_pb2 import ListAppsToLaunchRequest, RequestTokenRequest
+from flwr.proto.clientappio_pb2_grpc import ClientAppIoStub
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.proto.fleet_pb2_grpc import FleetStub
+from flwr.supernode import start_client_internal as supernode
+from flwr.supernode.runtime.run_clientapp import (
     pull_clientappinputs,
     push_clientappoutputs,
 )

@@ -22,26 +22,26 @@ from helpers.federated.deployment.processes.common import (
 die_with_parent()
 stay_small()
 
-import grpc  # noqa: E402
-from flwr.cli.build import build_fab_from_files  # noqa: E402
-from flwr.common.grpc import create_channel  # noqa: E402
-from flwr.common.logger import mirror_output_to_queue  # noqa: E402
-from flwr.proto.appio_pb2 import RequestTokenRequest  # noqa: E402
-from flwr.proto.control_pb2 import (  # noqa: E402
+import grpc
+from flwr.cli.build import build_fab_from_files
+from flwr.common.grpc import create_channel
+from flwr.common.logger import mirror_output_to_queue
+from flwr.proto.appio_pb2 import RequestTokenRequest
+from flwr.proto.control_pb2 import (
     ListNodesRequest,
     ListRunsRequest,
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
 )
-from flwr.proto.control_pb2_grpc import ControlStub  # noqa: E402
-from flwr.proto.fab_pb2 import Fab  # noqa: E402
-from flwr.proto.serverappio_pb2_grpc import ServerAppIoStub  # noqa: E402
-from flwr.server.serverapp.app import run_serverapp  # noqa: E402
+from flwr.proto.control_pb2_grpc import ControlStub
+from flwr.proto.fab_pb2 import Fab
+from flwr.proto.serverappio_pb2_grpc import ServerAppIoStub
+from flwr.server.serverapp.app import run_serverapp
 
-from helpers.federated.deployment.layout import Layout, read_json, write_json  # noqa: E402
-from helpers.federated.deployment.mailbox import bound_uploads  # noqa: E402
-from helpers.federated.deployment.server_app import FOLDER_VARIABLE  # noqa: E402
+from helpers.federated.deployment.layout import Layout, read_json, write_json
+from helpers.federated.deployment.mailbox import bound_uploads
+from helpers.federated.deployment.server_app import FOLDER_VARIABLE
 
 _SUPERLINK_SECONDS = 60.0
 # All that Flower ships: a reference to code that is installed on the server. The nodes receive it

@@ -18,16 +18,16 @@ from helpers.federated.deployment.processes.common import (
 die_with_parent()
 stay_small()
 
-from flwr.server.app import run_superlink  # noqa: E402
-from flwr.server.superlink.fleet.message_handler import message_handler  # noqa: E402
-from flwr.server.superlink.linkstate import LinkStateFactory  # noqa: E402
-from flwr.server.superlink.serverappio.serverappio_servicer import (  # noqa: E402
+from flwr.server.app import run_superlink
+from flwr.server.superlink.fleet.message_handler import message_handler
+from flwr.server.superlink.linkstate import LinkStateFactory
+from flwr.server.superlink.serverappio.serverappio_servicer import (
     ServerAppIoServicer,
 )
-from flwr.supercore.object_store import ObjectStoreFactory  # noqa: E402
-from flwr.supercore.object_store.utils import store_mapping_and_register_objects  # noqa: E402
+from flwr.supercore.object_store import ObjectStoreFactory
+from flwr.supercore.object_store.utils import store_mapping_and_register_objects
 
-from helpers.federated.deployment.layout import Layout, write_json  # noqa: E402
+from helpers.federated.deployment.layout import Layout, write_json
 
 
 def main(root: str) -> None:
