@@ -109,6 +109,15 @@ def at_the_gate(**left_out: Any) -> Callable[..., str]:
     return answer
 
 
+def hash_first(manifest: bytes, signature: bytes, public: bytes, sealed: bytes, *rest: Any) -> str:
+    """Exercise 7 with the file looked at before the rest of the manifest."""
+    said = at_the_gate()(manifest, signature, public, sealed, *rest)
+    if said in ("other product", "old"):
+        whole = hashlib.sha256(sealed).hexdigest() == json.loads(manifest)["sha256"]
+        return said if whole else "changed"
+    return said
+
+
 def as_text(version: list[int]) -> str:
     return ".".join(map(str, version))
 
@@ -142,6 +151,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q7", at_the_gate(again=True), "a mended weakness would come back"),
     ("q7", at_the_gate(as_=as_text), "compare numbers in their order"),
     ("q7", at_the_gate(unread=True), "SHA-256 of another file"),
+    ("q7", hash_first, "the first of the list that applies is another"),
 ]  # fmt: skip
 
 

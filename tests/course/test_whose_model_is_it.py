@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -90,6 +91,7 @@ def _obvious(kernel: Any, message: Any, seed: int) -> np.ndarray:
         (lambda k, m, s: 2 * forgery._forge_reference(k, m, s), "-1 or"),
         (lambda k, m, s: forgery._forge_reference(k, m, s).T, "shape"),
         (lambda k, m, s: None, "shape"),
+        (lambda k, m, s: forgery._forge_reference(k, m, secrets.randbits(30)), "the same seed"),
     ],
 )
 def test_a_forgery_must_read_the_message_and_look_honest(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.federated import robust
 
@@ -255,7 +255,7 @@ TRIMMED = FunctionTask(
 )  # fmt: skip
 KRUM = FunctionTask(
     "q2", "Krum's scores", 2, _scores_reference, _scores_cases,
-    or_explain(_TOLERANCE, _SCORES_SLIPS),
+    or_explain(row_of(_TOLERANCE), _SCORES_SLIPS),
     "updates[:, None] - updates[None] holds all differences, (n, n, d). Sorted, each row of "
     "distances begins with the update itself.",
 )  # fmt: skip

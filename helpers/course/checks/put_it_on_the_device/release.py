@@ -88,6 +88,7 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("the model is cut off", delivered=sealed[:-1]),
         case("signed by somebody else, and the model fits nothing", key=other, delivered=spoilt),
         case("genuine, another product's, older", older, product="doorbell"),
+        case("genuine, older, and the model fits nothing", older, delivered=spoilt),
     ]
 
 
