@@ -414,8 +414,9 @@ plots.heat_map(
 plt.show()
 
 # %% [markdown]
-# Each row's worst is framed. Without noise every rule but the mean holds: on these data honest hospitals agree well, and the
-# harm that a liar can do is limited by how much the honest *disagree*. Keep that sentence.
+# Each row's worst is framed. Without noise every rule but the mean holds: on these data honest
+# hospitals agree well, and the harm that a liar can do is limited by how much the honest
+# *disagree*. Keep that sentence.
 #
 # ### Who is the careless hospital?
 #

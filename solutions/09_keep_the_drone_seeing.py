@@ -926,6 +926,9 @@ else:
 
 # %%
 SIDE = 192  # of the frame, pixels: 96, 192, 288, 384 or 576
+if SIDE not in frames.index:
+    print(f"nothing was estimated for a side of {SIDE!r}; going on with 192")
+    SIDE = 192
 
 measured = results["physical", "none"]
 states = {d: verdict(measured[d].low, measured[d].high, TARGET) for d in PERTURBATIONS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from helpers.course.compare import Slips, close, equal, or_explain
 from helpers.course.tasks import Case, FunctionTask
@@ -75,6 +76,9 @@ _OVERLAP_SLIPS: Slips = {
     "rows belong to the first boxes and columns to the second": (
         lambda a, b: _overlap_reference(b, a)
     ),
+    "a width is x2 - x1 here, without the 1 that counts pixels": (
+        lambda a, b: _overlap_reference(*(np.add(boxes, [0, 0, 1, 1]) for boxes in (a, b)))
+    ),
 }  # fmt: skip
 
 # --- q2: right and wrong
@@ -89,6 +93,7 @@ def _judge_reference(boxes: Any, scores: Any, truth: Any) -> np.ndarray:
 def _judge_cases(rng: np.random.Generator) -> list[Case]:
     car = np.array([[20.0, 20.0, 40.0, 30.0]])
     shifted = car + np.array([[2.0, 0.0, 2.0, 0.0]])
+    nowhere = car + np.array([[40.0, 0.0, 40.0, 0.0]])
     pair = np.array([[10.0, 10.0, 30.0, 20.0], [14.0, 10.0, 34.0, 20.0]])
     truth = np.array([[0.0, 0.0, 20.0, 10.0], [50.0, 50.0, 70.0, 60.0], [60.0, 5.0, 70.0, 25.0]])
     scores = rng.permutation(np.linspace(0.15, 0.95, 8))
@@ -97,6 +102,8 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
         Case((np.concatenate([shifted, car]), np.array([0.9, 0.6]), car), "one car found twice"),
         Case((np.concatenate([car, shifted]), np.array([0.3, 0.8]), car),
              "the same, the surer one given last"),
+        Case((np.concatenate([nowhere, car]), np.array([0.3, 0.8]), car),
+             "a box on nothing given first, and a surer one on the car"),
         Case((pair[[0, 0]] + [[1.0, 0, 1.0, 0], [1.5, 0, 1.5, 0]], np.array([0.8, 0.7]), pair),
              "two cars side by side, and two boxes between them"),
         Case((noise, scores, truth), "eight boxes, three cars"),
@@ -187,6 +194,9 @@ _PRECISION_SLIPS: Slips = {
     ),
     "this runs the maximum from the left; it has to come from the high recalls": (
         lambda r, n: float(_at_recalls(np.maximum.accumulate(_raw_precision(r)), r, n).sum() / 101)
+    ),
+    "this is the area under straight lines between the points; COCO takes 101 recalls": (
+        lambda r, n: float(trapezoid(_raw_precision(r), np.cumsum(r) / n))
     ),
 }
 

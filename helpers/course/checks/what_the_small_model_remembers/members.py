@@ -93,11 +93,20 @@ def _two_rules(member_scores: Any, other_scores: Any, limit: float) -> float:
     return max((float(np.mean(members >= t)) for t in kept), default=0.0)
 
 
+def _others_alone(member_scores: Any, other_scores: Any, limit: float) -> float:
+    members, others = np.asarray(member_scores), np.asarray(other_scores)
+    kept = [t for t in others if np.mean(others >= t) <= limit]
+    return max((float(np.mean(members >= t)) for t in kept), default=0.0)
+
+
 _HITS_SLIPS: Slips = {
     "members and others are the other way round": _swapped,
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
+    "only the others' scores are tried; a member's own score may be the better threshold": (
+        _others_alone
+    ),
 }
 
 
