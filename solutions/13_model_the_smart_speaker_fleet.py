@@ -551,6 +551,9 @@ for prediction in ("flash-read-out", "poisoned-artefact", "rolled-back-artefact"
 # whole number from `-noise` to `noise`, both included, each drawn independently; keep it within 0
 # and 10; rank again. Where two risks are equal, a coin decides. Do it `draws` times. Return the
 # mean share of the first `top` *as scored* that are among the first `top` again.
+#
+# `rng.integers` leaves its upper end out unless told `endpoint=True`. `np.lexsort((b, a))` gives
+# the order by `a`, and by `b` where the numbers of `a` are equal.
 
 
 # %%

@@ -162,6 +162,6 @@ _BAND_SLIPS: Slips = {
 BAND = FunctionTask(
     "q3", "One band of the flare", 2, _band_reference, _band_cases,
     or_explain(close(rtol=1e-5, atol=1e-5), _BAND_SLIPS),
-    "Transform spoilt - clean with fft2, multiply by keep[:, :, None], transform back with ifft2 "
-    "and take .real.",
+    "Which picture is to be filtered? fft2 and ifft2 both take axes=(1, 2). How must `keep` be "
+    "indexed to go along with (n, side, side, 3)? And what comes back is complex, by rounding.",
 )  # fmt: skip
