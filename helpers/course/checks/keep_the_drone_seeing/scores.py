@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import trapezoid
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, equal, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.detection.boxes import Detections, Truth, iou
 from helpers.robustness.detection.metrics import judged_at_half
@@ -208,7 +208,7 @@ OVERLAP = FunctionTask(
 )  # fmt: skip
 JUDGE = FunctionTask(
     "q2", "Right and wrong", 2, _judge_reference, _judge_cases,
-    or_explain(equal(), _JUDGE_SLIPS),
+    or_explain(row_of(equal()), _JUDGE_SLIPS),
     "np.argsort(-scores, kind='stable') is the order. Keep a list of the objects that are taken, "
     "and look only at the free ones.",
 )  # fmt: skip
