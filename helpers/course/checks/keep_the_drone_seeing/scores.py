@@ -106,6 +106,8 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
              "a box on nothing given first, and a surer one on the car"),
         Case((pair[[0, 0]] + [[1.0, 0, 1.0, 0], [1.5, 0, 1.5, 0]], np.array([0.8, 0.7]), pair),
              "two cars side by side, and two boxes between them"),
+        Case((pair[[1, 0]] - [[0, 0, 0, 0], [4.0, 0, 4.0, 0]], np.array([0.9, 0.8]), pair),
+             "the same two cars, and the surer box right on the second"),
         Case((noise, scores, truth), "eight boxes, three cars"),
         Case((car, np.array([0.9]), np.zeros((0, 4))), "a box where there is nothing"),
         Case((car - [[0, 0, 0, 5]], np.array([0.9]), car), "half of the car: 0.5 is enough"),
@@ -114,14 +116,17 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
 
 
-def _judge_as(boxes: Any, scores: Any, truth: Any, *, order: bool, take: bool, free: bool) -> Any:
+def _judge_as(
+    boxes: Any, scores: Any, truth: Any, *, order: bool = True, take: bool = True,
+    free: bool = True, least: float = _HALF, best_first: bool = True,
+) -> Any:  # fmt: skip
     ranks = np.argsort(-np.asarray(scores), kind="stable")
     overlaps = _overlap_reference(boxes, truth) if len(truth) else np.zeros((len(boxes), 0))
     taken, right = np.zeros(len(truth), bool), np.zeros(len(boxes), bool)
     for place, box in enumerate(ranks if order else range(len(boxes))):
         row = np.where(taken, -1, overlaps[box]) if free else overlaps[box]
-        if len(row) and row.max() >= _HALF:
-            best = int(row.argmax())
+        if len(row) and row.max() >= least:
+            best = int(row.argmax() if best_first else np.argmax(row >= least))
             right[place] = not taken[best] or not take
             taken[best] = True
     return right
@@ -129,14 +134,18 @@ def _judge_as(boxes: Any, scores: Any, truth: Any, *, order: bool, take: bool, f
 
 _JUDGE_SLIPS: Slips = {
     "an object may be claimed once: the second box on it is wrong": (
-        lambda b, s, t: _judge_as(b, s, t, order=True, take=False, free=False)
+        lambda b, s, t: _judge_as(b, s, t, take=False, free=False)
     ),
     "go through the boxes from the surest to the least sure, and answer in that order": (
-        lambda b, s, t: _judge_as(b, s, t, order=False, take=True, free=True)
+        lambda b, s, t: _judge_as(b, s, t, order=False)
     ),
     "where the object that a box overlaps most is taken, the next one that it overlaps by half "
-    "still counts, in COCO": (
-        lambda b, s, t: _judge_as(b, s, t, order=True, take=True, free=False)
+    "still counts, in COCO": (lambda b, s, t: _judge_as(b, s, t, free=False)),
+    "of the free objects a box claims the one that it overlaps most, not the first": (
+        lambda b, s, t: _judge_as(b, s, t, best_first=False)
+    ),
+    "an IoU of exactly 0.5 is enough": (
+        lambda b, s, t: _judge_as(b, s, t, least=np.nextafter(_HALF, 1))
     ),
     "the verdicts belong to the boxes from the surest down, not in the order given": (
         lambda b, s, t: _judge_reference(b, s, t)[
