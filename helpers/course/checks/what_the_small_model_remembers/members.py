@@ -105,9 +105,8 @@ _HITS_SLIPS: Slips = {
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
-    "exactly the share `limit` may be accused, and a member's own score may be the best threshold": (
-        _others_alone
-    ),
+    "exactly `limit` of the others may be accused, and a member's own score may be the best "
+    "threshold": (_others_alone),
 }
 
 
