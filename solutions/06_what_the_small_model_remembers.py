@@ -276,8 +276,10 @@ hits, area = named(confidence, members)
 print(f"confidence alone: {hits:.1%} of the members named, AUC {area:.3f}")
 
 # %% [markdown]
-# Hardly better than the one in a hundred that a blind accuser hits, and the brief would be met. But
-# this attacker asks the wrong question. A form that everybody reads is no evidence.
+# The **AUC** is the probability that a member's score lies above an outsider's: 0.5 is a coin, 1 is
+# certainty. And the share of members named is hardly better than the one in a hundred that a blind
+# accuser hits, so the brief would be met. But this attacker asks the wrong question. A form that
+# everybody reads is no evidence.
 #
 # ### Exercise 3: the likelihood ratio
 #

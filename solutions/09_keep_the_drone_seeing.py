@@ -87,7 +87,8 @@ pd.set_option("display.max_colwidth", None)  # whole sentences in tables
 # print a patch and stick it on the roof. What we do not ask here: radio, navigation, who reads the
 # pictures.
 #
-# **What is accepted.**
+# **What is accepted.** (*mAP* is the usual score of a detector, 1 at best, and *IoU* says how far
+# two boxes agree. You build both below.)
 #
 # 1. Under each of eleven physical perturbations at severity 3 of 5, mAP at an IoU of 0.5 is more
 #    than 0.85, the lower end of its 95 % interval included.

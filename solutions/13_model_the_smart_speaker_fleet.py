@@ -257,8 +257,10 @@ print(len(first.threats), "threats:", first.counts())
 ranked(first, 6)
 
 # %% [markdown]
-# Read one of them to the end. Every score has its reason, and the last line says what would lower
-# it.
+# Read one of them to the end. Its five scores, from 0 to 10, have the initials **DREAD**: damage,
+# reproducibility, exploitability, affected users, discoverability. Their mean is the **risk**: it
+# is *medium* from 5, *high* from 6.5 and *critical* from 8. Every score has its reason, and the
+# last line says what would lower it.
 
 # %%
 threat = first.threat("extraction@wake-word")
