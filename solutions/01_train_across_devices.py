@@ -513,6 +513,9 @@ plt.show()
 
 # %%
 proposed = "hidden 64, server momentum"  # a name from the table
+if proposed not in results:
+    print(f"there is no setting {proposed!r}; going on with server momentum")
+    proposed = "hidden 64, server momentum"
 
 # %% [markdown]
 # ## Attack it

@@ -187,7 +187,8 @@ def fit_network(x, y, run):
     network.fit(x, y)
 
     def logits(rows):
-        log_probabilities = network.predict_log_proba(rows)
+        with np.errstate(divide="ignore"):  # the logarithm of a probability of 0 is -inf
+            log_probabilities = network.predict_log_proba(rows)
         return np.clip(log_probabilities[:, 1] - log_probabilities[:, 0], -40, 40)
 
     return logits
@@ -1076,9 +1077,10 @@ for letter, meaning in DIAGNOSES.items():
     print(f"{letter}: {meaning}")
 
 # %% [markdown]
-# Three of them fail the *noise* test, so look at how: by how much, and is it the same in every
-# step? The settings of the audit are printed above: it claims the deviation `noise_multiplier *
-# l2_norm_clip` on the sum. Give a dict such as `{"Aster": "a", "Birch": "b", ...}`.
+# Three of these faults make the *noise* test fail. Where it fails, look at how: by how much, and is
+# it the same in every step? The settings of the audit are printed above: it claims the deviation
+# `noise_multiplier * l2_norm_clip` on the sum. Give a dict such as `{"Aster": "a", "Birch": "b",
+# ...}`.
 
 # %%
 faults = lab.answer(

@@ -748,9 +748,10 @@ show_rounds(first)
 # Did any of this count an update twice? The log alone does not say so at a glance: after the torn
 # checkpoint it holds one round twice. Only one of the two is in the model.
 #
-# Read the log in order. `run started` says with which round a run begins (`first_round`): whatever
-# was done from that round on is no longer part of the model. `round done` says which `clients` were
-# counted in a `round`. Other events do not matter. Return what stands at the end.
+# Read the log in order; each line is a dict as printed above, and its `event` says what happened.
+# `run started` says with which round a run begins (`first_round`): whatever was done from that
+# round on is no longer part of the model. `round done` says which `clients` were counted in a
+# `round`. Other events do not matter. Return what stands at the end.
 
 
 # %%

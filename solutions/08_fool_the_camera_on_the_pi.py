@@ -97,7 +97,8 @@ EXAMPLES = {"fast": 20, "full": 100}[profile]  # for the converter
 # Commit before you measure. Nobody marks a prediction.
 #
 # **First.** Compare the int8 file with the float model that it was made from, each attacked by
-# somebody who has it. What does rounding do to robust accuracy?
+# somebody who has it. What does rounding do to **robust accuracy**, the share of images that is
+# still right under attack?
 
 # %%
 lab.predict(

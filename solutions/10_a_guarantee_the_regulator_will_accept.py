@@ -481,7 +481,8 @@ axis.axvline(RADIUS, color="0.3", linestyle=":")
 plt.show()
 
 # %% [markdown]
-# The band is a 95 % confidence interval of the *rate* among all lesions of this kind; it
+# The dotted line is the regulator's 0.25, and no radius lies beyond the ceiling, where all votes
+# agree. The band is a 95 % confidence interval of the *rate* among all lesions of this kind; it
 # foretells no single lesion, and no single test set. It has nothing to do with `ALPHA`: one is
 # about noise, the other about which lesions happened to be drawn. How wide is it for the number
 # that matters most?

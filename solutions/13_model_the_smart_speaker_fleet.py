@@ -51,7 +51,13 @@ from helpers.course import Lab
 from helpers.errors import ThreatModelError
 from helpers.privacy import accounting
 from helpers.threats import explaining, figures, vocabulary
-from helpers.threats.editing import dumps, with_controls, without
+from helpers.threats.editing import (
+    dumps,
+    places_for,
+    with_acceptances,
+    with_controls,
+    without,
+)
 from helpers.threats.lab_reports import most_members_named
 from helpers.threats.measurement import METRICS, from_json, to_json
 from helpers.threats.model import LEVELS
@@ -251,8 +257,10 @@ print(len(first.threats), "threats:", first.counts())
 ranked(first, 6)
 
 # %% [markdown]
-# Read one of them to the end. Every score has its reason, and the last line says what would lower
-# it.
+# Read one of them to the end. Its five scores, from 0 to 10, have the initials **DREAD**: damage,
+# reproducibility, exploitability, affected users, discoverability. Their mean is the **risk**: it
+# is *medium* from 5, *high* from 6.5 and *critical* from 8. Every score has its reason, and the
+# last line says what would lower it.
 
 # %%
 threat = first.threat("extraction@wake-word")
@@ -366,7 +374,7 @@ print(explaining.explain("pseudonymisation"))
 # by what they are, whom they talk to, and what they carry. What an element keeps goes under
 # `holds`, what it does for the model under `roles`.
 #
-# You need not be complete to pass, and need not agree in everything with the course's model: about
+# You need not be complete to pass, and need not agree in everything with the course's model: a good
 # four fifths of the parts, and three fifths of the controls. The check quotes a sentence that your
 # model does not have. It also objects to controls that no document speaks of. Run it early, run it
 # often.
@@ -525,8 +533,10 @@ print(len(analysis.threats), "threats:", analysis.counts())
 ranked(analysis)
 
 # %% [markdown]
-# Was your first prediction right? Read the reasons of the first, then look where the others of your
-# list stand.
+# Was your first prediction right? Read the reasons of the first, then look where *a*, *c* and *d*
+# stand. There is no line for *b*: a contractor who keeps what was played to them attacks nothing.
+# STRIDE asks what an attacker can do. What the system does to people while everybody does as they
+# were told is asked by LINDDUN, in a part of its own of the report that you save at the end.
 
 # %%
 for prediction in ("flash-read-out", "poisoned-artefact", "rolled-back-artefact"):
@@ -543,6 +553,9 @@ for prediction in ("flash-read-out", "poisoned-artefact", "rolled-back-artefact"
 # whole number from `-noise` to `noise`, both included, each drawn independently; keep it within 0
 # and 10; rank again. Where two risks are equal, a coin decides. Do it `draws` times. Return the
 # mean share of the first `top` *as scored* that are among the first `top` again.
+#
+# `rng.integers` leaves its upper end out unless told `endpoint=True`. `np.lexsort((b, a))` gives
+# the order by `a`, and by `b` where the numbers of `a` are equal.
 
 
 # %%
@@ -851,16 +864,22 @@ blocked = gate(before)
 print(f"{len(blocked)} threats block the release:")
 for identity in blocked:
     threat = before.threat(identity)
-    strong = [c for c, strength in threat.rule.controls.items() if strength == "strong"]
-    strong = [control for control in strong if control in threat.missing]
-    print(f"  {threat.risk:.1f} {identity:42} strong: {', '.join(strong) or '-'}")
+    strong = [c for c in threat.missing if threat.rule.controls[c] == "strong"]
+    places = {control: places_for(mine, threat.target, control) for control in strong}
+    told = [f"{control} on {' and '.join(on)}" for control, on in places.items() if on]
+    print(f"  {threat.risk:.1f} {identity:42} strong: {', '.join(told) or '-'}")
 
 # %% [markdown]
 # Now you decide, threat by threat: which controls will the release have that it does not have yet,
-# and what is accepted by whom, why, until when? Controls go onto an element or a flow, by its name;
-# they have to be built by the day of the release. Nobody marks this; your memo will have to defend
-# it. Decide until nothing blocks. To read a rule:
-# `print(explaining.explain("flash-read-out"))`.
+# and what is accepted by whom, why, until when? A **strong** control takes four points off both
+# Reproducibility and Exploitability, which is 1.6 off the risk; any other takes one off each. Where
+# no strong one is left, several others may do, or somebody accepts. To read a rule, with all that
+# helps: `print(explaining.explain("flash-read-out"))`.
+#
+# Controls go onto an element or a flow, by its name. One that belongs to connections, such as
+# `peer-authentication`, protects an element once *every* flow into it from another zone has it.
+# What you add has to be built by the day of the release. Nobody marks this; your memo will have to
+# defend it. Decide until nothing blocks.
 
 # %%
 treatments = {
@@ -891,26 +910,14 @@ accepted = {
 def decided(model, treatments, accepted):
     """The model with more controls, and with acceptances from today on."""
     treated = with_controls(model, treatments)
-    found = threats.analyse(treated, evidence)
-    acceptances = [
-        threats.Acceptance(
-            identity,
-            found.threat(identity).level,
-            by,
-            reason,
-            TODAY,
-            datetime.date.fromisoformat(until),
-        )
-        for identity, (by, reason, until) in accepted.items()
-    ]
-    return replace(treated, acceptances=tuple(acceptances))
+    return with_acceptances(threats.analyse(treated, evidence), accepted, TODAY)
 
 
 release = mine
 if isinstance(treatments, dict) and isinstance(accepted, dict):  # else there is no decision yet
     try:
         release = decided(mine, treatments, accepted)
-    except (ThreatModelError, ValueError) as error:
+    except ThreatModelError as error:
         print(error, "\nThe notebook goes on without your decisions.")
 after = threats.analyse(release, evidence)
 print(threats.difference(before, after))
@@ -1016,10 +1023,11 @@ look_up(before, ["flow-tampered", "flow-discloses"], radio)
 # Incident 2 is there by name. Where did it stand, and did you treat it?
 
 # %%
+writers = {f.source for f in mine.flows if {"firmware", "credentials"} & set(f.data)}
 suppliers = [
     e.name
     for e in mine.elements
-    if "supplies" in e.roles or mine.zone_of(e.name).trust == "partner"
+    if "supplies" in e.roles or (e.name in writers and mine.zone_of(e.name).trust == "partner")
 ]
 devices = [e.name for e in mine.elements if e.kind == "device"]
 print(f"suppliers in the model: {', '.join(suppliers) or 'none'}")

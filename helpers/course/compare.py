@@ -102,7 +102,11 @@ def kind_problem(got: Any, expected: Any) -> str | None:
             return f"the keys {list(expected)} were expected, got {list(got)}"
     else:
         same = type(expected) is type(got)
-    return None if same else f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
+    if same:
+        return None
+    what = f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
+    listed = isinstance(expected, np.ndarray) and isinstance(got, list | tuple)
+    return f"{what}; np.array(...) makes an array of it" if listed else what
 
 
 def _is_number(value: Any) -> bool:

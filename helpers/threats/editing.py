@@ -5,13 +5,16 @@ A changed model is a new model, checked in full like any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
-from helpers.threats.model import SystemModel
+from helpers.threats import vocabulary
+from helpers.threats.engine import Analysis
+from helpers.threats.model import Acceptance, Flow, SystemModel
 
 
 def without(model: SystemModel, *names: str) -> SystemModel:
@@ -47,9 +50,16 @@ def with_controls(model: SystemModel, added: Mapping[str, Sequence[str]]) -> Sys
     Raises
     ------
     ThreatModelError
-        If a part or a control does not exist, or the control cannot stand there.
+        If a part or a control does not exist, or the control cannot stand there, or the controls
+        of a part are no list.
     """
     _known(model, tuple(added))
+    for name, words in added.items():
+        if isinstance(words, str) or not isinstance(words, Collection):
+            raise ThreatModelError(
+                f"the controls of {name} are {shown(str(words))}; give a list of words, such as "
+                '["access-control"]'
+            )
 
     def controls(name: str, present: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*present, *added.get(name, ()))))
@@ -59,6 +69,82 @@ def with_controls(model: SystemModel, added: Mapping[str, Sequence[str]]) -> Sys
         elements=tuple(replace(e, controls=controls(e.name, e.controls)) for e in model.elements),
         flows=tuple(replace(f, controls=controls(f.name, f.controls)) for f in model.flows),
     )
+
+
+def places_for(model: SystemModel, target: str, control: str) -> tuple[str, ...]:
+    """Return where a control has to be put, on all of it, to protect an element or a flow.
+
+    On the part itself where the control fits it; else on every flow that comes into the element
+    from another zone, or at the first end of the flow that it fits. Nowhere, ``()``, if neither
+    is there: then this control cannot help.
+
+    Raises
+    ------
+    ThreatModelError
+        If the model has no such part, or there is no such control.
+    """
+    _known(model, (target,))
+    known = vocabulary.controls()
+    if control not in known:
+        raise ThreatModelError(f"unknown control {shown(control)}; {nearest(control, known)}")
+    fits = known[control].on
+    part = next(part for part in model.targets if part.name == target)
+    if isinstance(part, Flow):
+        ends = [end for end in (part.source, part.target) if _shape(model, end) in fits]
+        return (target,) if "flow" in fits else tuple(ends[:1])
+    if _shape(model, target) in fits:
+        return (target,)
+    crossing = [flow.name for flow in model.into(target) if model.crosses(flow)]
+    return tuple(crossing) if "flow" in fits else ()
+
+
+def _shape(model: SystemModel, element: str) -> str:
+    return vocabulary.KINDS[model.element(element).kind].shape
+
+
+def with_acceptances(
+    analysis: Analysis, accepted: Mapping[str, Sequence[str]], on: datetime.date
+) -> SystemModel:
+    """Return the model that was analysed, with threats accepted at their present level.
+
+    Parameters
+    ----------
+    analysis
+        The model's threats.
+    accepted
+        Who accepts it, why, and until which day (``"2026-12-31"``), for each threat by its id.
+        They take the place of the acceptances that the model has.
+    on
+        The first day on which they hold.
+
+    Raises
+    ------
+    ThreatModelError
+        If there is no such threat, or what is said of one is not three texts with a date as the
+        last.
+    """
+    decisions = []
+    for identity, said in accepted.items():
+        level = analysis.threat(identity).level
+        if not (isinstance(said, list | tuple) and len(said) == 3 and _texts(said)):
+            raise ThreatModelError(
+                f"{identity} is accepted as {shown(str(said))}; say who, why, and until when: "
+                f'("A. Person, head of product", "because ...", "{on}")'
+            )
+        by, reason, until = said
+        try:
+            last = datetime.date.fromisoformat(until)
+        except ValueError:
+            raise ThreatModelError(
+                f"{identity} is accepted until {shown(until)}, which is no date; write year, "
+                f'month, day, such as "{on}"'
+            ) from None
+        decisions.append(Acceptance(identity, level, by, reason, on, last))
+    return replace(analysis.model, acceptances=tuple(decisions))
+
+
+def _texts(values: Sequence[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def dumps(model: SystemModel) -> str:

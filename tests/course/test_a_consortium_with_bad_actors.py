@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers.course.checks.a_consortium_with_bad_actors import LAB
+from helpers.course.checks.a_consortium_with_bad_actors import LAB, rules
 from helpers.course.checks.a_consortium_with_bad_actors.masks import pair_streams
 from helpers.course.checks.a_consortium_with_bad_actors.rules import aggregate
 from helpers.course.tasks import FunctionTask
@@ -83,6 +83,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q3", mix_onto_itself, "changes its argument"),
     ("q4", lambda h, b, r, factors: factors[-1], "loudest"),
     ("q4", lambda h, b, r, factors: factors[0], ""),
+    ("q4", lambda *a: rules._factor(*a, liars=1), ""),
+    ("q4", lambda *a: rules._factor(*a, replaced=True), ""),
     ("q5", masked_with(1, 1), "every stream was added"),
     ("q5", masked_with(-1, 1), "signs are exchanged"),
     ("q5", masked_with(1, -1, wrap=False), "modulus is missing"),
@@ -116,6 +118,7 @@ def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed
     [
         ("q1", lambda u, f: (np.sort(u, axis=0)[f : len(u) - f].sum(axis=0)) / (len(u) - 2 * f)),
         ("q2", lambda u, k: np.array([np.sort(line)[1 : k + 1].sum() for line in squares(u)])),
+        ("q2", lambda u, k: [float(np.sort(line)[1 : k + 1].sum()) for line in squares(u)]),
         ("q3", mix_loop),
         ("q5", masked_with(1, -1)),
         ("q7", bits),

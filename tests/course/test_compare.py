@@ -134,6 +134,13 @@ def test_a_problem_of_kind_never_tells_the_value() -> None:
         assert "407120" not in explanation
 
 
+def test_a_list_where_an_array_is_due_is_told_how_to_become_one() -> None:
+    told = close()([1.0, 2.0], np.array([1.0, 2.0]), ())
+    assert told is not None
+    assert "got a list of 2; np.array(...) makes an array of it" in told
+    assert "np.array(" not in str(close()(np.array([1.0]), [1.0], ()))
+
+
 def test_the_parts_of_a_result_are_called_by_their_names() -> None:
     compare = close(parts=("kernel", "bias"))
     assert compare((np.zeros(2), 1.0), (np.zeros(2), 1.0), ()) is None

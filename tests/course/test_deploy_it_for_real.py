@@ -30,6 +30,7 @@ def letting_in(
     purpose_matters: bool = True,
     lists: bool = True,
     list_first: bool = False,
+    purpose_first: bool = False,
 ) -> Callable[..., str]:
     """Exercise 1 with something left out."""
     purposes = {
@@ -47,13 +48,15 @@ def letting_in(
                 certificate.verify_directly_issued_by(ours)
             except raises:
                 return "other authority"
+        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        if purpose_first and purposes[purpose] not in allowed:
+            return "wrong purpose"
         early = begins and now < certificate.not_valid_before_utc.timestamp()
         end = certificate.not_valid_after_utc.timestamp()
         if early or now > end or (now == end and not last_second):
             return "not in force"
         if list_first and certificate.serial_number in revoked:
             return "revoked"
-        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         if purpose_matters and purposes[purpose] not in allowed:
             return "wrong purpose"
         return "revoked" if lists and certificate.serial_number in revoked else ""
@@ -86,11 +89,12 @@ def by_gate(**left_out: Any) -> Callable[..., list[str]]:
         parts = left_out.get("parts", ("run", "round", "challenge"))
         for update in arrivals:
             sender, reason = update["sender"], ""
+            other = any(update[part] != ticket[part] for part in parts)
             if sender not in members:
                 reason = "stranger"
-            elif sender in seen:
+            elif sender in seen and not (other and left_out.get("ticket_first")):
                 reason = "duplicate"
-            elif any(update[part] != ticket[part] for part in parts):
+            elif other:
                 reason = "wrong ticket"
             elif update["examples"] != members[sender] and not left_out.get("believes"):
                 reason = "wrong count"
@@ -141,6 +145,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q1", letting_in(lists=False), "its serial number is on the list"),
     ("q1", letting_in(last_second=False), "nothing is wrong with it"),
     ("q1", letting_in(list_first=True), "the first of the list that applies is another"),
+    ("q1", letting_in(purpose_first=True), "the first of the list that applies is another"),
     ("q1", lambda *a: "refused", "return one of"),
     ("q2", joined(b""), "two different updates give the same bytes"),
     ("q2", joined(b"|"), "two different updates give the same bytes"),
@@ -154,6 +159,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q3", by_gate(compares=True), "np.isfinite"),
     ("q3", by_gate(believes=True), "another number of examples"),
     ("q3", by_gate(sizes=True), "another shape"),
+    ("q3", by_gate(ticket_first=True), "'duplicate' comes first"),
     ("q3", lambda arrivals, *a: [""] * len(arrivals), "counted already"),
     ("q4", lambda came, asked, quorum, *a: "go" if len(came) >= quorum else "wait", "time is left"),
     ("q4", lambda c, a, q, d, now: "go" if len(c) == a else "wait" if now < d

@@ -60,6 +60,7 @@ def greedy(boxes: Any, found: Any, objects: Any) -> Any:
     [
         ("q1", by_loops),
         ("q2", greedy),
+        ("q2", lambda boxes, found, objects: greedy(boxes, found, objects).tolist()),
         ("q4", lambda clean, table: [np.mean(np.mean(table, axis=0)), np.mean(table) / clean]),
         ("q7", lambda o, b, a: (
             sum(any(by_loops([x], b)[0] >= 0.5) for x in o),
@@ -69,10 +70,21 @@ def greedy(boxes: Any, found: Any, objects: Any) -> Any:
             not any((c < d and s >= t) or (c <= d and s > t)
                     for c, s in zip(cost, score, strict=True))
             for d, t in zip(cost, score, strict=True)])),
+        ("q8", lambda cost, score: [
+            not any((cost <= d) & (score >= t) & ((cost < d) | (score > t)))
+            for d, t in zip(cost, score, strict=True)]),
     ],
 )  # fmt: skip
 def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
     assert judged(name, other).status == "passed"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_boxes_gone_through_as_they_are_given_never_pass(seed: int) -> None:
+    as_given = scores._JUDGE_SLIPS[
+        "go through the boxes from the surest to the least sure, and answer in that order"
+    ]
+    assert judged("q2", as_given, seed).status == "mismatch"
 
 
 def test_nothing_that_leaves_the_picture_as_it_is_passes_for_a_filter() -> None:

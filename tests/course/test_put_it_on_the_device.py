@@ -109,6 +109,29 @@ def at_the_gate(**left_out: Any) -> Callable[..., str]:
     return answer
 
 
+def hash_first(manifest: bytes, signature: bytes, public: bytes, sealed: bytes, *rest: Any) -> str:
+    """Exercise 7 with the file looked at before the rest of the manifest."""
+    said = at_the_gate()(manifest, signature, public, sealed, *rest)
+    if said in ("other product", "old"):
+        whole = hashlib.sha256(sealed).hexdigest() == json.loads(manifest)["sha256"]
+        return said if whole else "changed"
+    return said
+
+
+def two_numbers_alone(manifest: bytes, *rest: Any) -> str:
+    """Exercise 7 with the last number of a version left out."""
+    said = at_the_gate()(manifest, *rest)
+    return said or ("old" if json.loads(manifest)["version"][:2] <= rest[-1][:2] else "")
+
+
+def rounded_tail(rounded: Callable[[float], int]) -> Callable[..., float]:
+    def answer(seconds: np.ndarray, warm_up: int, share: int) -> float:
+        times = sorted(seconds[warm_up:])
+        return float(times[rounded(share * len(times) / 100) - 1]) * 1e3
+
+    return answer
+
+
 def as_text(version: list[int]) -> str:
     return ".".join(map(str, version))
 
@@ -137,11 +160,15 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q6", lambda s, w, p: numpy_tail(s, 0, p), "the warm-up is counted"),
     ("q6", lambda s, w, p: numpy_tail(s, w, p) / 1e3, "these are seconds"),
     ("q6", lambda s, w, p: numpy_tail(np.sort(s), w, p), "the first in time"),
+    ("q6", rounded_tail(int), "round their number up"),
+    ("q6", rounded_tail(round), "round their number up"),
     ("q7", at_the_gate(believes=True), "the signature is not one of our key"),
     ("q7", at_the_gate(any_product=True), "another product"),
     ("q7", at_the_gate(again=True), "a mended weakness would come back"),
     ("q7", at_the_gate(as_=as_text), "compare numbers in their order"),
     ("q7", at_the_gate(unread=True), "SHA-256 of another file"),
+    ("q7", two_numbers_alone, "all of them, as lists do"),
+    ("q7", hash_first, "the first of the list that applies is another"),
 ]  # fmt: skip
 
 

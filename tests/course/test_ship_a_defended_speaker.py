@@ -80,7 +80,12 @@ def test_evidence_that_is_read_before_it_is_hashed_is_told_so() -> None:
     def trusting(claim: Any, evidence: bytes, shipped: str) -> str:
         return "supported" if json.loads(evidence)["measures"] == shipped else "stale"
 
+    def in_the_wrong_order(claim: Any, evidence: bytes, shipped: str) -> str:
+        json.loads(evidence)
+        return case._state_reference(claim, evidence, shipped)
+
     assert judged("q5", trusting).status == "mismatch"
+    assert judged("q5", in_the_wrong_order).status == "error"
 
 
 @pytest.mark.parametrize(

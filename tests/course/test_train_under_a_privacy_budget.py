@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers.course.checks.train_under_a_privacy_budget import DIAGNOSES, LAB, vendors
+from helpers.privacy.accounting import calibrate_noise
 from helpers.privacy.auditing import AuditReport, audit_dp_sgd
 from tests.course.judging import judge_of
 
@@ -39,6 +40,15 @@ def drawn_with_binomial_size(count: int, rate: float, seed: int) -> np.ndarray:
     return source.choice(count, source.binomial(count, rate), replace=False)
 
 
+def solved_wrongly(epsilon: float, delta: float, rate: np.ndarray) -> np.ndarray:
+    hits, misses = np.exp(epsilon) * rate + delta, 1 - np.exp(epsilon) * (1 - rate - delta)
+    return np.minimum(1, np.minimum(hits, misses))
+
+
+def searched_up_to_ten(target: float, rate: float, steps: int, delta: float) -> float:
+    return min(10.0, 1.005 * calibrate_noise(target, rate, steps, delta, "rdp"))
+
+
 WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q3", lambda n, q, s: rng(s).permutation(n)[: int(n * q)], "fixed-size"),
     ("q3", lambda n, q, s: rng(s).integers(n, size=int(n * q)), "with replacement"),
@@ -52,6 +62,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q6", noisy(lambda c, z, b: z * c / b), "divided by the batch size twice"),
     ("q6", lambda t, c, z, b, s: (t + rng(s).normal(0, z * c)) / b, "one number was added"),
     ("q6", lambda t, c, z, b, s: (t + rng(s).laplace(0, z * c / 2**0.5, len(t))) / b, "Gaussian"),
+    ("q2", solved_wrongly, "exp(-epsilon)"),
+    ("q7", searched_up_to_ten, "more than the budget of 0.3"),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,10 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
         (lambda s, t, f: hashlib.sha256(s + b"|" + f).hexdigest(), "another scheme"),
         (lambda s, t, f: hashlib.sha256(t + f).hexdigest(), "another secret"),
         (lambda s, t, f: s.hex(), "can be read"),
+        (lambda s, t, f: hashlib.sha256(b"".join(sorted(
+            hashlib.sha256(part).digest() for part in (s, t, f)))).hexdigest(), "which part"),
+        (lambda s, t, f: hashlib.sha256(
+            s.ljust(64) + t.ljust(1000) + f).hexdigest(), "where one part ends"),
         (lambda s, t, f: hashlib.sha256(s + t + f).digest(), "hexadecimal"),
         (lambda s, t, f: hashlib.md5(s + t + f).hexdigest(), "hexadecimal"),
         (
@@ -64,13 +69,23 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
             "where one part ends",
         ),
     ],
-)
+)  # fmt: skip
 def test_a_commitment_that_binds_too_little_is_told_so(
     answer: Callable[..., Any], message: str
 ) -> None:
     found = judged("q5", answer)
     assert found.status == "mismatch"
     assert message in found.explanation
+
+
+def test_the_key_is_asked_about_before_the_register() -> None:
+    def register_first(claim: Any, register: Any, first_seen: str) -> Any:
+        opened = court._heard_reference({**claim, "opens": True}, register, first_seen)
+        return opened or court._heard_reference(claim, register, first_seen)
+
+    found = judged("q6", register_first)
+    assert found.status == "mismatch"
+    assert "whatever the register says" in found.explanation
 
 
 def _honest(kernel: Any, message: Any, seed: int) -> np.ndarray:
@@ -90,6 +105,7 @@ def _obvious(kernel: Any, message: Any, seed: int) -> np.ndarray:
         (lambda k, m, s: 2 * forgery._forge_reference(k, m, s), "-1 or"),
         (lambda k, m, s: forgery._forge_reference(k, m, s).T, "shape"),
         (lambda k, m, s: None, "shape"),
+        (lambda k, m, s: forgery._forge_reference(k, m, secrets.randbits(30)), "the same seed"),
     ],
 )
 def test_a_forgery_must_read_the_message_and_look_honest(

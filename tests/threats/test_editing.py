@@ -9,7 +9,13 @@ import pytest
 
 from helpers import threats
 from helpers.errors import ThreatModelError
-from helpers.threats.editing import dumps, with_controls, without
+from helpers.threats.editing import (
+    dumps,
+    places_for,
+    with_acceptances,
+    with_controls,
+    without,
+)
 
 MODELS = [threats.load(name) for name in threats.shipped()]
 IDS = [model.name for model in MODELS]
@@ -54,3 +60,59 @@ def test_an_unknown_part_is_named_with_the_nearest() -> None:
     for change in (lambda: without(model, "flahs"), lambda: with_controls(model, {"flahs": []})):
         with pytest.raises(ThreatModelError, match="did you mean 'flash'"):
             change()
+
+
+@pytest.mark.parametrize("controls", ["read-out-protection", None, 3])
+def test_controls_that_are_no_list_are_refused_in_one_line(controls: object) -> None:
+    with pytest.raises(ThreatModelError, match=r"the controls of flash are .* give a list") as told:
+        with_controls(threats.load("smart-speaker"), {"flash": controls})  # type: ignore[dict-item]
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_a_missing_control_counts_once_it_stands_wherever_it_is_said_to_belong(
+    model: threats.SystemModel,
+) -> None:
+    for threat in threats.analyse(model).threats:
+        strong = [c for c in threat.missing if threat.rule.controls[c] == "strong"]
+        for control in strong:
+            places = places_for(model, threat.target, control)
+            if not places:
+                continue
+            built = threats.analyse(with_controls(model, {place: [control] for place in places}))
+            kept = {t.id: t for t in built.threats}
+            assert threat.id not in kept or control in kept[threat.id].present
+
+
+def test_a_control_of_connections_has_no_place_where_nothing_comes_from_another_zone() -> None:
+    model = threats.load("smart-speaker")
+    assert places_for(model, "flash", "read-out-protection") == ("flash",)
+    assert places_for(model, "label-desk", "peer-authentication") == ("send-label",)
+    assert places_for(model, "trainer", "peer-authentication") == ()
+    with pytest.raises(ThreatModelError, match="did you mean 'peer-authentication'"):
+        places_for(model, "flash", "peer-authentification")
+
+
+def test_a_decision_is_taken_at_the_present_level_from_the_first_day() -> None:
+    found, day = threats.analyse(threats.load("smart-speaker")), datetime.date(2026, 7, 1)
+    said = {"flash-read-out@flash": ("A. Person", "a pilot", "2026-12-31")}
+    (decision,) = with_acceptances(found, said, day).acceptances
+    assert decision.level == found.threat("flash-read-out@flash").level
+    assert (decision.on, decision.until) == (day, datetime.date(2026, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("identity", "said", "told"),
+    [
+        ("flash-read-out@flahs", ("A. Person", "a pilot", "2026-12-31"), "did you mean"),
+        ("flash-read-out@flash", ("A. Person", "a pilot"), "say who, why, and until when"),
+        ("flash-read-out@flash", "A. Person", "say who, why, and until when"),
+        ("flash-read-out@flash", ("A. Person", "a pilot", "2026-31-12"), "which is no date"),
+    ],
+)
+def test_a_decision_that_cannot_be_read_says_what_is_missing(
+    identity: str, said: tuple[str, ...], told: str
+) -> None:
+    found = threats.analyse(threats.load("smart-speaker"))
+    with pytest.raises(ThreatModelError, match=told):
+        with_acceptances(found, {identity: said}, datetime.date(2026, 7, 1))

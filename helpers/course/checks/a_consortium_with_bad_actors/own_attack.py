@@ -75,8 +75,9 @@ def _problem(args: tuple[Any, ...], got: Any) -> str | None:
 
 OWN_ATTACK = FunctionTask(
     "q8", "Your attack", 3, push_reference, _cases, satisfies(_problem),
-    "Start from the honest mean, where nobody looks twice, and add strength * goal; try many "
-    "strengths with aggregate(...), and keep what carries the result furthest along the goal.",
+    "Where would a lie stand so that no rule looks at it twice? Begin there, go from there along "
+    "the goal, and let aggregate(...) tell how far is best for this rule: several lengths, from "
+    "far less than the honest disagree by to far more.",
     time_limit=30.0,
     show_expected=False,
 )  # fmt: skip

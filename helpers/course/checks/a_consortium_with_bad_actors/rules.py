@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.federated import robust
 
@@ -199,12 +199,16 @@ def _factor(
     sign: float = -1.0,
     least: bool = False,
     length: bool = False,
+    liars: int | None = None,
+    replaced: bool = False,
 ) -> float:
     centre = honest.mean(axis=0)
+    liars = num_byzantine if liars is None else liars
     damage = []
     for factor in factors:
-        sent = np.tile(sign * factor * centre, (num_byzantine, 1))
-        result = aggregate(np.concatenate([honest, sent]), rule, num_byzantine)
+        sent = np.tile(sign * factor * centre, (liars, 1))
+        others = honest[liars:] if replaced else honest
+        result = aggregate(np.concatenate([others, sent]), rule, num_byzantine)
         damage.append(float(np.linalg.norm(result if length else result - centre)))
     return float(factors[int(np.argmin(damage) if least else np.argmax(damage))])
 
@@ -218,6 +222,9 @@ def _factor_cases(rng: np.random.Generator) -> list[Case]:
             ("trimmed_mean", "the trimmed mean"),
             ("mean", "the mean: the loudest"),
         )
+    ] + [
+        Case((honest_round(rng, 13, 31), 4, "trimmed_mean", FACTORS), "four liars among seventeen"),
+        Case((honest_round(rng, 11, 31), 4, "krum", FACTORS), "four liars among fifteen"),
     ]
 
 
@@ -245,6 +252,10 @@ _FACTOR_SLIPS: Slips = {
     "this is the position of the factor; return the factor": lambda h, b, r, factors: int(
         np.argmin(np.abs(np.asarray(factors) - _factor(h, b, r, factors)))
     ),
+    "num_byzantine rows lie, not one alone": lambda *a: _factor(*a, liars=1),
+    "the lies come on top of the honest rows, and replace none of them": lambda *a: _factor(
+        *a, replaced=True
+    ),
 }  # fmt: skip
 
 
@@ -255,7 +266,7 @@ TRIMMED = FunctionTask(
 )  # fmt: skip
 KRUM = FunctionTask(
     "q2", "Krum's scores", 2, _scores_reference, _scores_cases,
-    or_explain(_TOLERANCE, _SCORES_SLIPS),
+    or_explain(row_of(_TOLERANCE), _SCORES_SLIPS),
     "updates[:, None] - updates[None] holds all differences, (n, n, d). Sorted, each row of "
     "distances begins with the update itself.",
 )  # fmt: skip

@@ -81,6 +81,7 @@ def _cases(rng: np.random.Generator) -> list[Case]:
         case("client", "on the revocation list", revoked=[*others, *own]),
         case("other", "also on it", revoked=[*others, *own]),
         case("server", "the server's, where a client is expected, and revoked", revoked=server),
+        case("server", "the server's, where a client is expected, too early", at=now - 7 * _DAY),
     ]
 
 

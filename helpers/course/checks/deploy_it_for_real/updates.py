@@ -173,6 +173,15 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("large, and finite", update(1, values=spoilt(1e30))),
         case("refused, then sent again as it should be", update(2, values=spoilt(np.nan)),
              update(2), update(2)),
+        case(
+            "more than one thing is wrong with each but the first",
+            update(1),
+            update(1, **late),
+            update(2, **late, examples=10**9),
+            update(3, examples=10**9, values=np.zeros(5000, np.float32)),
+            update(4, values=np.full(size + 1, np.nan)),
+            update(9, **late),
+        ),
         case("nothing came"),
     ]  # fmt: skip
 

@@ -71,7 +71,9 @@ def _flat_reference(at_rest: Any, moved: Any, truth: Any) -> float:
 
 
 def _flat_cases(rng: np.random.Generator) -> list[Case]:
-    def case(steps: int, images: int, classes: int, certain: float, label: str) -> Case:
+    def case(
+        steps: int, images: int, classes: int, certain: float, label: str, per_step: int = 256
+    ) -> Case:
         def codes() -> np.ndarray:
             return rng.integers(0, 8, (images, classes))
 
@@ -83,12 +85,13 @@ def _flat_cases(rng: np.random.Generator) -> list[Case]:
         rest[0, truth[0]], moved[0, 0, truth[0]] = 5, 5
         other = (truth[0] + 1) % classes
         moved[0, 0, (other + 1) % classes if (other + 1) % classes != truth[0] else other] = -1
-        return Case((rest / 256, moved / 256, truth), label)
+        return Case((rest / per_step, moved / per_step, truth), label)
 
     return [
         case(4, 307, 4, 0.5, "a file in steps of 1/256"),
         case(3, 31, 10, 0.9, "a file that is nearly always certain"),
         case(2, 23, 3, 0.0, "every step changes the scores, not every one the margin"),
+        case(2, 40, 5, 0.5, "a float model, whose scores move by a millionth", 2**20),
     ]
 
 
@@ -134,6 +137,9 @@ _FLAT_SLIPS: Slips = {
         _flat_leaders
     ),
     "a step may change the margin and leave the label: compare the margins": _flat_labels,
+    "a margin that moves by a millionth has moved: compare exactly, with ==": lambda r, m, t: float(
+        np.mean([np.abs(score_margins(s, t) - score_margins(r, t)) < 1e-4 for s in np.asarray(m)])
+    ),
     "these are the steps that change something": lambda r, m, t: 1 - _flat_reference(r, m, t),
     "the best of the OTHER scores: leave the right one out of the maximum": lambda r, m, t: float(
         np.mean(

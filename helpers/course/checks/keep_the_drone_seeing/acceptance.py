@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, equal, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.perturbations.scores import robustness
 
@@ -140,7 +140,7 @@ VERDICT = FunctionTask(
 )  # fmt: skip
 FRONT = FunctionTask(
     "q8", "The front", 2, _front_reference, _front_cases,
-    or_explain(equal(), _FRONT_SLIPS),
+    or_explain(row_of(equal()), _FRONT_SLIPS),
     "For each option ask: is there another that is no worse in both and better in one? Compare "
     "cost[None] with cost[:, None] for all pairs at once, or write two loops.",
 )  # fmt: skip

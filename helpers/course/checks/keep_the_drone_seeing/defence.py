@@ -83,9 +83,11 @@ def _hidden_cases(rng: np.random.Generator) -> list[Case]:
         Case((cars, near[:4], near[1:3]), "two were never seen"),
         Case((cars, near, none), "all hidden"),
         Case((cars, none, near), "none seen before"),
+        Case((cars[:1], cars[:1] * [[1, 1, 1, 0.5]], none), "seen by half: 0.5 is enough"),
     ]
 
 
+_MORE = float(np.nextafter(0.5, 1))
 _HIDDEN_SLIPS: Slips = {
     "an object that was not seen before cannot be hidden: count among those seen": (
         lambda o, b, a: (int(_covered(o, b).sum()), int((~_covered(o, a)).sum()))
@@ -93,6 +95,12 @@ _HIDDEN_SLIPS: Slips = {
     "an object seen only afterwards does not make up for one that is hidden": (
         lambda o, b, a: (
             int(_covered(o, b).sum()), int(_covered(o, b).sum()) - int(_covered(o, a).sum())
+        )
+    ),
+    "an IoU of exactly 0.5 is enough": (
+        lambda o, b, a: (
+            int(_covered(o, b, _MORE).sum()),
+            int((_covered(o, b, _MORE) & ~_covered(o, a, _MORE)).sum()),
         )
     ),
     "these are boxes; count objects, however many boxes found each": (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.integrate import trapezoid
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, equal, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.detection.boxes import Detections, Truth, iou
 from helpers.robustness.detection.metrics import judged_at_half
@@ -75,6 +76,9 @@ _OVERLAP_SLIPS: Slips = {
     "rows belong to the first boxes and columns to the second": (
         lambda a, b: _overlap_reference(b, a)
     ),
+    "a width is x2 - x1 here, without the 1 that counts pixels": (
+        lambda a, b: _overlap_reference(*(np.add(boxes, [0, 0, 1, 1]) for boxes in (a, b)))
+    ),
 }  # fmt: skip
 
 # --- q2: right and wrong
@@ -89,6 +93,7 @@ def _judge_reference(boxes: Any, scores: Any, truth: Any) -> np.ndarray:
 def _judge_cases(rng: np.random.Generator) -> list[Case]:
     car = np.array([[20.0, 20.0, 40.0, 30.0]])
     shifted = car + np.array([[2.0, 0.0, 2.0, 0.0]])
+    nowhere = car + np.array([[40.0, 0.0, 40.0, 0.0]])
     pair = np.array([[10.0, 10.0, 30.0, 20.0], [14.0, 10.0, 34.0, 20.0]])
     truth = np.array([[0.0, 0.0, 20.0, 10.0], [50.0, 50.0, 70.0, 60.0], [60.0, 5.0, 70.0, 25.0]])
     scores = rng.permutation(np.linspace(0.15, 0.95, 8))
@@ -97,8 +102,12 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
         Case((np.concatenate([shifted, car]), np.array([0.9, 0.6]), car), "one car found twice"),
         Case((np.concatenate([car, shifted]), np.array([0.3, 0.8]), car),
              "the same, the surer one given last"),
+        Case((np.concatenate([nowhere, car]), np.array([0.3, 0.8]), car),
+             "a box on nothing given first, and a surer one on the car"),
         Case((pair[[0, 0]] + [[1.0, 0, 1.0, 0], [1.5, 0, 1.5, 0]], np.array([0.8, 0.7]), pair),
              "two cars side by side, and two boxes between them"),
+        Case((pair[[1, 0]] - [[0, 0, 0, 0], [4.0, 0, 4.0, 0]], np.array([0.9, 0.8]), pair),
+             "the same two cars, and the surer box right on the second"),
         Case((noise, scores, truth), "eight boxes, three cars"),
         Case((car, np.array([0.9]), np.zeros((0, 4))), "a box where there is nothing"),
         Case((car - [[0, 0, 0, 5]], np.array([0.9]), car), "half of the car: 0.5 is enough"),
@@ -107,14 +116,17 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
 
 
-def _judge_as(boxes: Any, scores: Any, truth: Any, *, order: bool, take: bool, free: bool) -> Any:
+def _judge_as(
+    boxes: Any, scores: Any, truth: Any, *, order: bool = True, take: bool = True,
+    free: bool = True, least: float = _HALF, best_first: bool = True,
+) -> Any:  # fmt: skip
     ranks = np.argsort(-np.asarray(scores), kind="stable")
     overlaps = _overlap_reference(boxes, truth) if len(truth) else np.zeros((len(boxes), 0))
     taken, right = np.zeros(len(truth), bool), np.zeros(len(boxes), bool)
     for place, box in enumerate(ranks if order else range(len(boxes))):
         row = np.where(taken, -1, overlaps[box]) if free else overlaps[box]
-        if len(row) and row.max() >= _HALF:
-            best = int(row.argmax())
+        if len(row) and row.max() >= least:
+            best = int(row.argmax() if best_first else np.argmax(row >= least))
             right[place] = not taken[best] or not take
             taken[best] = True
     return right
@@ -122,14 +134,18 @@ def _judge_as(boxes: Any, scores: Any, truth: Any, *, order: bool, take: bool, f
 
 _JUDGE_SLIPS: Slips = {
     "an object may be claimed once: the second box on it is wrong": (
-        lambda b, s, t: _judge_as(b, s, t, order=True, take=False, free=False)
+        lambda b, s, t: _judge_as(b, s, t, take=False, free=False)
     ),
     "go through the boxes from the surest to the least sure, and answer in that order": (
-        lambda b, s, t: _judge_as(b, s, t, order=False, take=True, free=True)
+        lambda b, s, t: _judge_as(b, s, t, order=False)
     ),
     "where the object that a box overlaps most is taken, the next one that it overlaps by half "
-    "still counts, in COCO": (
-        lambda b, s, t: _judge_as(b, s, t, order=True, take=True, free=False)
+    "still counts, in COCO": (lambda b, s, t: _judge_as(b, s, t, free=False)),
+    "of the free objects a box claims the one that it overlaps most, not the first": (
+        lambda b, s, t: _judge_as(b, s, t, best_first=False)
+    ),
+    "an IoU of exactly 0.5 is enough": (
+        lambda b, s, t: _judge_as(b, s, t, least=np.nextafter(_HALF, 1))
     ),
     "the verdicts belong to the boxes from the surest down, not in the order given": (
         lambda b, s, t: _judge_reference(b, s, t)[
@@ -188,6 +204,9 @@ _PRECISION_SLIPS: Slips = {
     "this runs the maximum from the left; it has to come from the high recalls": (
         lambda r, n: float(_at_recalls(np.maximum.accumulate(_raw_precision(r)), r, n).sum() / 101)
     ),
+    "this is the area under straight lines between the points; COCO takes 101 recalls": (
+        lambda r, n: float(trapezoid(_raw_precision(r), np.cumsum(r) / n))
+    ),
 }
 
 OVERLAP = FunctionTask(
@@ -198,7 +217,7 @@ OVERLAP = FunctionTask(
 )  # fmt: skip
 JUDGE = FunctionTask(
     "q2", "Right and wrong", 2, _judge_reference, _judge_cases,
-    or_explain(equal(), _JUDGE_SLIPS),
+    or_explain(row_of(equal()), _JUDGE_SLIPS),
     "np.argsort(-scores, kind='stable') is the order. Keep a list of the objects that are taken, "
     "and look only at the free ones.",
 )  # fmt: skip

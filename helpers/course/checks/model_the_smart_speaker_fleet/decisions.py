@@ -121,6 +121,8 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         Case((findings, [accept("b@x", "high", until="2026-05-31")], "high", day), "it is over"),
         Case((findings, [accept("b@x", "high", on="2026-07-01")], "high", day), "not yet in force"),
         Case((findings, [accept("b@x", "high", until=day)], "high", day), "its last day counts"),
+        Case((findings, [accept("b@x", "high", on=day)], "high", day), "its first day counts"),
+        Case((findings[::-1], [], "high", day), "the less risky stands first"),
         Case((findings, [accept("a@x", "high")], "high", day), "it has become worse than accepted"),
         Case((findings, [accept("b@y", "critical")], "high", day), "accepted for something else"),
         Case(
@@ -138,7 +140,26 @@ def _last_only(
     return _gate_reference(findings, list(first.values()), at, today)
 
 
+def _of_the_rule(
+    findings: list[dict[str, str]], acceptances: list[dict[str, str]], at: str, today: str
+) -> list[str]:
+    def rule(identity: str) -> str:
+        return identity.split("@")[0]
+
+    accepted = [
+        {**a, "threat": finding["id"]}
+        for a in acceptances
+        for finding in findings
+        if rule(a["threat"]) == rule(finding["id"])
+    ]
+    return _gate_reference(findings, accepted, at, today)
+
+
 _GATE_SLIPS: Slips = {
+    "an acceptance is of one threat at one place, its whole id": _of_the_rule,
+    "in the order of the findings, not of the alphabet": lambda *args: sorted(
+        _gate_reference(*args)
+    ),
     "an acceptance ends: after its last day the threat blocks again": _gate(
         lambda a, f, t: a["on"] <= t and _rank(f["level"]) <= _rank(a["level"])
     ),
@@ -147,6 +168,9 @@ _GATE_SLIPS: Slips = {
     ),
     "its last day still counts": _gate(
         lambda a, f, t: a["on"] <= t < a["until"] and _rank(f["level"]) <= _rank(a["level"])
+    ),
+    "its first day counts already": _gate(
+        lambda a, f, t: a["on"] < t <= a["until"] and _rank(f["level"]) <= _rank(a["level"])
     ),
     "accepted up to a level: a threat that has become worse blocks again": _gate(
         lambda a, f, t: _in_force(a, t)

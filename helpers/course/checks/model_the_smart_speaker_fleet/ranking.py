@@ -98,8 +98,8 @@ def _compare(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
 
 KEPT = FunctionTask(
     "q4", "What a point of disagreement leaves", 2, _kept_reference, _kept_cases, _compare,
-    "rng.integers(-noise, noise, size=scores.shape, endpoint=True) moves every score once. "
-    "np.lexsort((coins, -risk)) sorts by risk, and by coin where risks are equal.",
+    "How many numbers are drawn for one ranking? A coin for every threat, a random number, is what "
+    "to sort by where two risks are equal.",
     time_limit=20.0,
     show_expected=False,
 )  # fmt: skip

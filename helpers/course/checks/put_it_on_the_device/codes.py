@@ -247,7 +247,8 @@ RANGE = FunctionTask(
 CHANNELS = FunctionTask(
     "q4", "A scale of its own for every channel", 1, _channels_reference, _channels_cases,
     or_explain(close(rtol=1e-5, atol=0), _CHANNELS_SLIPS),
-    "np.abs, then .max over a tuple of dimensions: all but the last, so range(kernel.ndim - 1).",
+    ".max takes a tuple of dimensions. Which are they in a kernel of four, and in one of two? What "
+    "must 127 steps of the scale reach?",
 )  # fmt: skip
 SAMPLE = FunctionTask(
     "q3", "What stands for all inputs", 1, _sample_reference, _sample_cases,

@@ -84,11 +84,17 @@ def _tail_cases(rng: np.random.Generator) -> list[Case]:
         Case((runs(200, 20), 20, 99), "99 of 100 runs"),
         Case((runs(41, 5), 5, 95), "41 runs: 95 percent are 38.95, so 39 of them"),
         Case((runs(30, 0), 0, 99), "30 runs: the slowest"),
+        Case((runs(33, 4), 4, 95), "33 runs: 95 percent are 31.35, so 32 of them"),
     ]
 
 
 def _sorted_tail(seconds: Any, warm_up: int) -> np.ndarray:
     return np.sort(np.asarray(seconds)[warm_up:])
+
+
+def _tail_rounded_down(seconds: Any, warm_up: int, share: int) -> float:
+    times = _sorted_tail(seconds, warm_up)
+    return float(times[max(share * len(times) // 100, 1) - 1]) * 1e3
 
 
 _TAIL_SLIPS: Slips = {
@@ -107,6 +113,7 @@ _TAIL_SLIPS: Slips = {
     "this is one place too far: positions begin at 0": lambda s, w, p: (
         float(_sorted_tail(s, w)[min(math.ceil(p * (len(s) - w) / 100), len(s) - w - 1)]) * 1e3
     ),
+    "so few runs are less than the share: round their number up": _tail_rounded_down,
     "share is in percent, 0 to 100": lambda s, w, p: (
         float(_sorted_tail(s, w)[max(math.ceil(p * (len(s) - w) / 10_000) - 1, 0)]) * 1e3
     ),

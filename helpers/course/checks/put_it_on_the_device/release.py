@@ -77,6 +77,7 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
     return [
         case("the next release: 1.10.0 comes after 1.9"),
         case("a new main version", [2, 0, 0]),
+        case("a mend: the last number alone is higher", [1, 9, installed[2] + 1]),
         case("signed by somebody else", key=other),
         case("the version was raised after signing", older, swap=(b"[1, 9", b"[9, 9")),
         Case(garbage, "forty random bytes: no manifest at all, and no signature"),
@@ -88,6 +89,7 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("the model is cut off", delivered=sealed[:-1]),
         case("signed by somebody else, and the model fits nothing", key=other, delivered=spoilt),
         case("genuine, another product's, older", older, product="doorbell"),
+        case("genuine, older, and the model fits nothing", older, delivered=spoilt),
     ]
 
 
@@ -117,7 +119,10 @@ def _gate_problem(args: tuple[Any, ...], got: Any) -> str | None:
     if got == "":
         return f"this was installed, and {_LET_IN[expected]}"
     if expected == "" and got == "old":
-        return "refused as 'old': compare numbers in their order, as lists do; in text '10' < '9'"
+        return (
+            "refused as 'old': compare numbers in their order, all of them, as lists do; in text "
+            "'10' < '9'"
+        )
     if expected == "":
         return f"refused as {got!r}, and nothing is wrong with it{_REFUSED_RIGHT.get(got, '')}"
     if expected == "not genuine":

@@ -146,6 +146,6 @@ _CURSE_SLIPS: Slips = {
 CURSE = FunctionTask(
     "q8", "How much the winner is flattered", 2, _curse_reference, _curse_cases,
     or_explain(close(rtol=1e-9, atol=1e-9), _CURSE_SLIPS),
-    "In each split: `right[:, half].mean(axis=1)` are the accuracies to choose by, and np.argmax "
-    "the winner. `right[winner, ~half].mean()` is its trial.",
+    "In each split: the accuracies of all designs on the images to choose by, np.argmax of them, "
+    "and then this one design on the images that were left out. `~` turns true and false round.",
 )  # fmt: skip

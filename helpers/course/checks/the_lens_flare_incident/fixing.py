@@ -161,5 +161,6 @@ _FLAG_SLIPS: Slips = {
 FLAG = FunctionTask(
     "q6", "I cannot see", 1, _flag_reference, _flag_cases,
     or_explain(close(rtol=1e-6, parts=("coverage", "accuracy")), _FLAG_SLIPS),
-    "answered = clipped <= limit. Return its mean, and the mean of right where it is true.",
+    "Write down first which bays are answered, as true and false. Both numbers come from that; "
+    "what has the second one to divide by, and can that be nothing?",
 )  # fmt: skip

@@ -136,9 +136,10 @@ def _changes(before: Any, after: Any) -> tuple[int, int]:
     return int(np.sum(after & ~before)), int(np.sum(before & ~after))
 
 
-def _one_sided(before: Any, after: Any) -> float:
+def _one_sided(before: Any, after: Any, side: str = "") -> float:
     gained, lost = _changes(before, after)
-    return float(stats.binom.cdf(min(gained, lost), gained + lost, 0.5))
+    towards = side or ("less" if gained <= lost else "greater")
+    return float(stats.binomtest(gained, max(gained + lost, 1), alternative=towards).pvalue)
 
 
 def _unpaired(before: Any, after: Any) -> float:
@@ -148,6 +149,9 @@ def _unpaired(before: Any, after: Any) -> float:
 
 _PAIRED_SLIPS: Slips = {
     "this is one side only: a change in either direction would be news": _one_sided,
+    "this asks for more gained alone; a loss would be news too": lambda b, a: _one_sided(
+        b, a, "greater"
+    ),
     "this forgets that the pictures are the same: only those that changed count": _unpaired,
     "where nothing changed there is no evidence at all: return 1": lambda b, a: (
         _paired_reference(b, a) if sum(_changes(b, a)) else float("nan")

@@ -121,9 +121,21 @@ def _band_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _filtered_spoilt(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
+def _waves_of_spoilt(spoilt: Any, keep: Any) -> np.ndarray:
     waves = np.fft.fft2(spoilt, axes=(1, 2)) * keep[None, :, :, None]
-    return np.clip(np.fft.ifft2(waves, axes=(1, 2)).real, 0.0, 1.0)
+    return np.asarray(np.fft.ifft2(waves, axes=(1, 2)).real)
+
+
+def _filtered_spoilt(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
+    return np.clip(_waves_of_spoilt(spoilt, keep), 0.0, 1.0)
+
+
+def _spoilt_on_top(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
+    return np.clip(clean + _waves_of_spoilt(spoilt, keep), 0.0, 1.0)
+
+
+def _without_signs(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
+    return np.clip(clean + np.abs(_not_clipped(clean, spoilt, keep) - clean), 0.0, 1.0)
 
 
 def _not_clipped(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
@@ -135,6 +147,8 @@ _BAND_SLIPS: Slips = {
     "this filters the spoilt picture; filter only the CHANGE, and add it to the clean one": (
         _filtered_spoilt
     ),
+    "these are waves of the spoilt picture; filter spoilt - clean": _spoilt_on_top,
+    "the change also darkens: take .real of what ifft2 gives, not its size": _without_signs,
     "this keeps the waves that `keep` does not name": lambda c, s, k: _band_reference(c, s, ~k),
     "no camera gives less than 0 or more than 1: clip": _not_clipped,
     "this is only the change; add it to the clean picture": lambda c, s, k: np.clip(
@@ -148,6 +162,6 @@ _BAND_SLIPS: Slips = {
 BAND = FunctionTask(
     "q3", "One band of the flare", 2, _band_reference, _band_cases,
     or_explain(close(rtol=1e-5, atol=1e-5), _BAND_SLIPS),
-    "Transform spoilt - clean with fft2, multiply by keep[:, :, None], transform back with ifft2 "
-    "and take .real.",
+    "Which picture is to be filtered? fft2 and ifft2 both take axes=(1, 2). How must `keep` be "
+    "indexed to go along with (n, side, side, 3)? And what comes back is complex, by rounding.",
 )  # fmt: skip

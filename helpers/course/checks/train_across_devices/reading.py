@@ -84,7 +84,13 @@ def _without_probabilities(bias_update: Any, learning_rate: float) -> np.ndarray
 _SHARES_SLIPS: Slips = {
     "the model's own probabilities are missing: a model of zeros gives every class the same": (
         _without_probabilities
-    )
+    ),
+    "the sign is turned: what the formula takes off has to come back": lambda moved, rate: (
+        _without_probabilities(moved, rate) - 1 / len(moved)
+    ),
+    "count the classes that the update has; here they are not ten": lambda moved, rate: (
+        _without_probabilities(moved, rate) + 1 / 10
+    ),
 }
 
 IMAGES = FunctionTask(

@@ -332,12 +332,13 @@ STEP = (
     ),
     FunctionTask(
         "q5", "Clip", 2, _clip_reference, _clip_cases, or_explain(_TOLERANCE, _CLIP_SLIPS),
-        "One norm a row; factor = C / max(norm, C), which is 1 for a short row; scale, then sum.",
+        "One norm a row, kept as a column (keepdims=True). Which factor is 1 for every row up to "
+        "the clip norm, a row of zeros among them?",
     ),
     FunctionTask(
         "q6", "Add noise", 2, _noise_reference, _noise_cases, satisfies(_noise_problem),
-        "rng.normal(scale=noise_multiplier * l2_norm_clip, size=total.shape) goes on the sum; "
-        "divide the noisy sum by the expected batch size.",
+        "rng.normal(scale=..., size=...) draws it: which deviation, and how many numbers? The "
+        "division is for the sum and the noise alike.",
         across=_noise_relations,
         show_expected=False,
     ),

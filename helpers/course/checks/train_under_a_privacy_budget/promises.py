@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers.course.compare import Slips, close, or_explain, satisfies
 from helpers.course.tasks import Case, FunctionTask
+from helpers.errors import PrivacyError
 from helpers.privacy.auditing import epsilon_lower_bound, proportion_bounds
 
 _TOLERANCE = close(rtol=1e-4, atol=1e-6)
@@ -139,6 +140,9 @@ _MOST_HITS_SLIPS: Slips = {
     "take the smallest of the limits: each of them holds": lambda e, d, r: np.minimum(
         1.0, np.maximum(_first_only(e, d, r), 1 - math.exp(-e) * (1 - d - r))
     ),
+    "solved for TPR, the second line has exp(-epsilon)": lambda e, d, r: np.minimum(
+        1.0, np.minimum(_first_only(e, d, r), 1 - math.exp(e) * (1 - d - r))
+    ),
     "the factor is exp(epsilon), not epsilon": lambda e, d, r: np.minimum(
         1.0, np.minimum(e * r + d, 1 - (1 - d - r) / max(e, 1e-12))
     ),
@@ -214,7 +218,11 @@ def _calibration_slip(
         ),
     }  # fmt: skip
     for explanation, other in slips.items():
-        if abs(noise / _calibrated_reference(*other) - 1) < 0.01:
+        try:
+            slipped = _calibrated_reference(*other)
+        except PrivacyError:  # no noise keeps so small a budget, so nobody found it
+            continue
+        if abs(noise / slipped - 1) < 0.01:
             return explanation
     shuffled = calibrate_noise(target, sample_rate, steps, delta, "rdp", sampling="none")
     if abs(noise / shuffled - 1) < 0.01:
@@ -225,8 +233,8 @@ def _calibration_slip(
 PROOF = FunctionTask(
     "q1", "What guesses prove", 2, _proof_reference, _proof_cases,
     or_explain(_TOLERANCE, _PROOF_SLIPS),
-    "Hits: (lowest TPR - delta) / highest FPR. Misses: (1 - highest FPR - delta) / "
-    "(1 - lowest TPR). The larger logarithm, or 0 where a numerator is not positive.",
+    "Solve each line for exp(epsilon): one rate is above the fraction bar, one below. Which end "
+    "of each interval makes the fraction small? Take the logarithm only where there is one.",
 )  # fmt: skip
 MEANING = FunctionTask(
     "q2", "What epsilon means", 1, _most_hits_reference, _most_hits_cases,
@@ -236,7 +244,8 @@ MEANING = FunctionTask(
 CALIBRATION = FunctionTask(
     "q7", "The noise that a budget asks for", 1, _calibrated_reference, _calibrated_cases,
     satisfies(_calibrated_problem),
-    "Keep low (spends too much) and high (does not); halve the interval; return high.",
+    "low spends too much and high does not: double high until that is so, then try the middle and "
+    "move one of the two there, again and again. Which of them keeps the promise?",
     time_limit=60.0,
     show_expected=False,
 )  # fmt: skip

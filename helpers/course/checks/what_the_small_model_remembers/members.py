@@ -72,6 +72,7 @@ def _hits_cases(rng: np.random.Generator) -> list[Case]:
         Case((members, others, 0.1), "60 members, 40 others, at most 4 false accusations"),
         Case((members, others, 0.01), "at most 0.4 false accusations: none"),
         Case((np.array([3.0, 2, 2, 1]), np.array([2.0, 1, 1, 0]), 0.25), "ties"),
+        Case((np.array([2.0, 1.0]), np.array([3.0, 0.0]), 0.1), "an outsider looks most like one"),
     ]
 
 
@@ -93,11 +94,19 @@ def _two_rules(member_scores: Any, other_scores: Any, limit: float) -> float:
     return max((float(np.mean(members >= t)) for t in kept), default=0.0)
 
 
+def _others_alone(member_scores: Any, other_scores: Any, limit: float) -> float:
+    members, others = np.asarray(member_scores), np.asarray(other_scores)
+    kept = [t for t in others if np.mean(others >= t) <= limit]
+    return max((float(np.mean(members >= t)) for t in kept), default=0.0)
+
+
 _HITS_SLIPS: Slips = {
     "members and others are the other way round": _swapped,
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
+    "exactly `limit` of the others may be accused, and a member's own score may be the best "
+    "threshold": (_others_alone),
 }
 
 

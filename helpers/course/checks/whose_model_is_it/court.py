@@ -35,11 +35,14 @@ def _commit_cases(rng: np.random.Generator) -> list[Case]:
         Case((other, b"bits 256", b"the file"), "another secret"),
         Case((secret, b"bits 255", b"the file"), "another scheme"),
         Case((secret, b"bits 256", b"the file!"), "another file"),
+        Case((b"bits 256", secret, b"the file"), "secret and scheme exchanged"),
         Case((secret, b"bits 256the", b" file"), "the same bytes, cut elsewhere"),
         Case((secret[:31], secret[31:] + b"bits 256", b"the file"), "cut elsewhere again"),
         Case((secret, b"", b"bits 256the file"), "an empty part"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 3), "zeros at the end"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 4), "one zero more"),
+        Case((secret, b"bits 256 ", b"the file"), "a blank at the end"),
+        Case((secret + b" ", b"bits 256", b"the file"), "a blank at the end of another part"),
         *(Case(cut, "a separator in a part") for cut in _cut_at_separators(secret)),
     ]
 
@@ -59,6 +62,8 @@ def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
     for number, what in ((2, "secret"), (3, "scheme"), (4, "file")):
         if shown[number] == shown[0]:
             return f"another {what} gives the same hash: it is not in it"
+    if shown[5] == shown[0]:
+        return "two parts exchanged give the same hash: it must say which part is which"
     for one in range(1, len(shown)):
         for other in range(one + 1, len(shown)):
             if shown[one] == shown[other]:
@@ -115,6 +120,8 @@ def _heard_cases(rng: np.random.Generator) -> list[Case]:
         Case((acme, register, "2025-03-01"), "dated on the day the suspect was seen"),
         Case((acme, register, "2024-06-01"), "dated after the suspect was seen"),
         Case((acme, [], "2026-02-10"), "an empty register"),
+        Case(({**acme, "opens": False}, [], "2026-02-10"), "another key, and never handed in"),
+        Case(({**acme, "opens": False}, register, "2024-06-01"), "another key, and too late"),
         Case((acme, register[::-1], "2026-02-10"), "the latest entries on top"),
         Case(
             ({**acme, "digest": other, "claimant": "mallory"}, register, "2026-02-10"),

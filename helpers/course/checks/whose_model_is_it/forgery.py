@@ -23,10 +23,12 @@ def _forge_cases(rng: np.random.Generator) -> list[Case]:
         kernel = rng.standard_normal(shape)
         return Case((kernel, rng.random(bits) < 0.5, int(rng.integers(10_000))), label)
 
+    first = case(32, (1, 1, 8, 6), "32 bits")
     return [
-        case(32, (1, 1, 8, 6), "32 bits"),
+        first,
         case(64, (6, 9), "more bits than weights: 64 in 54"),
         case(5, (3, 3, 2, 4), "a few bits"),
+        Case(first.args, "the first again, with the same seed"),
     ]
 
 
@@ -48,10 +50,17 @@ def _forge_problem(args: tuple[Any, ...], got: Any) -> str | None:
     return None
 
 
+def _forge_across(results: list[tuple[tuple[Any, ...], Any]]) -> str | None:
+    if not np.array_equal(results[0][1], results[-1][1]):
+        return "the same seed drew other signs: take every random draw from rng"
+    return None
+
+
 FORGE = FunctionTask(
     "q7", "Forge a projection", 2, _forge_reference, _forge_cases,
     satisfies(_forge_problem),
     "rng.choice([-1, 1], (bits, weights)) draws the rows. About half of them read the wrong bit: "
     "what would turn that bit round, and leave the row as random as it was?",
     show_expected=False,
+    across=_forge_across,
 )  # fmt: skip
