@@ -1,11 +1,11 @@
 """Skin lesions seen through a dermatoscope, drawn from a seed: naevi, and melanoma-like ones.
 
 A dermatologist looks for asymmetry, an irregular border, several colours and a large diameter (the
-ABCD rule of Nachbar et al. 1994). Each of the four is a number here, drawn from a normal law whose
-mean depends on the class, and the two laws overlap: there are irregular naevi and plain melanomas.
-So nobody can be right every time, and :func:`best_accuracy` says how often one can. Skin tone,
-light, place and hairs say nothing of the class. These are drawings. No patient is in them, and
-accuracies on them do not compare with those on photographs.
+ABCD rule of Friedman, Rigel and Kopf 1985). Each of the four is a number here, drawn from a normal
+law whose mean depends on the class, and the two laws overlap: there are irregular naevi and plain
+melanomas. So nobody can be right every time, and :func:`best_accuracy` says how often one can. Skin
+tone, light, place and hairs say nothing of the class. These are drawings. No patient is in them,
+and accuracies on them do not compare with those on photographs.
 """
 
 from __future__ import annotations
