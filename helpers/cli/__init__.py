@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from helpers import __version__
+from helpers._imports import spare_iri_grammar
 from helpers.errors import EdgesecError
 
 # subcommand -> (module that defines it as `command`, one line of help)
@@ -59,6 +60,7 @@ def _group() -> None:
 
 def main(**kwargs: Any) -> None:
     """Run ``edgesec``; an :class:`EdgesecError` becomes one line on stderr and exit code 1."""
+    spare_iri_grammar()
     try:
         _group(**kwargs)
     except EdgesecError as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from helpers._imports import spare_iri_grammar
 from helpers.course.execute import die_with, end_descendants
 from helpers.course.run import MAX_JOBS, environment
 
@@ -151,6 +152,7 @@ def main(path: str) -> None:
     """Execute the chapter described in a JSON file and put it into the cache."""
     job = Job(**json.loads(Path(path).read_text("utf-8")))
     die_with(job.runner)
+    spare_iri_grammar()
     # This process has its own helpers by now; the kernel takes those of the book.
     os.environ["PYTHONPATH"] = os.pathsep.join([job.packages, os.environ["PYTHONPATH"]])
     _execute(job)

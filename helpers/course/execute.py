@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers._imports import spare_iri_grammar
 from helpers.course.cards import REPORT_MIME
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -155,6 +156,7 @@ def main(path: str) -> None:
     """Execute the job described in a JSON file and write its outcome beside it."""
     job = Job(**json.loads(Path(path).read_text("utf-8")))
     die_with(job.runner)
+    spare_iri_grammar()
     outcome = execute(job)
     temporary = Path(job.outcome + ".part")
     temporary.write_text(json.dumps(asdict(outcome)), "utf-8")

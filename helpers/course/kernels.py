@@ -6,6 +6,11 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
+from helpers._imports import IRI_GRAMMAR
+
+# It binds no name, which every notebook would then hold.
+_FIRST = f'__import__("sys").modules.setdefault("{IRI_GRAMMAR}", None)'
+
 
 class SocketFileKernel(AsyncKernelManager):
     """A kernel reached through socket files in its job's folder.
@@ -19,3 +24,9 @@ class SocketFileKernel(AsyncKernelManager):
         super().__init__(**kwargs)
         self.transport = "ipc"
         self.ip = "../kernel"
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """Return the command that starts the kernel, spared what its notebooks do not need."""
+        first = f"--IPKernelApp.exec_lines={_FIRST}"
+        command: list[str] = super().format_kernel_cmd([first, *(extra_arguments or [])])
+        return command
