@@ -12,13 +12,13 @@ from helpers.course.kernels import SocketFileKernel
 
 NAMES = "print([name for name in dir() if not name.startswith('_')])"
 SPARED = """
-import sys, jsonschema
-print(sys.modules["rfc3987_syntax"])
+import gc, sys, jsonschema
+print(sys.modules["rfc3987_syntax"], gc.get_threshold()[0])
 jsonschema.validate({"when": 3}, {"properties": {"when": {"type": "integer"}}})
 """
 
 
-def test_a_kernel_holds_no_name_of_ours_and_spares_itself_a_grammar_of_iris(
+def test_a_kernel_holds_no_name_of_ours_and_is_spared_a_grammar_and_looks_for_garbage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cwd").mkdir()
@@ -29,5 +29,5 @@ def test_a_kernel_holds_no_name_of_ours_and_spares_itself_a_grammar_of_iris(
     NotebookClient(made, kernel_manager_class=SocketFileKernel, timeout=60).execute()
     first, second = ([output.text.strip() for output in cell.outputs] for cell in made.cells)
     assert first == ["['In', 'Out', 'exit', 'get_ipython', 'open', 'quit']"]
-    assert second == ["None"]
+    assert second == ["None 20000"]
     assert [cell.execution_count for cell in made.cells] == [1, 2]
