@@ -4,6 +4,7 @@ Property-based tests draw the same examples on every run, so that a red run can 
 ``pytest --hypothesis-profile=explore`` draws new ones.
 """
 
+import gc
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile("repeatable")
+
+# As in the kernels of labs and chapters: what TensorFlow makes is many, small, and stays.
+gc.set_threshold(20_000, 10, 10)
 
 
 # Long tests that need no other: each a unit of its own, and the first to be dealt out.

@@ -14,19 +14,19 @@ a return to Python. Two measures make it faster still (the part ``design`` of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from helpers.federated._lanes import compiled_training
 from helpers.federated.averaging import (
     initial_server_state,
     normalised_shares,
     server_step,
     weighted_average,
 )
-from helpers.federated.model_check import build_model
 from helpers.federated.receiving import Receiver
 from helpers.federated.sampling import epoch_orders
 
@@ -35,19 +35,6 @@ if TYPE_CHECKING:
     from helpers.federated.task import FederatedTask
 
 LANES = 2
-
-# Layers that XLA compiles to faster code than TensorFlow's kernels on a CPU, and that treat each
-# example by itself, so that padding a batch cannot change the result.
-_XLA_LAYERS = (
-    tf.keras.layers.InputLayer,
-    tf.keras.layers.Dense,
-    tf.keras.layers.Flatten,
-    tf.keras.layers.Reshape,
-    tf.keras.layers.Rescaling,
-    tf.keras.layers.Activation,
-    tf.keras.layers.ReLU,
-    tf.keras.layers.LeakyReLU,
-)
 
 
 class RoundPlan(NamedTuple):
@@ -93,7 +80,8 @@ def plan_round(
         Shares hold the weight before normalisation: number of examples, or 1.
     """
     size, epochs = task.local.batch_size, task.local.epochs
-    width = -(-int(task.sizes.max()) // size)
+    # To a power of two, so that tasks whose largest clients differ a little share what is compiled.
+    width = 1 << (-(-int(task.sizes.max()) // size) - 1).bit_length()
     batches = np.zeros((rows, epochs * width, size), np.int32)
     batch_sizes = np.zeros((rows, epochs * width), np.int32)
     steps, shares = np.zeros(rows, np.int32), np.zeros(rows, np.float32)
@@ -141,24 +129,9 @@ class LocalTrainer:
         self._most = num_clients
         self._lanes = min(lanes, num_clients)
         self._rows = -(-num_clients // self._lanes)
-        data = tf.constant(task.stacked.x), tf.constant(task.stacked.y)
-        networks = [build_model(task) for _ in range(self._lanes)]
-        use_xla = _suits_xla(networks[0]) if xla is None else xla
-        compiled = [_lane(task, network, *data, use_xla, separate) for network in networks]
-
-        @tf.function
-        def train(
-            plans: list[RoundPlan], weights: list[tf.Tensor]
-        ) -> tuple[list[tf.Tensor], tf.Tensor]:
-            results = [lane(plan, weights) for lane, plan in zip(compiled, plans, strict=True)]
-            updates, losses = zip(*results, strict=True)
-            joined = [
-                tf.concat(parts, axis=0) if separate else tf.add_n(parts)
-                for parts in zip(*updates, strict=True)
-            ]
-            return joined, tf.add_n(losses)
-
-        self._train = train
+        self._data = tf.constant(task.stacked.x), tf.constant(task.stacked.y)
+        shape = plan_round(task, 1, [], self._rows).batches.shape
+        self._train = compiled_training(task, self._lanes, shape, xla, separate)
         # Training nobody compiles the call, so that no round pays for it.
         self(task.initial_weights, 1, [])
 
@@ -198,7 +171,7 @@ class LocalTrainer:
         """Make one compiled call; returns updates, summed loss and examples trained on."""
         plans = self._balanced_plans(round_number, ids)
         tensors = [RoundPlan(*(tf.constant(array) for array in plan)) for plan in plans]
-        update, loss = self._train(tensors, [tf.constant(w) for w in weights])
+        update, loss = self._train(tensors, [tf.constant(w) for w in weights], *self._data)
         seen = sum(int(plan.batch_sizes.sum()) for plan in plans)
         arrays = [u.numpy() for u in update]
         if self._separate:
@@ -245,80 +218,6 @@ class LocalTrainer:
         rows = np.empty(len(order), np.int64)
         rows[order] = turns % self._lanes * self._rows + turns // self._lanes
         return rows
-
-
-def _suits_xla(model: tf.keras.Model) -> bool:
-    return all(
-        type(layer) in _XLA_LAYERS and getattr(layer, "activity_regularizer", None) is None
-        for layer in model.layers
-    )
-
-
-def _lane(
-    task: FederatedTask,
-    model: tf.keras.Model,
-    x: tf.Tensor,
-    y: tf.Tensor,
-    xla: bool,
-    separate: bool,
-) -> Callable:
-    """Compile the training of one lane's clients, one after another."""
-    variables = model.trainable_variables
-    losses = _loss_function(task.loss)
-    rate, proximal_mu = task.local.learning_rate, task.local.proximal_mu
-
-    def step(batch: tf.Tensor, size: tf.Tensor, start: list[tf.Tensor]) -> tf.Tensor:
-        # XLA needs constant shapes: there a short batch is masked, elsewhere it is cut.
-        positions = batch if xla else batch[:size]
-        counts = tf.cast(tf.range(len(batch)) < size, tf.float32) if xla else 1.0
-        with tf.GradientTape() as tape:
-            logits = model(tf.gather(x, positions), training=True)
-            total = tf.reduce_sum(counts * losses(tf.gather(y, positions), logits))
-            objective = tf.add_n([total / tf.cast(size, tf.float32), *model.losses])
-        for variable, gradient, origin in zip(
-            variables, tape.gradient(objective, variables), start, strict=True
-        ):
-            if proximal_mu > 0:
-                gradient += proximal_mu * (variable - origin)
-            variable.assign_sub(rate * gradient)
-        return total
-
-    def keep(kept: tf.Tensor, plan: RoundPlan, row: tf.Tensor, difference: tf.Tensor) -> tf.Tensor:
-        if separate:
-            return tf.tensor_scatter_nd_update(kept, [[row]], difference[None])
-        return kept + plan.shares[row] * difference
-
-    @tf.function(jit_compile=xla)
-    def lane(plan: RoundPlan, weights: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        rows = [plan.steps.shape[0]] if separate else []
-        update = [tf.zeros([*rows, *weight.shape]) for weight in weights]
-        loss = tf.constant(0.0)
-        row = tf.constant(0)
-        # Clients fill the rows from the first; those left over cost nothing.
-        used = tf.math.count_nonzero(plan.steps, dtype=tf.int32)
-        while row < used:
-            for variable, weight in zip(variables, weights, strict=True):
-                variable.assign(weight)
-            turn = tf.constant(0)
-            while turn < plan.steps[row]:
-                loss += step(plan.batches[row, turn], plan.batch_sizes[row, turn], weights)
-                turn += 1
-            update = [
-                keep(kept, plan, row, variable - weight)
-                for kept, variable, weight in zip(update, variables, weights, strict=True)
-            ]
-            row += 1
-        return update, loss
-
-    return lane
-
-
-def _loss_function(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    if name == "binary_crossentropy":
-        return lambda labels, logits: tf.nn.sigmoid_cross_entropy_with_logits(
-            tf.cast(labels, tf.float32), logits[:, 0]
-        )
-    return tf.nn.sparse_softmax_cross_entropy_with_logits
 
 
 def _usual_number(task: FederatedTask) -> int:

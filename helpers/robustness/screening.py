@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -331,17 +332,20 @@ def evade(
     return screen(guard, judge(guard.target, clean, truth, found, attack=name, budget=budget))
 
 
+@lru_cache(maxsize=16)  # the same function for a guard, so that PGD compiles it once
 def _with_detector(guard: Guard) -> Callable[[Any], Any]:
     """Logits, and in one more column how far below the threshold the suspicion lies."""
     model = guard.target.differentiable()
     aim = SLACK * guard.threshold
 
     def outputs(inputs: Any) -> Any:
+        logits = model(inputs)
+
         def probabilities(rows: Any) -> Any:
-            return tf.nn.softmax(model(rows))
+            return tf.nn.softmax(logits if rows is inputs else model(rows))
 
         calm = (aim - guard.detector.suspicion(probabilities, inputs)) / max(aim, 1e-6)
-        return tf.concat([model(inputs), calm[:, None]], axis=1)
+        return tf.concat([logits, calm[:, None]], axis=1)
 
     return outputs
 

@@ -213,9 +213,8 @@ class DatasetInference(Unmarked):
         held = np.zeros(len(values), np.int64)
         for direction in range(self.directions):
             signs = key.signs(f"push {direction}", values.shape[1:])
-            still = np.ones(len(values), bool)
-            for step in range(self.steps):
-                pushed = values + np.float32(scale * 2**step) * signs
-                still &= suspect.labels(pushed) == np.asarray(y)
-                held += still
+            pushed = [values + np.float32(scale * 2**step) * signs for step in range(self.steps)]
+            # All of them in one question: asking takes longer than answering.
+            given = suspect.labels(np.concatenate(pushed)).reshape(self.steps, -1)
+            held += np.logical_and.accumulate(given == np.asarray(y)).sum(axis=0)
         return held

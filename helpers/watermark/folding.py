@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +30,18 @@ def suspect_of(model: tf.keras.Model, name: str = "") -> Suspect:
     """
     layers = kernel_layers(model)
     return Suspect(
-        ask=lambda inputs: model.predict(inputs, batch_size=_BATCH, verbose=0),
+        ask=partial(_answers, model),
         kernels=[np.asarray(folded_kernel(*pair), np.float32) for pair in layers],
         biases=[_folded_bias(*pair) for pair in layers],
         name=name or model.name,
     )
+
+
+def _answers(model: tf.keras.Model, inputs: NDArray[np.float32]) -> NDArray[np.floating]:
+    # Called as it is: `predict` compiles for each model first, which takes longer than the answers.
+    starts = range(0, max(len(inputs), 1), _BATCH)
+    parts = [model(inputs[i : i + _BATCH], training=False) for i in starts]
+    return np.concatenate(parts)
 
 
 def kernel_layers(model: tf.keras.Model) -> list[tuple[Any, Any | None]]:

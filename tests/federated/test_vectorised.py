@@ -19,6 +19,7 @@ from helpers.federated import (
     run,
     weighted_average,
 )
+from helpers.federated._lanes import compiled_training
 from helpers.federated.vectorised import LocalTrainer, plan_round
 
 MakeTask = Callable[..., FederatedTask]
@@ -210,3 +211,51 @@ def test_the_same_seed_gives_the_same_bits(make_task: MakeTask, model_fn: Callab
     other = run(dataclasses.replace(task, seed=1), 3, progress=False).weights
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+def trained(task: FederatedTask) -> list[np.ndarray]:
+    return run(task, 2, progress=False).weights
+
+
+def test_a_compiled_training_is_shared_and_carries_nothing_over(make_task: MakeTask) -> None:
+    class Own(tf.keras.Sequential):
+        """Not known to be a plain chain of layers, so compiled for its task alone."""
+
+    def other_fn() -> tf.keras.Model:
+        return models.mlp((8, 8, 1), 10, seed=7)
+
+    task = make_task(model_fn=lambda: models.mlp((8, 8, 1), 10))
+    clients = [ClientData(1 - client.x, client.y[::-1]) for client in task.clients]
+    other = dataclasses.replace(task, model_fn=other_fn, clients=clients, seed=1)
+    alone = dataclasses.replace(other, model_fn=lambda: Own(other_fn().layers))
+    shape = plan_round(task, 1, [], 3).batches.shape
+    one, two, three = (
+        compiled_training(each, 2, shape, None, separate=False) for each in (task, other, alone)
+    )
+    assert one is two is not three
+    before = trained(task)
+    for shared, expected in zip(trained(other), trained(alone), strict=True):
+        np.testing.assert_array_equal(shared, expected)
+    for first, again in zip(before, trained(task), strict=True):
+        np.testing.assert_array_equal(first, again)
+
+
+def test_what_changes_a_training_is_not_shared(make_task: MakeTask) -> None:
+    def network(activation: object = "relu", decay: object = None) -> tf.keras.Model:
+        hidden = tf.keras.layers.Dense(5, activation, kernel_regularizer=decay)
+        layers = [tf.keras.layers.Input((8, 8, 1)), tf.keras.layers.Flatten(), hidden]
+        return tf.keras.Sequential([*layers, tf.keras.layers.Dense(10)])
+
+    tasks = [
+        make_task(model_fn=network),
+        make_task(model_fn=network, local=LocalTraining(learning_rate=0.2)),
+        make_task(model_fn=network, local=LocalTraining(proximal_mu=0.2)),
+        make_task(model_fn=lambda: network("tanh")),
+        make_task(model_fn=lambda: network(lambda values: values**2)),
+        make_task(model_fn=lambda: network(lambda values: values**3)),
+        make_task(model_fn=lambda: network(decay=tf.keras.regularizers.L2(0.1))),
+        make_task(model_fn=lambda: network(decay=tf.keras.regularizers.L2(0.2))),
+    ]
+    shape = plan_round(tasks[0], 1, [], 3).batches.shape
+    made = [compiled_training(task, 2, shape, None, separate=False) for task in tasks]
+    assert len({id(training) for training in made}) == len(tasks)

@@ -79,6 +79,20 @@ def test_a_model_that_knows_its_data_by_heart_is_surer_of_it_and_one_that_does_n
     assert fair.evidence(answering(lambda x: np.zeros(len(x), int), 3), OWNER) == 0.5
 
 
+def test_a_clip_holds_out_until_the_first_wrong_answer_though_the_next_may_be_right() -> None:
+    private = np.float32([0, 2])[:, None, None] * np.ones((2, 3, 3), np.float32)
+    unseen = np.full((2, 3, 3), 10, np.float32)
+
+    def label(x: np.ndarray) -> np.ndarray:
+        """Wrong for private clips at the second push alone, for unseen ones from the third on."""
+        value = x[:, 0, 0, None]
+        push = np.abs(value - [0, 2, 10]).min(axis=1).round(3)  # 0.1, 0.2, 0.4 and 0.8
+        return np.where(value[:, 0] < 5, push == 0.2, push >= 0.4).astype(int)
+
+    test = DatasetInference(private, np.zeros(2, int), unseen, np.zeros(2, int), steps=4)
+    assert test.evidence(answering(label, 2), OWNER) == 0
+
+
 def test_use_of_the_data_is_what_it_finds_and_not_copying(
     innocents: list[Suspect], digits: data.Dataset
 ) -> None:
