@@ -127,6 +127,11 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
                     )  # fmt: skip
 
         def call(self, inputs: Any) -> list[Any]:
+            return self._run(inputs)
+
+        # No tensor decides what runs, so there is nothing that AutoGraph would have to rewrite.
+        @tf.autograph.experimental.do_not_convert
+        def _run(self, inputs: Any) -> list[Any]:
             values = {graph.inputs[0]: self._round(inputs, graph.tensors[graph.inputs[0]])}
             for operation in graph.operations:
                 self._step(operation, values)
