@@ -15,7 +15,13 @@ FOUNDATION = {"plots", "data", "models"}
 SUBJECTS = {"federated", "privacy", "watermark", "edge", "robustness", "threats", "interview"}
 TOOLS = {"sandbox"}  # for untrusted code; knows no room
 TOPS = {"audit", "course", "cli"}
-SHARED = {"errors", "_files", "_reading", ""}  # "" is `helpers` itself; these know no room
+SHARED = {
+    "errors",
+    "_files",
+    "_reading",
+    "_schemas",
+    "",
+}  # "" is `helpers` itself; these know no room
 # What an installed package does not have beside it.
 OUTSIDE = {"tests", "benchmarks", "scripts", "solutions", "labs", "_ext"}
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers._schemas import load_jsonschema
 from helpers.course.cards import REPORT_MIME
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
@@ -47,6 +48,7 @@ class Outcome:
 
 def execute(job: Job) -> Outcome:
     """Run the notebook under papermill and find its report."""
+    load_jsonschema()  # nbformat's
     import nbformat
     import papermill
 
