@@ -101,10 +101,10 @@ def save_as_one_function(model: tf.keras.Model, folder: str | os.PathLike[str]) 
     names = zip(model.inputs, model.input_names, strict=True)
     signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=name) for t, name in names]
 
-    @tf.function(input_signature=signature, autograph=False)
+    @tf.function(input_signature=signature)
     def answer(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
-        return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+        outputs = tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else inputs, training=False))
+        return {name: outputs[i] for i, name in enumerate(model.output_names)}
 
     traced = answer.get_concrete_function()
     module = tf.Module()
