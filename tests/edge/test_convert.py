@@ -42,6 +42,22 @@ def test_a_file_is_what_the_converter_makes_of_the_whole_keras_model(
     assert (whole != ours).sum() <= 1  # the byte that says what was converted
 
 
+def test_a_layer_in_which_a_tensor_decides_what_runs_converts_too() -> None:
+    import tensorflow as tf
+
+    class Doubled(tf.keras.layers.Layer):
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            if tf.reduce_mean(inputs) > 0:
+                return 2 * inputs
+            return inputs
+
+    row = tf.keras.Input((4,))
+    artefact = convert.to_tflite(tf.keras.Model(row, Doubled()(row)))
+    for sign in (1, -1):
+        given = np.full((1, 4), 1.5 * sign, np.float32)
+        np.testing.assert_array_equal(predicted(artefact, given), given * (2 if sign > 0 else 1))
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 5e-3)])
 def test_a_float_file_answers_as_keras_does(
     artefacts: dict[str, Artefact],
