@@ -180,6 +180,7 @@ def network():
     made = models.small_cnn((32, 32, 3), 3, filters=(16, 32, 32), seed=seed)
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     made.compile(tf.keras.optimizers.Adam(2e-3), loss)
+    made.optimizer.build(made.trainable_variables)  # otherwise Keras compiles the first step twice
     return made
 
 

@@ -21,6 +21,7 @@ SHARED = {
     "_reading",
     "_section",
     "_text",
+    "_schemas",
     "",
 }  # "" is `helpers` itself; these know no room
 # What an installed package does not have beside it.

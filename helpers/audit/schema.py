@@ -11,6 +11,7 @@ from typing import Any
 
 from helpers._reading import parse_json
 from helpers._text import acting_character
+from helpers._schemas import mismatch
 from helpers.errors import AuditError
 
 SCHEMA, BEFORE = "edgesec-audit/2", "edgesec-audit/1"
@@ -38,18 +39,14 @@ def check(report: Any, source: str = "the audit") -> dict[str, Any]:
     AuditError
         If it has another form; with the place.
     """
-    import jsonschema
-
     report = _renewed(report)
     found = report.get("schema") if isinstance(report, dict) else None
     if found != SCHEMA:
         raise AuditError(
             f"{source} has the schema {str(found)[:80]!r}; this edgesec reads {SCHEMA}."
         )
-    errors = jsonschema.Draft202012Validator(json.loads(schema_text())).iter_errors(report)
-    worst = jsonschema.exceptions.best_match(errors)
-    if worst is not None:
-        raise AuditError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
+    if problem := mismatch(json.loads(schema_text()), report):
+        raise AuditError(f"{source}: {problem}")
     assert isinstance(report, dict)
     try:
         datetime.datetime.fromisoformat(report["made"])

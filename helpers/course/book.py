@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from helpers._schemas import load_jsonschema
 from helpers.course import address, catalogue, chapters, contents, results, run, sphinx_process
 from helpers.course.cards import REPORT_MIME
 from helpers.errors import CourseError
@@ -284,7 +285,7 @@ def _write_conf(layout: Layout, **settings: str) -> None:
 
     `settings` join it; all of them are of the kind whose change makes Sphinx read every page anew.
     """
-    import jsonschema
+    jsonschema = load_jsonschema()
     from jupyter_book.config import get_final_config
 
     source = layout.source

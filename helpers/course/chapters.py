@@ -21,6 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from helpers._files import one_at_a_time
+from helpers._schemas import load_jsonschema
 from helpers.course.execute import die_with, end_descendants
 from helpers.course.run import MAX_JOBS, environment
 
@@ -117,6 +118,7 @@ def _is_there(page: Path, cache: Path) -> bool:
 
 
 def _execute(job: Job) -> None:
+    load_jsonschema()  # nbformat's
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
     from jupyter_cache.executors.utils import single_nb_execution

@@ -17,8 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from helpers._files import write_atomically
+from helpers._schemas import load_jsonschema
 from helpers.course.cards import REPORT_MIME
 from helpers.sandbox import linux
+
+# Seconds. papermill writes the whole notebook before and after every cell, two CPU seconds a lab,
+# and once more at its end: what lies there before shows how far a run came that was ended.
+_SAVE_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Outcome:
 
 def execute(job: Job) -> Outcome:
     """Run the notebook under papermill and find its report."""
+    load_jsonschema()  # nbformat's
     import nbformat
     import papermill
 
@@ -78,18 +84,22 @@ def _register_engine(cells_done: Path) -> None:
     from helpers.course.kernels import SocketFileKernel
 
     class CountingEngine(NBClientEngine):
-        """papermill's engine, which also says how far it is."""
+        """papermill's engine, which also says how far it is, and saves less often."""
 
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, *args: Any, **kwargs: Any) -> Any:
-            complete = nb_man.cell_complete
+            complete, save = nb_man.cell_complete, nb_man.save
+
+            def saved(**how: Any) -> None:
+                if (nb_man.now() - nb_man.last_save_time).total_seconds() >= _SAVE_EVERY:
+                    save(**how)
 
             def counted(*cell: Any, **how: Any) -> None:
                 complete(*cell, **how)
                 with cells_done.open("ab") as file:
                     file.write(b".")
 
-            nb_man.cell_complete = counted
+            nb_man.cell_complete, nb_man.save = counted, saved
             kwargs["kernel_manager_class"] = SocketFileKernel
             return super().execute_managed_notebook(nb_man, *args, **kwargs)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jupyter_client.manager import AsyncKernelManager
 
-from helpers._imports import IRI_GRAMMAR
+from helpers._schemas import IRI_GRAMMAR
 
 # Run before the first cell. They bind no name, which every notebook would then hold.
 _FIRST = (

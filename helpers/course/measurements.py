@@ -21,6 +21,7 @@ from typing import Any
 
 from helpers._reading import parse_json, read_file
 from helpers._text import acting_character, nearest
+from helpers._schemas import mismatch
 from helpers.course.vocabulary import ATTACKS, DEFENCES, QUANTITIES, Quantity
 from helpers.errors import CourseError, ThreatModelError
 from helpers.threats.measurement import rate
@@ -249,12 +250,8 @@ def from_json(content: Any, source: str = "measurements") -> LabMeasurements:
     CourseError
         If it has another form, with the place, or a number that cannot be.
     """
-    import jsonschema
-
-    errors = jsonschema.Draft202012Validator(json.loads(schema_text())).iter_errors(content)
-    worst = jsonschema.exceptions.best_match(errors)
-    if worst is not None:
-        raise CourseError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
+    if problem := mismatch(json.loads(schema_text()), content):
+        raise CourseError(f"{source}: {problem}")
     rest = {k: v for k, v in content.items() if k not in ("schema", "measurements", "date")}
     try:
         date = datetime.date.fromisoformat(content["date"])

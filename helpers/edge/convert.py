@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -61,15 +62,17 @@ def to_tflite(
         raise EdgeError(
             f"precision={precision!r} is not known: choose one of {', '.join(get_args(Precision))}."
         )
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        _make_integer(converter, model, representative, float_edges)
-    with quiet():
+    rows = _shown(model, representative) if precision == "int8" else None
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         try:
+            save_as_one_function(model, folder)
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            if precision != "float32":
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            if precision == "float16":
+                converter.target_spec.supported_types = [tf.float16]
+            if precision == "int8":
+                _make_integer(converter, rows, float_edges)
             data = converter.convert()
         # The converter raises types of its own, of which none is public.
         except Exception as error:
@@ -80,24 +83,58 @@ def to_tflite(
     return Artefact(data, "tflite", f"{model.name} ({precision})")
 
 
-def _make_integer(
-    converter: Any, model: tf.keras.Model, representative: ArrayLike | None, float_edges: bool
-) -> None:
+def save_as_one_function(model: tf.keras.Model, folder: str | os.PathLike[str]) -> None:
+    """Save what a model computes, for a converter: its answers under its own names.
+
+    A Keras model that is saved as it is holds a function for each layer in each mode, which no
+    converter reads: for a MobileNet, three quarters of the time of a conversion.
+
+    Parameters
+    ----------
+    model
+        Built model; its inputs keep their names, and the batch size stays open.
+    folder
+        Receives a SavedModel with the signature ``serving_default``.
+    """
     import tensorflow as tf
 
+    names = zip(model.inputs, model.input_names, strict=True)
+    signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=name) for t, name in names]
+
+    @tf.function(input_signature=signature)
+    def answer(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = tf.nest.flatten(model(inputs[0] if len(inputs) == 1 else inputs, training=False))
+        return {name: outputs[i] for i, name in enumerate(model.output_names)}
+
+    traced = answer.get_concrete_function()
+    module = tf.Module()
+    module.held = traced.variables
+    tf.saved_model.save(module, folder, signatures=traced)
+
+
+def _shown(model: tf.keras.Model, representative: ArrayLike | None) -> NDArray[np.float32] | None:
+    """Return the representative inputs of an int8 model, if it needs or has any."""
     trained_so = any("quantize" in type(layer).__name__.lower() for layer in model.layers)
     if representative is None and not trained_so:
         raise EdgeError(
             "int8 needs representative inputs (a hundred real ones, say) to learn the range of "
             "every activation, or a model from train_quantised()."
         )
-    if representative is not None:
-        rows = np.asarray(representative, np.float32)
-        if len(rows) < MIN_REPRESENTATIVE or rows.shape[1:] != tuple(model.input_shape[1:]):
-            raise EdgeError(
-                f"representative of shape {rows.shape} must be at least {MIN_REPRESENTATIVE} "
-                f"inputs of shape {tuple(model.input_shape[1:])}."
-            )
+    if representative is None:
+        return None
+    rows = np.asarray(representative, np.float32)
+    if len(rows) < MIN_REPRESENTATIVE or rows.shape[1:] != tuple(model.input_shape[1:]):
+        raise EdgeError(
+            f"representative of shape {rows.shape} must be at least {MIN_REPRESENTATIVE} "
+            f"inputs of shape {tuple(model.input_shape[1:])}."
+        )
+    return rows
+
+
+def _make_integer(converter: Any, rows: NDArray[np.float32] | None, float_edges: bool) -> None:
+    import tensorflow as tf
+
+    if rows is not None:
         converter.representative_dataset = lambda: ([row[None]] for row in rows)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     if not float_edges:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,6 +128,11 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
                     )  # fmt: skip
 
         def call(self, inputs: Any) -> list[Any]:
+            return self._run(inputs)
+
+        # No tensor decides what runs, so there is nothing that AutoGraph would have to rewrite.
+        @tf.autograph.experimental.do_not_convert
+        def _run(self, inputs: Any) -> list[Any]:
             values = {graph.inputs[0]: self._round(inputs, graph.tensors[graph.inputs[0]])}
             for operation in graph.operations:
                 self._step(operation, values)
@@ -161,16 +167,32 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
         def _round(self, value: Any, tensor: Tensor) -> Any:
             if not rounding or len(tensor.scales) != 1 or np.dtype(tensor.dtype).kind not in "iu":
                 return value
-            low, high = _range(tensor)
-            clipped = tf.clip_by_value(value, low, high)
             scale, zero = float(tensor.scales[0]), float(tensor.zero_points[0])
-            # The kernels round a half away from code zero, which an average meets all the time;
-            # the small margin keeps float arithmetic from missing a tie.
-            codes = clipped / scale + zero
-            rounded = tf.sign(codes) * tf.floor(tf.abs(codes) + 0.5 + TIE_MARGIN)
-            return clipped + tf.stop_gradient((rounded - zero) * scale - clipped)
+            rounded = _straight_through()(value, tf.constant([*_range(tensor), scale, zero]))
+            rounded.set_shape(value.shape)
+            return rounded
 
     return GraphLayer()
+
+
+@cache
+def _straight_through() -> Any:
+    """Return the rounding, compiled: in a graph it and its gradient are one operation each."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec(None, tf.float32), tf.TensorSpec([4], tf.float32)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def rounding(value: Any, grid: Any) -> Any:
+        low, high, scale, zero = tf.unstack(tf.stop_gradient(grid))
+        clipped = tf.clip_by_value(value, low, high)
+        # The kernels round a half away from code zero, which an average meets all the time; the
+        # small margin keeps float arithmetic from missing a tie.
+        codes = clipped / scale + zero
+        rounded = tf.sign(codes) * tf.floor(tf.abs(codes) + 0.5 + TIE_MARGIN)
+        return clipped + tf.stop_gradient((rounded - zero) * scale - clipped)
+
+    return rounding
 
 
 def _require_stated_sizes(operation: Operation, shape: tf.TensorShape, tensor: Tensor) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -202,14 +203,24 @@ def band_limited_pgd(
     require_logits(np.asarray(model(tf.constant(clean[:8]), training=False)))
     mask = tf.constant(band.mask(*clean.shape[1:3])[None, None], tf.complex64)
     rng = np.random.default_rng(seed)
-    climb = tf.function(_climb, reduce_retracing=True)
+    climb = _compiled(model, clean.shape[1:])
     found = []
     for i in range(0, len(clean), _BATCH):
         rows, goal = clean[i : i + _BATCH], truth[i : i + _BATCH]
         start = tf.constant(rng.normal(size=rows.shape), tf.float32)
         settings = (np.float32(epsilon), np.float32(step), np.int32(steps))
-        found.append(climb(model, tf.constant(rows), tf.constant(goal), start, mask, *settings))
+        found.append(climb(tf.constant(rows), tf.constant(goal), start, mask, *settings))
     return np.concatenate([part.numpy() for part in found])
+
+
+@lru_cache(maxsize=16)
+def _compiled(model: tf.keras.Model, shape: tuple[int, ...]) -> Callable[..., Any]:
+    """Trace the attack once for a model and pictures of one shape, whatever the band."""
+    rows, labels = tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int64)
+    mask, number = tf.TensorSpec((1, 1, *shape[:2]), tf.complex64), tf.TensorSpec((), tf.float32)
+    signature = (rows, labels, rows, mask, number, number, tf.TensorSpec((), tf.int32))
+    compiled: Callable[..., Any] = tf.function(partial(_climb, model), input_signature=signature)
+    return compiled
 
 
 def _climb(

@@ -12,6 +12,7 @@ from typing import Any
 
 from helpers._reading import parse_json
 from helpers._text import acting_character, shown
+from helpers._schemas import mismatch
 from helpers.errors import ThreatModelError
 
 EVIDENCE_SCHEMA = "edgesec-evidence/1"
@@ -103,18 +104,13 @@ def check_form(content: Any, source: str, part: str = "") -> None:
     ThreatModelError
         If it has not that form, or a text holds what cannot be shown; with the place.
     """
-    import jsonschema
-
     from helpers.threats.vocabulary import DATA
 
     schema = json.loads((DATA / "security-case.schema.json").read_text("utf-8"))
     if part:
         schema = {"$defs": schema["$defs"], "$ref": f"#/$defs/{part}"}
-    worst = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(schema).iter_errors(content)
-    )
-    if worst is not None:
-        raise ThreatModelError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
+    if problem := mismatch(schema, content):
+        raise ThreatModelError(f"{source}: {problem}")
     for text in _texts(content):
         if acting := acting_character(text):
             raise ThreatModelError(

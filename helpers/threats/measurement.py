@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from helpers._reading import parse_json, read_file
 from helpers._text import acting_character, nearest, shown
+from helpers._schemas import mismatch
 from helpers.errors import ThreatModelError
 
 SCHEMA = "edgesec-threat-measurement/1"
@@ -258,15 +259,11 @@ def from_json(content: Any, source: str = "measurements") -> tuple[Measurement, 
     ThreatModelError
         If it has not that form; with the place.
     """
-    import jsonschema
-
     from helpers.threats.vocabulary import DATA
 
     schema = json.loads((DATA / "measurement.schema.json").read_text("utf-8"))
-    errors = jsonschema.Draft202012Validator(schema).iter_errors(content)
-    worst = jsonschema.exceptions.best_match(errors)
-    if worst is not None:
-        raise ThreatModelError(f"{source}: at {worst.json_path}: {worst.message[:200]}")
+    if problem := mismatch(schema, content):
+        raise ThreatModelError(f"{source}: {problem}")
     return tuple(_one(entry, f"{source}: {entry['threat']}") for entry in content["measurements"])
 
 

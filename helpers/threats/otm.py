@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from helpers._schemas import load_jsonschema
 from helpers.errors import ThreatModelError
 from helpers.threats import otm_format, vocabulary
 from helpers.threats.dread import RELIEF
@@ -61,8 +62,7 @@ def check(document: Any) -> None:
     ThreatModelError
         If it does not fit; with the place.
     """
-    import jsonschema
-
+    jsonschema = load_jsonschema()
     errors = jsonschema.Draft7Validator(otm_format.schema()).iter_errors(document)
     worst = jsonschema.exceptions.best_match(errors)
     if worst is not None:

@@ -9,6 +9,7 @@ from helpers import data
 from helpers.edge import convert
 from helpers.edge.artefact import Artefact, Contract, contract_of
 from helpers.edge.quantise import train_quantised
+from helpers.edge.quiet import quiet
 from helpers.edge.runtimes import open_model
 from helpers.errors import EdgeError
 from helpers.models import small_cnn
@@ -21,6 +22,40 @@ if TYPE_CHECKING:
 def predicted(artefact: Artefact, rows: np.ndarray) -> np.ndarray:
     with open_model(artefact, isolated=False) as runner:
         return np.asarray(runner.predict(rows))
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_file_is_what_the_converter_makes_of_the_whole_keras_model(
+    artefacts: dict[str, Artefact], network: tf.keras.Model, digits: data.Dataset, precision: str
+) -> None:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    if precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([row[None]] for row in digits.x_train[:100])
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    with quiet():
+        whole = np.frombuffer(converter.convert(), np.uint8)
+    ours = np.frombuffer(artefacts[precision].data, np.uint8)
+    assert whole.shape == ours.shape
+    assert (whole != ours).sum() <= 1  # the byte that says what was converted
+
+
+def test_a_layer_in_which_a_tensor_decides_what_runs_converts_too() -> None:
+    import tensorflow as tf
+
+    class Doubled(tf.keras.layers.Layer):
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            if tf.reduce_mean(inputs) > 0:
+                return 2 * inputs
+            return inputs
+
+    row = tf.keras.Input((4,))
+    artefact = convert.to_tflite(tf.keras.Model(row, Doubled()(row)))
+    for sign in (1, -1):
+        given = np.full((1, 4), 1.5 * sign, np.float32)
+        np.testing.assert_array_equal(predicted(artefact, given), given * (2 if sign > 0 else 1))
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 5e-3)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from helpers.errors import TaskError
@@ -91,11 +93,12 @@ def geometric_median(
     norms, centre = squared_norms(points), np.zeros(rows.shape[1])
     for _ in range(max_iterations):
         weights = 1 / np.maximum(_distances(points, norms, centre), smoothing)
-        moved = (weights / weights.sum()) @ points
-        step = np.linalg.norm(moved - centre)
+        total = weights.sum()
+        moved = (weights / total) @ points
+        step = moved - centre
         centre = moved
         # The harmonic mean of the distances: a far outlier must not loosen the stop.
-        if step <= tolerance / weights.mean():
+        if math.sqrt(step @ step) <= tolerance / (total / len(weights)):
             break
     return (origin + centre).astype(rows.dtype)
 

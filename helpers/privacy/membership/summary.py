@@ -15,6 +15,7 @@ from helpers.privacy.membership.threshold import (
     Estimate,
     ThresholdAttack,
     require_resolution,
+    roc,
     threshold_attack,
 )
 
@@ -125,6 +126,7 @@ def _redrawn(
         own, kept = inside[chosen], values[chosen]
         if own.all() or not own.any():
             continue
-        attack = threshold_attack(kept[own], kept[~own])
-        rows.append([attack.auc, *(attack.tpr_at_fpr(limit) for limit in limits)])
+        false_positives, true_positives, area = roc(kept[own], kept[~own])
+        caught = (float(true_positives[false_positives <= limit].max()) for limit in limits)
+        rows.append([area, *caught])
     return np.array(rows)

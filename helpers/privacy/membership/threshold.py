@@ -205,15 +205,7 @@ def threshold_attack(member_scores: ArrayLike, other_scores: ArrayLike) -> Thres
         _checked(name, scores)
         for name, scores in (("member_scores", member_scores), ("other_scores", other_scores))
     )
-    thresholds = np.unique(np.concatenate([members, others]))[::-1]
-
-    def share_above(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        below = np.searchsorted(np.sort(scores), thresholds, side="left")
-        return np.concatenate([[0.0], (len(scores) - below) / len(scores)])
-
-    false_positives, true_positives = share_above(others), share_above(members)
-    heights = (true_positives[1:] + true_positives[:-1]) / 2
-    area = float(np.diff(false_positives) @ heights)
+    false_positives, true_positives, area = roc(members, others)
     return ThresholdAttack(
         false_positives,
         true_positives,
@@ -222,6 +214,32 @@ def threshold_attack(member_scores: ArrayLike, other_scores: ArrayLike) -> Thres
         len(members),
         len(others),
     )
+
+
+def roc(
+    members: NDArray[np.float64], others: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Return the curve of :func:`threshold_attack` alone, without checks and standard error.
+
+    Parameters
+    ----------
+    members, others
+        Scores, float64 ``(n,)`` and ``(m,)``.
+
+    Returns
+    -------
+    false_positive_rate, true_positive_rate, auc
+        As in :class:`ThresholdAttack`.
+    """
+    thresholds = np.unique(np.concatenate([members, others]))[::-1]
+
+    def share_above(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        below = np.searchsorted(np.sort(scores), thresholds, side="left")
+        return np.concatenate([[0.0], (len(scores) - below) / len(scores)])
+
+    false_positives, true_positives = share_above(others), share_above(members)
+    heights = (true_positives[1:] + true_positives[:-1]) / 2
+    return false_positives, true_positives, float(np.diff(false_positives) @ heights)
 
 
 def require_resolution(limit: float, others: int) -> None:

@@ -95,6 +95,7 @@ def fit_lipschitz(
     network.compile(
         tf.keras.optimizers.Adam(learning_rate), TauSparseCategoricalCrossentropy(temperature)
     )
+    network.optimizer.build(network.trainable_variables)  # else Keras traces the first step twice
     network.fit(clean, truth, batch_size, epochs, verbose=0)
     return network.vanilla_export()
 

@@ -133,7 +133,17 @@ def _compiled(
     optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build([patch])
 
-    @tf.function(reduce_retracing=True)
+    (height, width, channels), anchors = model.input_shape[1:], model.output_shape[1]
+    # As many pictures and objects as a step draws, so that it is traced once.
+    signature = [
+        tf.TensorSpec((None, height, width, channels), tf.float32),
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((None, anchors), tf.bool),
+        tf.TensorSpec((None, 8), tf.float32),
+        tf.TensorSpec((None, 1, 1, 1), tf.float32),
+    ]
+
+    @tf.function(input_signature=signature)
     def update(images: Any, owner: Any, near: Any, transforms: Any, light: Any) -> None:
         with tf.GradientTape() as tape:
             colours, mask = rendered(patch, tf.shape(owner)[0], tf.shape(images)[1:3], transforms)

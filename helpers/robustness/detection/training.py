@@ -200,8 +200,12 @@ def _make_step(model: tf.keras.Model, optimizer: Any, epsilon: float, seed: int)
     import tensorflow as tf
 
     generator = tf.random.Generator.from_seed(seed)
+    anchors, values = model.output_shape[1:]
+    # The last batch may be smaller. With its size left open, the step is not traced once more.
+    shapes = (model.input_shape[1:], (anchors, values - 4), (anchors, 4), (anchors,))
+    signature = [tf.TensorSpec([None, *shape], tf.float32) for shape in shapes]
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @tf.function(input_signature=signature, autograph=False)
     def step(images: Any, classes: Any, offsets: Any, counted: Any) -> tuple[Any, Any]:
         if epsilon:
             start = images + generator.uniform(tf.shape(images), -epsilon, epsilon)

@@ -94,6 +94,7 @@ def train_recogniser(
         tf.keras.optimizers.Adam(2e-3),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    model.optimizer.build(model.trainable_variables)  # else Keras traces the first step twice
     model.fit(images[order], labels[order], 32, epochs, shuffle=False, verbose=0)
     return model
 

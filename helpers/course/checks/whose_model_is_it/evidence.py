@@ -166,10 +166,9 @@ def _threshold(
         looked_for: int, rate: float, alpha: float, suspects: int, keys: int
     ) -> int | None:
         level = alpha / tries(suspects, keys)
-        for found in range(looked_for + 1):
-            if stats.binom.sf(found - 1, looked_for, rate) <= level:
-                return found
-        return None
+        chances = stats.binom.sf(np.arange(looked_for + 1) - 1, looked_for, rate)
+        enough = np.flatnonzero(chances <= level)
+        return int(enough[0]) if len(enough) else None
 
     return threshold
 
