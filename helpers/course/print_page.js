@@ -63,9 +63,10 @@ async (pages) => {
     return place.left + width > edge + 1 ? (edge - place.left) / width : 1;
   };
   article.querySelectorAll("table").forEach((table) => {
-    const cells = [...table.querySelectorAll("td")].filter((cell) => cell.textContent.trim().length <= 12);
+    const cells = [...table.querySelectorAll("th, td")].filter((cell) => cell.textContent.trim().length <= 16);
+    const before = table.offsetHeight;
     cells.forEach((cell) => cell.classList.add("keep"));
-    if (overflow(table) < 1) cells.forEach((cell) => cell.classList.remove("keep"));
+    if (overflow(table) < 1 || table.offsetHeight > before) cells.forEach((cell) => cell.classList.remove("keep"));
   });
   // What is wider than the column shrinks until it fits.
   article.querySelectorAll("table, pre, svg, mjx-container").forEach((box) => {
