@@ -80,6 +80,17 @@ async (pages) => {
     if (box.getBoundingClientRect().height < BLOCK) box.classList.add("keep");
   });
 
+  // A section may begin at the foot of the page before its heading: its names go to the heading.
+  const places = new Map();
+  article.querySelectorAll("section[id]").forEach((section) => {
+    const heading = section.querySelector(":scope > :is(h1, h2, h3, h4, h5, h6)");
+    if (!heading) return;
+    section.querySelectorAll(":scope > span[id]:empty").forEach((name) => heading.prepend(name));
+    places.set(heading, section.id);
+    heading.id = section.id;
+    section.removeAttribute("id");
+  });
+
   // Chromium notes the place of an element in the PDF only if a link on the same page leads there.
   const anchors = document.createElement("div");
   anchors.style.display = "none";
@@ -93,8 +104,8 @@ async (pages) => {
   const headings = [...article.querySelectorAll("h1, h2, h3")].flatMap((heading) => {
     const words = heading.cloneNode(true);
     words.querySelectorAll(".headerlink").forEach((link) => link.remove());
-    const place = heading.closest("section[id]");
-    return place ? [[Number(heading.tagName[1]) - 1, words.textContent.trim(), place.id]] : [];
+    const name = places.get(heading);
+    return name ? [[Number(heading.tagName[1]) - 1, words.textContent.trim(), name]] : [];
   });
   return { headings, numbered: listed.length > 0 };
 }

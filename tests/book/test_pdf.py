@@ -72,7 +72,7 @@ CODE = "\n".join(f"line_{i:03d} = 1" for i in range(120))
 WITHIN = "".join(f"<p>within {i}</p>" for i in range(60))
 STYLE = ".cell_input { display: flex } .highlight-ipython3 { break-inside: avoid }"
 SECTIONS = "".join(
-    f"<section><h2>Above {i}.</h2><section><h3>Below {i}.</h3>"
+    f'<section id="a{i}"><h2>Above {i}.</h2><section id="b{i}"><h3>Below {i}.</h3>'
     f"<p>{f'Words {i}. ' * 12 * (2 + i)}</p></section></section>"
     for i in range(20)
 )
@@ -118,15 +118,17 @@ def bookmarks(reader: PdfReader, outline: Any = None, level: int = 0) -> list[tu
     return found
 
 
-def landings(reader: PdfReader, outline: Any = None) -> list[tuple[str, int, float]]:
-    """Title, page and height (millimetres from below) of the place of every heading's bookmark."""
-    found: list[tuple[str, int, float]] = []
+def astray(reader: PdfReader, outline: Any = None) -> list[str]:
+    """Titles of the bookmarks that do not lead to just above their heading."""
+    found: list[str] = []
     for item in reader.outline if outline is None else outline:
         if isinstance(item, list):
-            found += landings(reader, item)
-        elif item.top is not None:
-            page = reader.get_destination_page_number(item) or 0
-            found.append((str(item.title), page, float(item.top) / MILLIMETRE))
+            found += astray(reader, item)
+        elif item.top is not None:  # that of a part leads to a whole page
+            title, height = str(item.title), float(item.top) / MILLIMETRE
+            page = reader.pages[reader.get_destination_page_number(item) or 0]
+            tops = [y for text, _, y in placed(page) if title.startswith(text.strip()) and y < 275]
+            found += [title] if not any(3 < height - top < 12 for top in tops) else []
     return found
 
 
@@ -177,11 +179,7 @@ def test_a_small_book_becomes_one_pdf(small: Path) -> None:
         (2, "Far", 7),
         (1, "API", 8),
     ]
-    for title, page, height in landings(reader):
-        tops = [
-            y for text, _, y in placed(pages[page]) if title.startswith(text.strip()) and y < 275
-        ]
-        assert any(3 < height - top < 12 for top in tops), f"the bookmark of {title} is off it"
+    assert astray(reader) == []
     texts = [page.extract_text() for page in pages]
     assert all(body_of(page) for page in pages), "a page is blank"
     for title, number in (("Small", 1), ("One", 2), ("Below", 3), ('Two "quoted"', 4)):
@@ -212,7 +210,9 @@ def test_a_table_that_is_too_wide_shrinks_into_the_margins(small: Path) -> None:
 def test_what_fits_a_page_badly(tmp_path: Path) -> None:
     toc = "format: jb-book\nroot: index\n"
     path, _ = book_pdf.write(built(tmp_path, toc, {"index": LAB}), progress=False)
-    pages = list(PdfReader(path).pages)[2:]
+    reader = PdfReader(path)
+    assert astray(reader) == []
+    pages = list(reader.pages)[2:]
     texts = [page.extract_text() for page in pages]
     assert "line_020 = 1" in texts[0], "the code does not begin beside the text before it"
     assert sum(text.count("line_") for text in texts) == 120
@@ -248,12 +248,18 @@ def test_pages_of_ours_keep_to_the_paper(site: Site, tmp_path: Path) -> None:
         assert between or len(reader.pages[number].images), f"page {number} is blank"
         for text, x, _ in sheet:
             assert 19 < x < 191, f"page {number}: {text!r} begins at {x:.0f} mm"
+    running = [" ".join(text for text, _, y in sheet if y > 275) for sheet in sheets]
+    for number in range(count - 1):
+        if running[number] == running[number + 1] and not reader.pages[number].images:
+            lowest = min(y for _, _, y in sheets[number] if y > 20)
+            assert lowest < 235, f"page {number} is nearly empty, and its chapter goes on"
     words = " ".join(text for sheet in sheets for text, _, _ in sheet)
     assert not re.search(r"(Show|Hide) code cell|Search the book|Click to", words)
     assert words.count("Model answer") > 10
     chapters = [title for level, title, _ in bookmarks(reader) if level == 0]
     assert len(chapters) == 2 + len(pages)  # the contents, the front page
     targets = [target for sheet in reader.pages for target in links(sheet)]
+    assert astray(reader) == []
     assert not [target for target in targets if isinstance(target, str) and "127.0.0.1" in target]
 
 
