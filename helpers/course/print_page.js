@@ -75,7 +75,7 @@ async (pages) => {
   });
 
   // What is low is not divided; what is high must be, or it leaves a hole before it.
-  const blocks = ".cell_input, pre, table, .admonition, .output.text_html > div";
+  const blocks = ".cell_input, pre, table, .admonition, .answer, .output.text_html > div";
   article.querySelectorAll(blocks).forEach((box) => {
     if (box.getBoundingClientRect().height < BLOCK) box.classList.add("keep");
   });
