@@ -41,7 +41,10 @@ def build_command(profile: Literal["full", "fast"], progress: bool) -> None:
 @command.command()
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
 def pdf(progress: bool) -> None:
-    """Print the built book to build/book/book.pdf (needs Chromium)."""
+    """Print the built book to build/book/book.pdf (needs Chromium).
+
+    The reference of the package is left out but for its first page.
+    """
     from helpers.course import address, book_pdf
 
     path, pages = book_pdf.write(address.find_root(), progress=progress)

@@ -24,8 +24,13 @@ from pypdf.generic import (
 # Key of what stands above the level 0 of all headings: the part, or nothing.
 _PART = -1
 
+# The margin above a page, from print.css, in points. Chromium forgets it in the place of a name,
+# which therefore lies too high by as much.
+_MARGIN = 22 / 25.4 * 72
+_AIR = 6.0  # points above a heading to which a bookmark leads
+
 # (address, name of a place in it) -> page of the whole, height on it
-_Places = dict[tuple[str, str], tuple[int, float]]
+Places = dict[tuple[str, str], tuple[int, float]]
 
 
 class Heading(NamedTuple):
@@ -62,6 +67,8 @@ class Document:
         How deep its bookmark stands: 0 beside the parts, 1 within one.
     part
         Title of the part that begins with it, or empty.
+    numbered
+        Whether it has room for the numbers of other pages.
     """
 
     address: str
@@ -69,10 +76,26 @@ class Document:
     headings: tuple[Heading, ...] = ()
     level: int = 0
     part: str = ""
+    numbered: bool = False
 
     def reader(self) -> PdfReader:
         """Open the file."""
         return PdfReader(BytesIO(self.pdf))
+
+
+def places(documents: Sequence[Document]) -> Places:
+    """Return where every name of some documents is, once they stand behind one another."""
+    found: Places = {}
+    start = 0
+    for document in documents:
+        reader = document.reader()
+        found[document.address, ""] = (start, float(reader.pages[0].mediabox.top))
+        for name, place in reader.named_destinations.items():
+            index = start + (reader.get_destination_page_number(place) or 0)
+            height = float(place.top or 0) - _MARGIN + _AIR
+            found[document.address, unquote(name.lstrip("/"))] = (index, height)
+        start += len(reader.pages)
+    return found
 
 
 def join(
@@ -99,18 +122,14 @@ def join(
         The PDF's metadata, such as ``{"/Title": "A book"}``.
     """
     writer = PdfWriter()
-    places: _Places = {}
+    known = places(documents)
     starts = []
     parents: dict[int, IndirectObject | None] = {_PART: None}
     for document in documents:
-        reader, start = document.reader(), len(writer.pages)
+        start = len(writer.pages)
         starts.append(start)
-        for page in reader.pages:
+        for page in document.reader().pages:
             writer.add_page(page)
-        places[document.address, ""] = (start, float(reader.pages[0].mediabox.top))
-        for name, place in reader.named_destinations.items():
-            index = start + (reader.get_destination_page_number(place) or 0)
-            places[document.address, unquote(name.lstrip("/"))] = (index, float(place.top or 0))
         if document.part:
             part = writer.add_outline_item(
                 title=document.part, page_number=start, bold=True, is_open=False
@@ -118,16 +137,17 @@ def join(
             parents = {_PART: part}
         elif document.level == 0:
             parents = {_PART: None}
-        _bookmark(writer, document, places, parents)
+        _bookmark(writer, document, known, parents)
     for document, first, last in zip(documents, starts, [*starts[1:], None], strict=True):
         for link in _links(writer, first, last):
-            _redirect(writer, link, document.address, places, (base, published))
+            _redirect(writer, link, document.address, known, (base, published))
     if starts[front]:
         writer.set_page_label(0, starts[front] - 1, PageLabelStyle.LOWERCASE_ROMAN)
     writer.set_page_label(starts[front], len(writer.pages) - 1, PageLabelStyle.DECIMAL)
     writer.add_metadata(facts)
     writer.root_object[NameObject("/Lang")] = TextStringObject("en")
     writer.page_mode = "/UseOutlines"
+    writer.create_viewer_preferences().display_doctitle = True
     writer.compress_identical_objects()
     return writer
 
@@ -135,14 +155,14 @@ def join(
 def _bookmark(
     writer: PdfWriter,
     document: Document,
-    places: _Places,
+    known: Places,
     parents: dict[int, IndirectObject | None],
 ) -> None:
     """Add the headings of one document below the nearest that stands above them."""
     for heading in document.headings:
         own = document.level + heading.level
-        page, top = places.get((document.address, heading.name)) or places[document.address, ""]
-        for deeper in [known for known in parents if known >= own and known != _PART]:
+        page, top = known.get((document.address, heading.name)) or known[document.address, ""]
+        for deeper in [level for level in parents if level >= own and level != _PART]:
             del parents[deeper]
         parents[own] = writer.add_outline_item(
             title=heading.title,
@@ -166,7 +186,7 @@ def _redirect(
     writer: PdfWriter,
     link: DictionaryObject,
     address: str,
-    places: _Places,
+    known: Places,
     addresses: tuple[str, str],
 ) -> None:
     """Let a link of the document at `address` lead to a page of this PDF, or to the web."""
@@ -179,7 +199,7 @@ def _redirect(
             return
         target, _, fragment = uri.removeprefix(base).partition("#")
         fragment = unquote(fragment)
-    place = places.get((target, fragment)) or places.get((target, ""))
+    place = known.get((target, fragment)) or known.get((target, ""))
     link.pop("/A", None)
     link.pop("/Dest", None)
     if place is None:
