@@ -181,6 +181,12 @@ def ours() -> dict[str, str]:
     return {canonical(name): version for name, version in pins.items()}
 
 
+def test_the_list_is_that_of_the_runtime(theirs: dict[str, str]) -> None:
+    """Versions from the table of runtimes that the list's publisher keeps beside it."""
+    published = {"numpy": "2.0.2", "jax": "0.5.2", "tensorflow": "2.18.0"}
+    assert {name: theirs[name] for name in published} == published
+
+
 def test_the_setup_cell_installs_only_what_the_runtime_lacks(
     theirs: dict[str, str], ours: dict[str, str]
 ) -> None:
