@@ -70,6 +70,22 @@ def test_the_address_of_binder_opens_the_labs() -> None:
     assert list((ROOT / folder).glob("*.ipynb"))
 
 
+def test_the_labs_that_binder_has_too_little_memory_for_are_named() -> None:
+    from helpers.course import catalogue
+
+    rows = json.loads((ROOT / "benchmarks/results/lab_times.json").read_text())["rows"]
+    peak = {
+        row["settings"]["lab"]: row["peak_megabytes"]
+        for row in rows
+        if row["settings"]["profile"] == "full"
+    }
+    left = 2000 - 100  # what a session may take at most, less JupyterLab itself
+    too_large = [lab.number for lab in catalogue.entries(ROOT) if peak[lab.name] > left]
+    for page in ("README.md", "chapters/for-instructors.md"):
+        [said] = re.findall(r"Binder gives a session.*?\.(?=\s)", (ROOT / page).read_text(), re.S)
+        assert [int(number) for number in re.findall(r"labs? (\d+)", said)] == too_large
+
+
 def test_the_dev_container_has_that_python_and_runs_what_is_there(python: str) -> None:
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     assert re.search(rf"/python:(\d+-)?{re.escape(python)}-", container["image"])

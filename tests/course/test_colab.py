@@ -67,8 +67,10 @@ def test_another_python_is_told_what_to_change(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(colab, "PYTHON", (3, 99))
-    with pytest.raises(CourseError, match=r"Runtime > Change runtime type > Runtime version 2025"):
+    menu = r"Runtime > Change runtime type > Runtime version 2025"
+    with pytest.raises(colab.NotReadyError, match=menu) as refused:
         colab.setup(clone)
+    assert refused.value._render_traceback_() == [str(refused.value)], "words, and no traceback"
 
 
 class Commands:
