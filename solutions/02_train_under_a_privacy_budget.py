@@ -187,7 +187,8 @@ def fit_network(x, y, run):
     network.fit(x, y)
 
     def logits(rows):
-        log_probabilities = network.predict_log_proba(rows)
+        with np.errstate(divide="ignore"):  # a probability of 0 has no logarithm: it is clipped
+            log_probabilities = network.predict_log_proba(rows)
         return np.clip(log_probabilities[:, 1] - log_probabilities[:, 0], -40, 40)
 
     return logits
