@@ -11,11 +11,12 @@ fail() { printf '\n%s\n' "setup: $*" >&2; exit 1; }
 case "$(uname -s)-$(uname -m)" in
     Linux-x86_64) ;;
     *) fail "TensorFlow Federated ships wheels for Linux on x86-64 only; this is $(uname -s) on $(uname -m).
-       Open a lab in Colab (buttons in README.md), use the dev container (.devcontainer/), or WSL 2 on Windows." ;;
+       Open a lab in Colab (buttons in README.md), or the repository in GitHub Codespaces.
+       On Windows with an Intel or AMD processor run this in WSL 2." ;;
 esac
 
 # --- find uv, or a Python 3.11
-uv=$(command -v uv || true)
+uv=$(command -v uv || command -v "${HOME:-}/.local/bin/uv" || true)  # pipx puts it there
 python=""
 for candidate in python3.11 python3 python; do
     if command -v "$candidate" >/dev/null 2>&1 &&
@@ -26,7 +27,8 @@ done
 if [ -z "$uv" ] && [ -z "$python" ]; then
     found=$(command -v python3 >/dev/null 2>&1 && python3 --version || echo "no python3")
     fail "needs Python 3.11 (found $found) or uv, which brings its own.
-       Install either:  sudo apt-get install python3.11 python3.11-venv   or   pip install uv"
+       On Debian 12:           sudo apt-get install python3.11-venv
+       On Ubuntu or Debian 13: sudo apt-get install pipx && pipx install uv"
 fi
 if [ -z "$uv" ] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     fail "$python has no venv module. Install it:  sudo apt-get install python3.11-venv"
@@ -62,7 +64,9 @@ if [ "${1:-}" = "--browser" ]; then
     if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
         echo "setup: installing Chromium for the browser tests"
         sudo=""; [ "$(id -u)" = 0 ] || sudo="sudo -n"
-        $sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq chromium >/dev/null && exit 0
+        $sudo apt-get update -qq || true  # one source that fails, as in some images, leaves the others
+        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq chromium >/dev/null && exit 0
     fi
-    fail "the browser tests need Chromium:  sudo apt-get install chromium   (the package's name may differ on your distribution)"
+    fail "the browser tests need Chromium or Google Chrome; the labs and the book do not.
+       On Debian: sudo apt-get install chromium     On Ubuntu: sudo snap install chromium"
 fi

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -69,6 +70,22 @@ def test_the_address_of_binder_opens_the_labs() -> None:
     assert list((ROOT / folder).glob("*.ipynb"))
 
 
+def test_the_labs_that_binder_has_too_little_memory_for_are_named() -> None:
+    from helpers.course import catalogue
+
+    rows = json.loads((ROOT / "benchmarks/results/lab_times.json").read_text())["rows"]
+    peak = {
+        row["settings"]["lab"]: row["peak_megabytes"]
+        for row in rows
+        if row["settings"]["profile"] == "full"
+    }
+    left = 2000 - 100  # what a session may take at most, less JupyterLab itself
+    too_large = [lab.number for lab in catalogue.entries(ROOT) if peak[lab.name] > left]
+    for page in ("README.md", "chapters/for-instructors.md"):
+        [said] = re.findall(r"Binder gives a session.*?\.(?=\s)", (ROOT / page).read_text(), re.S)
+        assert [int(number) for number in re.findall(r"labs? (\d+)", said)] == too_large
+
+
 def test_the_dev_container_has_that_python_and_runs_what_is_there(python: str) -> None:
     container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
     assert re.search(rf"/python:(\d+-)?{re.escape(python)}-", container["image"])
@@ -78,6 +95,62 @@ def test_the_dev_container_has_that_python_and_runs_what_is_there(python: str) -
     interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
     assert interpreter.removeprefix("${containerWorkspaceFolder}/") == ".venv/bin/python"
     assert container["hostRequirements"]["cpus"] == 2
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder with the setup script, and in ``bin`` what every system has; no Python and no uv."""
+    for name in ("scripts", "bin"):
+        (tmp_path / name).mkdir()
+    shutil.copy(ROOT / "scripts/setup.sh", tmp_path / "scripts")
+    for name in ("awk", "df", "dirname", "uname"):
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    return tmp_path
+
+
+def refusal(bare: Path) -> str:
+    """What the setup script says when it cannot go on."""
+    command = ["/bin/sh", str(bare / "scripts/setup.sh")]
+    env = {"PATH": str(bare / "bin"), "HOME": str(bare)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert not (bare / ".venv").exists()
+    return done.stderr
+
+
+def write_command(path: Path, *lines: str) -> None:
+    path.unlink(missing_ok=True)
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+
+
+def test_who_has_no_python_is_told_which_package_to_install(bare: Path) -> None:
+    said = refusal(bare)
+    assert "no python3" in said
+    assert "python3.11-venv" in said
+    assert "pipx install uv" in said
+
+
+def test_who_has_no_venv_module_is_told_its_package(bare: Path) -> None:
+    write_command(bare / "bin/python3.11", 'case "$2" in *venv*) exit 1 ;; esac')
+    said = refusal(bare)
+    assert "no venv module" in said
+    assert "apt-get install python3.11-venv" in said
+
+
+@pytest.mark.parametrize("machine", ["Darwin arm64", "Darwin x86_64", "Linux aarch64"])
+def test_another_machine_is_told_which_ways_are_left(bare: Path, machine: str) -> None:
+    system, processor = machine.split()
+    write_command(bare / "bin/uname", f'[ "$1" = -s ] && echo {system} || echo {processor}')
+    said = refusal(bare)
+    assert f"this is {system} on {processor}" in said
+    assert all(way in said for way in ("Colab", "Codespaces", "WSL 2"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "index.md"])
+@pytest.mark.parametrize("system", ["Linux", "macOS", "Windows"])
+def test_each_system_is_told_where_to_begin(page: str, system: str) -> None:
+    assert (ROOT / page).read_text().replace("**", "").count(f"On {system}") == 1
 
 
 def test_ci_uses_that_python(python: str) -> None:

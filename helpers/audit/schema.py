@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers._reading import parse_json
-from helpers._text import acting_character
 from helpers._schemas import mismatch
+from helpers._text import acting_character
 from helpers.errors import AuditError
 
 SCHEMA, BEFORE = "edgesec-audit/2", "edgesec-audit/1"

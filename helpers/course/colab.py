@@ -38,6 +38,13 @@ pane then still show the outer Python, which knows nothing of the lab:
 Run = Callable[[list[str]], None]
 
 
+class NotReadyError(CourseError):
+    """The runtime cannot hold the course; a notebook shows the message alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 def setup(root: str | Path) -> None:
     """Install what the labs need into this runtime; without effect when it is there.
 
@@ -48,8 +55,10 @@ def setup(root: str | Path) -> None:
 
     Raises
     ------
+    NotReadyError
+        If this is not Python 3.11.
     CourseError
-        If this is not Python 3.11, or an installation failed.
+        If an installation failed.
     """
     root = Path(root)
     if getattr(_shell(), "course_bridge", None):
@@ -57,7 +66,7 @@ def setup(root: str | Path) -> None:
         return
     if sys.version_info[:2] != PYTHON:
         have = ".".join(map(str, sys.version_info[:3]))
-        raise CourseError(_WRONG_PYTHON.format(have=have, root=root))
+        raise NotReadyError(_WRONG_PYTHON.format(have=have, root=root))
     missing = not_installed(pins.read(root / "labs" / "requirements.txt"))
     if not missing and installed_version(_DISTRIBUTION):
         print("Ready.")

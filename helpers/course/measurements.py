@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers._reading import parse_json, read_file
-from helpers._text import acting_character, nearest
 from helpers._schemas import mismatch
+from helpers._text import acting_character, nearest
 from helpers.course.vocabulary import ATTACKS, DEFENCES, QUANTITIES, Quantity
 from helpers.errors import CourseError, ThreatModelError
 from helpers.threats.measurement import rate

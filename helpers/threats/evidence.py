@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers._reading import parse_json
-from helpers._text import acting_character, shown
 from helpers._schemas import mismatch
+from helpers._text import acting_character, shown
 from helpers.errors import ThreatModelError
 
 EVIDENCE_SCHEMA = "edgesec-evidence/1"

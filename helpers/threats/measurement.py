@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers._reading import parse_json, read_file
-from helpers._text import acting_character, nearest, shown
 from helpers._schemas import mismatch
+from helpers._text import acting_character, nearest, shown
 from helpers.errors import ThreatModelError
 
 SCHEMA = "edgesec-threat-measurement/1"

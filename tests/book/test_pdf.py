@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pypdf import PageObject, PdfReader
 
 from helpers.cli.book import command
-from helpers.course import book_pdf, contents
+from helpers.course import book_pdf
 from helpers.errors import CourseError
 
 if TYPE_CHECKING:

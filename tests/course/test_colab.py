@@ -67,8 +67,10 @@ def test_another_python_is_told_what_to_change(
     clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(colab, "PYTHON", (3, 99))
-    with pytest.raises(CourseError, match=r"Runtime > Change runtime type > Runtime version 2025"):
+    menu = r"Runtime > Change runtime type > Runtime version 2025"
+    with pytest.raises(colab.NotReadyError, match=menu) as refused:
         colab.setup(clone)
+    assert refused.value._render_traceback_() == [str(refused.value)], "words, and no traceback"
 
 
 class Commands:
@@ -175,6 +177,12 @@ def ours() -> dict[str, str]:
     """What the setup cell adds or replaces."""
     pinned = pins.read(ROOT / "labs" / "requirements.txt")
     return {pins.canonical(name): version for name, version in pinned.items()}
+
+
+def test_the_list_is_that_of_the_runtime(theirs: dict[str, str]) -> None:
+    """Versions from the table of runtimes that the list's publisher keeps beside it."""
+    published = {"numpy": "2.0.2", "jax": "0.5.2", "tensorflow": "2.18.0"}
+    assert {name: theirs[name] for name in published} == published
 
 
 def test_the_setup_cell_installs_only_what_the_runtime_lacks(
