@@ -87,6 +87,10 @@ def fit_keywords(
         tf.keras.optimizers.Adam(rate),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    # Keras traces the first step twice unless the optimiser is ready. Dropout's masks depend on how
+    # often it was traced, so a network with dropout keeps to what has been measured with it.
+    if not any(isinstance(layer, tf.keras.layers.Dropout) for layer in model.layers):
+        model.optimizer.build(model.trainable_variables)
     losses = np.empty(epochs)
     with tqdm(total=epochs, desc="train", unit="epoch", disable=not progress) as bar:
         for epoch in range(epochs):
