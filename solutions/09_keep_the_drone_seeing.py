@@ -838,7 +838,8 @@ worst = np.array([min(results[o][d].value for d in PERTURBATIONS) for o in optio
 on_front = front(cost, mean)
 
 figure, ax = plt.subplots(figsize=(7, 3.8), layout="constrained")
-lowest = {}  # where the last label of a filter stands: its options have one time, and labels room
+# Where the last label of a filter stands: its options have one time, and labels need room.
+lowest: dict[str, float] = {}
 for i in np.argsort(-mean):
     (name, before), x, colour = options[i], cost[i], plots.COLOURS[0] if on_front[i] else "0.45"
     ax.plot([x, x], [worst[i], mean[i]], color=colour, linewidth=1)

@@ -865,8 +865,8 @@ print(f"{len(blocked)} threats block the release:")
 for identity in blocked:
     threat = before.threat(identity)
     strong = [c for c in threat.missing if threat.rule.controls[c] == "strong"]
-    places = {control: places_for(mine, threat.target, control) for control in strong}
-    told = [f"{control} on {' and '.join(on)}" for control, on in places.items() if on]
+    where = {control: places_for(mine, threat.target, control) for control in strong}
+    told = [f"{control} on {' and '.join(on)}" for control, on in where.items() if on]
     print(f"  {threat.risk:.1f} {identity:42} strong: {', '.join(told) or '-'}")
 
 # %% [markdown]

@@ -147,7 +147,7 @@ def join(
     writer.add_metadata(facts)
     writer.root_object[NameObject("/Lang")] = TextStringObject("en")
     writer.page_mode = "/UseOutlines"
-    writer.create_viewer_preferences().display_doctitle = True
+    writer.create_viewer_preferences().display_doctitle = True  # type: ignore[assignment]
     writer.compress_identical_objects()
     return writer
 

@@ -26,6 +26,10 @@ Train = Callable[
     [list["RoundPlan"], list[tf.Tensor], tf.Tensor, tf.Tensor], tuple[list[tf.Tensor], tf.Tensor]
 ]
 
+_Lane = Callable[
+    ["RoundPlan", list[tf.Tensor], tf.Tensor, tf.Tensor], tuple[list[tf.Tensor], tf.Tensor]
+]
+
 # Layers that XLA compiles to faster code than TensorFlow's kernels on a CPU, and that treat each
 # example by itself, so that padding a batch cannot change the result.
 _XLA_LAYERS = (
@@ -156,7 +160,7 @@ def _suits_xla(model: tf.keras.Model) -> bool:
     )
 
 
-def _lane(model: tf.keras.Model, recipe: _Recipe) -> Train:
+def _lane(model: tf.keras.Model, recipe: _Recipe) -> _Lane:
     """Compile the training of one lane's clients, one after another."""
     variables = model.trainable_variables
     losses = _loss_function(recipe.loss)
@@ -211,7 +215,8 @@ def _lane(model: tf.keras.Model, recipe: _Recipe) -> Train:
             row += 1
         return update, loss
 
-    return lane
+    compiled: _Lane = lane
+    return compiled
 
 
 def _loss_function(name: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -80,7 +80,7 @@ def test_a_model_that_knows_its_data_by_heart_is_surer_of_it_and_one_that_does_n
 
 
 def test_a_clip_holds_out_until_the_first_wrong_answer_though_the_next_may_be_right() -> None:
-    private = np.float32([0, 2])[:, None, None] * np.ones((2, 3, 3), np.float32)
+    private = np.array([0, 2], np.float32)[:, None, None] * np.ones((2, 3, 3), np.float32)
     unseen = np.full((2, 3, 3), 10, np.float32)
 
     def label(x: np.ndarray) -> np.ndarray:

@@ -65,10 +65,12 @@ def _hidden_reference(objects: Any, before: Any, after: Any) -> tuple[int, int]:
     return int(seen.sum()), int((seen & ~_covered(objects, after)).sum())
 
 
-def _covered(objects: Any, boxes: Any) -> np.ndarray:
+def _covered(objects: Any, boxes: Any, least: float = 0.5) -> np.ndarray:
     if not len(boxes):
         return np.zeros(len(objects), bool)
-    return np.asarray(iou(np.asarray(objects, float), np.asarray(boxes, float)) >= 0.5).any(axis=1)
+    return np.asarray(iou(np.asarray(objects, float), np.asarray(boxes, float)) >= least).any(
+        axis=1
+    )
 
 
 def _hidden_cases(rng: np.random.Generator) -> list[Case]:
