@@ -13,6 +13,7 @@ from helpers.course.interview_answers import (  # noqa: F401
     privacy,
     protocols,
     record,
+    shuffling,
 )
 from helpers.course.interview_answers.registry import ANSWERS, calculate
 
