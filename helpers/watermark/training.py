@@ -104,9 +104,12 @@ def train_many(
             variable.assign(start)
         order = np.random.default_rng(seed).permutation(len(y))
         settled = max(1, round(2 * epochs / 3))
-        worker.fit(x[order], y[order], batch_size, settled, verbose=0)
+        # Keras would shuffle with a seed that is not ours.
+        worker.fit(x[order], y[order], batch_size, settled, shuffle=False, verbose=0)
         worker.optimizer.learning_rate.assign(learning_rate / 10)
-        worker.fit(x[order], y[order], batch_size, epochs, initial_epoch=settled, verbose=0)
+        worker.fit(
+            x[order], y[order], batch_size, epochs, initial_epoch=settled, shuffle=False, verbose=0
+        )
         trained.append(copy_of(worker))
     return trained
 
