@@ -3,7 +3,7 @@
     python scripts/try_colab.py            all labs, fast
     python scripts/try_colab.py 1 4 --profile full
 
-The environment, in ``build/colab``, is made once: Python 3.11 with those packages of
+The environment, 6 GB in ``build/colab``, is made once: Python 3.11 with those packages of
 ``labs/colab-2025.07.txt`` that can be had as a wheel here, GPU libraries left out, and Colab's own
 ``google.colab`` of that month, whose kernel then runs the notebook. Each lab begins with its setup
 cell, which installs into a copy of that environment, and after the restart it asks for, all cells
@@ -149,7 +149,8 @@ def main(labs: tuple[str, ...], profile: str) -> None:
         make_runtime(FOLDER / "env")
     for path in (FOLDER / "live", CONTENT, COURSE):
         shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(FOLDER / "env", FOLDER / "live", symlinks=True)
+    # By hard links: pip replaces files and never writes into one, and the runtime takes 6 GB.
+    shutil.copytree(FOLDER / "env", FOLDER / "live", symlinks=True, copy_function=os.link)
     CONTENT.mkdir()
     branch = f"refs/heads/{address.repository(ROOT).branch}"
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, COURSE], check=True)

@@ -301,7 +301,7 @@ by_hand = average_precision(car_verdicts, objects)
 
 def official(pictures):
     """AP at IoU 0.5 of cars, from pycocotools, which wants boxes as x, y, width, height."""
-    as_coco = {"images": [{"id": i} for i in pictures], "categories": [{"id": 1}]}
+    as_coco = {"info": {}, "images": [{"id": i} for i in pictures], "categories": [{"id": 1}]}
     as_coco["annotations"] = [
         {"id": 1 + n, "image_id": i, "category_id": 1, "iscrowd": 0,
          "bbox": [*box[:2], *(box[2:] - box[:2])], "area": float(np.prod(box[2:] - box[:2]))}
