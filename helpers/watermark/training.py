@@ -102,6 +102,7 @@ def train_many(
         worker.set_weights(build(seed).get_weights())
         for variable, start in zip(worker.optimizer.variables, blank, strict=True):
             variable.assign(start)
+        worker.optimizer.learning_rate.assign(learning_rate)  # not among those variables
         order = np.random.default_rng(seed).permutation(len(y))
         settled = max(1, round(2 * epochs / 3))
         # Keras would shuffle with a seed that is not ours.
