@@ -133,7 +133,8 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
         # No tensor decides what runs, so there is nothing that AutoGraph would have to rewrite.
         @tf.autograph.experimental.do_not_convert
         def _run(self, inputs: Any) -> list[Any]:
-            values = {graph.inputs[0]: self._round(inputs, graph.tensors[graph.inputs[0]])}
+            first = graph.inputs[0]
+            values = {first: self._round(_shaped_gradient()(inputs), graph.tensors[first])}
             for operation in graph.operations:
                 self._step(operation, values)
             return [values[index] for index in outputs]
@@ -173,6 +174,18 @@ def _make_layer(graph: Graph, rounding: bool, outputs: Sequence[int]) -> Any:
             return rounded
 
     return GraphLayer()
+
+
+@cache
+def _shaped_gradient() -> Any:
+    """Return the identity, whose gradient has its shape; the compiled rounding forgets it."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def identity(value: Any) -> Any:
+        return tf.identity(value), lambda upstream: tf.ensure_shape(upstream, value.shape)
+
+    return identity
 
 
 @cache

@@ -72,6 +72,24 @@ def test_its_gradient_is_that_of_the_model_the_file_was_made_from(
     assert cosine > least
 
 
+def test_its_gradient_has_the_shape_of_the_inputs_in_a_graph_too(
+    artefacts: dict[str, Artefact], rows: np.ndarray
+) -> None:
+    import tensorflow as tf
+
+    replica, shape = build_replica(artefacts["int8"]), (None, *rows.shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
+    def slope(inputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            score = tf.reduce_sum(replica(inputs)[:, 3])
+        return tape.gradient(score, inputs)
+
+    assert slope.get_concrete_function().structured_outputs.shape.as_list() == list(shape)
+    np.testing.assert_allclose(slope(rows), gradient(replica, rows), atol=1e-6)
+
+
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_logits_are_what_the_final_softmax_is_given(
     artefacts: dict[str, Artefact], rows: np.ndarray, precision: str
