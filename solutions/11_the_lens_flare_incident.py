@@ -628,13 +628,13 @@ in_float = float_answer(spoilt) == y
 print(f"under flare: float {in_float.mean():.1%}, int8 {after.mean():.1%}, "
       f"p = {paired_p(in_float, after):.2g}")  # fmt: skip
 rows = {
-    "H1 contrast: light taken away, clear bays": (after[clear], back[clear]),
+    "H1 smooth light: light taken away, clear bays": (after[clear], back[clear]),
     "H2 saturation: light taken away, clipped bays": (after[~clear], back[~clear]),
-    "H3 starburst and ghosts alone": (before, sharp),
+    "H3 ghosts and starburst alone": (before, sharp),
     "   veil and core alone": (before, smooth),
-    "H4 fast waves of the flare alone": (before, fast_only),
+    "H4 fine detail: fast waves of the flare alone": (before, fast_only),
     "   slow waves of the flare alone": (before, slow_only),
-    "H5 from float to int8, under flare": (in_float, after),
+    "H5 quantisation: from float to int8, under flare": (in_float, after),
 }
 evidence = {}
 for name, (first, second) in rows.items():
@@ -650,11 +650,62 @@ for name, (first, second) in rows.items():
 pd.DataFrame(evidence).T
 
 # %% [markdown]
-# Go through the five and write down, before you read on, which falls and which stands, and by which
-# row. *Significant* is not enough: with pairs, a loss of a few points is found easily. The question
-# is **how much of the failure** each explains. An explanation whose own experiment changes nothing
-# is dropped. One that explains a few points of fifty may be real, and is not the cause. For
-# saturation, compare how much of the loss stays in the clipped bays after the light is taken away.
+# *Significant* is not enough: with pairs, a loss of a few points is found easily. The question is
+# **how much of the failure** each explains, and that gives three verdicts:
+#
+# - `"cause"`: its own experiment loses at least half of what the whole flare loses;
+# - `"part"`: less than half, but more than chance (p below 0.05);
+# - `"dropped"`: no more than chance on these bays, or what it loses is another explanation's loss,
+#   counted once more.
+#
+# For saturation, what counts is the loss that stays in the clipped bays after the light is taken
+# away. Go through the five and commit to your verdicts by the measurements so far. Nobody marks
+# them; the cell after them holds each against its share.
+
+# %%
+verdicts = {
+    # for each of "H1" to "H5": "cause", "part" or "dropped"
+    # BEGIN SOLUTION
+    "H1": "cause",
+    "H2": "dropped",
+    "H3": "part",
+    "H4": "dropped",
+    "H5": "dropped",
+    # END SOLUTION
+}
+
+# %%
+alone_loses = {
+    "H1 smooth light": (before, smooth),
+    "H2 saturation": (before, np.where(clear, before, back)),
+    "H3 ghosts and starburst": (before, sharp),
+    "H4 fine detail": (before, fast_only),
+    "H5 quantisation": (in_float, after),
+}
+alike = np.corrcoef(detail.ravel(), disturbed.ravel())[0, 1]  # over all bays
+would_turn = {
+    "H1": "Dropped if bays under veil and core alone are answered like clean ones.",
+    "H2": "The cause if half of the loss stays, in clipped bays; a stronger sun clips more.",
+    "H3": "The cause if those two alone lose half; dropped if p is 0.05 or more.",
+    "H4": f"Its own loss only if the correlation ({alike:+.2f}) is nearer to 0 than to -1.",
+    "H5": "The cause if the float model is right on half of what int8 loses.",
+}
+whole = max(before.mean() - after.mean(), 1 / len(y))  # of one bay at least
+for name, (first, second) in alone_loses.items():
+    share = (first.mean() - second.mean()) / whole
+    p = paired_p(first, second)
+    shown = share > 0 and p < 0.05
+    again = name.startswith("H4") and alike < -0.5  # what H1 loses, counted once more
+    reading = "dropped" if again or not shown else "cause" if share >= 0.5 else "part"
+    yours = verdicts.get(name[:2], "nothing yet")
+    print(f"{name:24} {share:4.0%} of the loss, p = {p:.1g}: {reading}. You said: {yours}")
+    print(f"   {would_turn[name[:2]]}")
+
+# %% [markdown]
+# The shares need not add up to one: a bay can be lost to two explanations at once, and two
+# experiments can measure the same light from two sides. Where your verdict is another one, go back
+# to the row of the evidence that you read differently, and to the line that says what would turn
+# it.
 #
 # ## Mend it
 #
@@ -1016,10 +1067,10 @@ lab.memo(
     Why. Five explanations had the same chance, on the same streets with and without sun. The
     smooth glow costs 45 points by itself; rays and ghosts cost four. When the known light is
     taken away, the answers come back: that is lost contrast. In bays with clipped pixels ten
-    points stay lost: that is saturation, a small share at this strength. The int8 file fails on
-    the same bays as the float model. The popular guess was fine texture. The network does need
-    it; but 98 % of the change lies in slow waves, and its fast part is mostly the street's own
-    detail, weakened.
+    points stay lost, six bays, which can be chance: saturation is at most a small share here.
+    The int8 file fails on the same bays as the float model. The popular guess was fine texture.
+    The network does need it; but 98 % of the change lies in slow waves, and its fast part is
+    mostly the street's own detail, weakened.
 
     What we change. A local-contrast filter, and flare in training. Under flare 76 % are right,
     a gain of 28 to 39 points, for 2 % more operations where 33 % are free. Of twelve looks,

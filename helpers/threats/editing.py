@@ -13,6 +13,7 @@ from typing import Any
 from helpers._text import nearest, shown
 from helpers.errors import ThreatModelError
 from helpers.threats import vocabulary
+from helpers.threats.attributes import upstream
 from helpers.threats.engine import Analysis
 from helpers.threats.model import Acceptance, Flow, SystemModel
 
@@ -75,8 +76,9 @@ def places_for(model: SystemModel, target: str, control: str) -> tuple[str, ...]
     """Return where a control has to be put, on all of it, to protect an element or a flow.
 
     On the part itself where the control fits it; else on every flow that comes into the element
-    from another zone, or at the first end of the flow that it fits. Nowhere, ``()``, if neither
-    is there: then this control cannot help.
+    from another zone, or at the first end of the flow that it fits; else, where it travels with a
+    model, on an element that this model comes from, rather one that trains it. Nowhere, ``()``, if
+    none of these is there: then this control cannot help.
 
     Raises
     ------
@@ -91,11 +93,25 @@ def places_for(model: SystemModel, target: str, control: str) -> tuple[str, ...]
     part = next(part for part in model.targets if part.name == target)
     if isinstance(part, Flow):
         ends = [end for end in (part.source, part.target) if _shape(model, end) in fits]
-        return (target,) if "flow" in fits else tuple(ends[:1])
+        return (target,) if "flow" in fits and _carries(part) else tuple(ends[:1])
     if _shape(model, target) in fits:
         return (target,)
-    crossing = [flow.name for flow in model.into(target) if model.crosses(flow)]
-    return tuple(crossing) if "flow" in fits else ()
+    crossing = [flow for flow in model.into(target) if model.crosses(flow)]
+    if "flow" in fits and crossing and all(map(_carries, crossing)):
+        return tuple(flow.name for flow in crossing)
+    return _makers(model, target, fits)[:1] if known[control].travels else ()
+
+
+def _carries(flow: Flow) -> bool:
+    """Whether a flow can have controls: light and sound cannot."""
+    return vocabulary.PROTOCOLS[flow.protocol].medium != "world"
+
+
+def _makers(model: SystemModel, target: str, fits: Collection[str]) -> tuple[str, ...]:
+    """Return whom the model that reaches an element comes from, those that train it first."""
+    flows = upstream(model, target, ("model", "update"))
+    sources = dict.fromkeys(flow.source for flow in flows if _shape(model, flow.source) in fits)
+    return tuple(sorted(sources, key=lambda name: "trains" not in model.element(name).roles))
 
 
 def _shape(model: SystemModel, element: str) -> str:

@@ -16,7 +16,9 @@ from helpers._text import escape_markdown
 from helpers.threats import vocabulary
 from helpers.threats.diagram import to_mermaid, to_svg
 from helpers.threats.dread import FACTORS, THRESHOLDS
+from helpers.threats.editing import places_for
 from helpers.threats.engine import Analysis, Threat
+from helpers.threats.model import SystemModel
 from helpers.threats.privacy_by_design import privacy_concerns
 from helpers.threats.rules import STRIDE
 from helpers.threats.stability import rank_stability
@@ -213,7 +215,7 @@ def _details(analysis: Analysis, today: datetime.date) -> Iterator[Block]:
                 f"{_state(threat, today)}",
                 *scores,
                 f"In place: {there or 'nothing'}",
-                f"Would help: {', '.join(threat.missing) or 'nothing that is known here'}",
+                *_would_help(analysis.model, threat),
                 *(f"Measure it by {measure}" for measure in rule.measures),
                 *([f"Measured: {threat.measurement}; {threat.measurement.setting}"]
                   if threat.measurement else []),
@@ -223,6 +225,15 @@ def _details(analysis: Analysis, today: datetime.date) -> Iterator[Block]:
                 *ids,
             ]
         )  # fmt: skip
+
+
+def _would_help(model: SystemModel, threat: Threat) -> Iterator[str]:
+    """Yield the controls that are missing; apart, those that can stand nowhere here."""
+    useful = [c for c in threat.missing if places_for(model, threat.target, c)]
+    yield f"Would help: {', '.join(useful) or 'nothing that is known here'}"
+    if len(useful) < len(threat.missing):
+        nowhere = ", ".join(c for c in threat.missing if c not in useful)
+        yield f"Without a place in this model: {nowhere}"
 
 
 def _privacy(analysis: Analysis) -> Iterator[Block]:

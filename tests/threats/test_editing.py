@@ -9,6 +9,7 @@ import pytest
 
 from helpers import threats
 from helpers.errors import ThreatModelError
+from helpers.threats import vocabulary
 from helpers.threats.editing import (
     dumps,
     places_for,
@@ -82,6 +83,40 @@ def test_a_missing_control_counts_once_it_stands_wherever_it_is_said_to_belong(
             built = threats.analyse(with_controls(model, {place: [control] for place in places}))
             kept = {t.id: t for t in built.threats}
             assert threat.id not in kept or control in kept[threat.id].present
+
+
+@pytest.mark.parametrize("model", MODELS, ids=IDS)
+def test_a_control_without_a_place_does_not_count_even_where_everything_that_can_has_it(
+    model: threats.SystemModel,
+) -> None:
+    model = replace(model, acceptances=())
+    nowhere = {
+        (threat.id, control)
+        for threat in threats.analyse(model).threats
+        for control in threat.missing
+        if not places_for(model, threat.target, control)
+    }
+    assert nowhere
+    for control in {control for _, control in nowhere}:
+        built = threats.analyse(
+            with_controls(model, {part: [control] for part in carriers(model, control)})
+        )
+        present = {t.id: t.present for t in built.threats}
+        assert not [i for i, c in nowhere if c == control and c in present.get(i, {c})]
+
+
+def carriers(model: threats.SystemModel, control: str) -> list[str]:
+    """Every part that can have a control: light and sound can have none."""
+    fits = vocabulary.controls()[control].on
+    parts = [e.name for e in model.elements if vocabulary.KINDS[e.kind].shape in fits]
+    return parts + [f.name for f in model.flows if "flow" in fits and f.protocol != "world"]
+
+
+def test_what_was_done_in_training_stands_on_the_trainer_of_a_stored_model() -> None:
+    model = threats.load("smart-speaker")
+    assert places_for(model, "flash", "dp-training") == ("trainer",)
+    assert places_for(model, "flash", "output-reduction") == ()
+    assert places_for(model, "speech", "message-authentication") == ()
 
 
 def test_a_control_of_connections_has_no_place_where_nothing_comes_from_another_zone() -> None:

@@ -55,6 +55,17 @@ class Tags(HTMLParser):
         self.links += [value or "" for key, value in attrs if key in ("src", "href")]
 
 
+def test_a_report_keeps_controls_that_can_stand_nowhere_apart_from_those_that_would_help() -> None:
+    report = threats.to_markdown(threats.analyse(threats.load("smart-speaker")), DAY)
+    (found,) = [part for part in report.split("\n### ") if "Id membership-inference@flash;" in part]
+    lines = re.findall(r"(?:Would help|Without a place in this model): .*", found.replace("\\", ""))
+    assert "dp-training" in lines[0]
+    assert "output-reduction" not in lines[0]
+    assert lines[1:] == ["Without a place in this model: output-reduction"]
+    (whole,) = [part for part in report.split("\n### ") if "Id flash-read-out@flash;" in part]
+    assert "Without a place" not in whole
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_the_open_threat_model_fits_its_schema_and_names_only_what_it_has(
     model: SystemModel,
