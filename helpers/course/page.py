@@ -22,7 +22,8 @@ def table(rows: Iterable[Mapping[str, Any]], escape: bool = True) -> HTML:
     import pandas as pd
     from IPython.display import HTML
 
-    return HTML(pd.DataFrame(rows).to_html(index=False, border=0, escape=escape))
+    listed: list[Any] = list(rows)
+    return HTML(pd.DataFrame(listed).to_html(index=False, border=0, escape=escape))
 
 
 def note(**values: Any) -> None:
