@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.course.interview_answers import calculate
+from helpers.course.interview_answers.shuffling import shuffled_epsilon
 from helpers.errors import InterviewError
 
 
@@ -46,7 +47,7 @@ def test_a_crowd_of_coins_is_as_enumerated(local: float, reports: int) -> None:
 )  # fmt: skip
 def test_no_coin_gives_away_more_than_the_bound(local: float, reports: int, delta: float) -> None:
     asked = {"local": local, "reports": reports, "delta": delta}
-    bound = calculate("shuffled_epsilon", asked)
+    bound = shuffled_epsilon(local, reports, delta)
     assert calculate("shuffled_coin_epsilon", asked) <= bound
 
 
@@ -54,8 +55,8 @@ def test_no_coin_gives_away_more_than_the_bound(local: float, reports: int, delt
 def test_the_largest_local_epsilon_just_reaches_the_target(epsilon: float, reports: int) -> None:
     rest = {"reports": reports, "delta": 1e-7}
     local = calculate("largest_local_epsilon", {"epsilon": epsilon, **rest})
-    reached = calculate("shuffled_epsilon", {"local": local, **rest})
+    reached = shuffled_epsilon(local, reports, 1e-7)
     assert reached <= epsilon * (1 + 1e-6)
     if reached < epsilon * (1 - 1e-6):  # the theorem ends here, and not the target
         with pytest.raises(InterviewError, match=rf"for {reports} reports"):
-            calculate("shuffled_epsilon", {"local": local * 1.01, **rest})
+            shuffled_epsilon(local * 1.01, reports, 1e-7)

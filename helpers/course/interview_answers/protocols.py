@@ -133,3 +133,9 @@ def failing_threats(risks: list[float], accepted: list[list[float]], gate: float
         if today <= last_day and risks[int(threat)] <= up_to
     }
     return [i for i, risk in enumerate(risks) if risk >= gate and i not in covered]
+
+
+@answer
+def sending_seconds(num_bytes: int, bits_per_second: float) -> float:
+    """Time on the air of so many bytes."""
+    return 8 * num_bytes / bits_per_second

@@ -11,7 +11,6 @@ from helpers.course.interview_answers.registry import answer
 from helpers.errors import InterviewError
 
 
-@answer
 def shuffled_epsilon(local: float, reports: int, delta: float) -> float:
     """Epsilon of shuffled reports, each local-epsilon DP (Feldman et al. 2021, Theorem III.1)."""
     most = _largest_covered(reports, delta)
