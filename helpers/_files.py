@@ -61,7 +61,7 @@ def write_atomically(
             unfinished.unlink(missing_ok=True)
         if error is None or not isinstance(refused, OSError):
             raise
-        raise error(f"{path} cannot be written: {refused.strerror}.") from refused
+        raise error(f"{path} cannot be written: {refused.strerror or refused}.") from refused
 
 
 def _put(file: IO[bytes], content: str | bytes | Callable[[IO[bytes]], Any]) -> None:

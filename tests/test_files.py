@@ -71,6 +71,14 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         write_atomically(tmp_path, "text", EdgeError)
 
 
+def test_a_refusal_without_a_number_keeps_its_words(tmp_path: Path) -> None:
+    def fail(file: IO[bytes]) -> None:
+        raise OSError("no position in a pipe")
+
+    with pytest.raises(EdgeError, match=r"written: no position in a pipe\."):
+        write_atomically(tmp_path / "file", fail, EdgeError)
+
+
 def test_a_disk_that_refuses_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "below.txt"
