@@ -32,6 +32,7 @@ def write_atomically(
     """Write beside the file, flush to the disk, and rename over it.
 
     A reader finds the old content or the new, never a part, and so does whoever comes after a kill.
+    A pipe or a device, such as ``/dev/null``, is written to and stays what it is.
 
     Parameters
     ----------
@@ -46,11 +47,12 @@ def write_atomically(
     unfinished = path.with_name(f".{path.name}.{threading.get_native_id()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                _put(file, content)
+            return
         with unfinished.open("wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode() if isinstance(content, str) else content)
+            _put(file, content)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -59,7 +61,14 @@ def write_atomically(
             unfinished.unlink(missing_ok=True)
         if error is None or not isinstance(refused, OSError):
             raise
-        raise error(f"{path} cannot be written: {refused.strerror}.") from refused
+        raise error(f"{path} cannot be written: {refused.strerror or refused}.") from refused
+
+
+def _put(file: IO[bytes], content: str | bytes | Callable[[IO[bytes]], Any]) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def exists(path: Path) -> bool:

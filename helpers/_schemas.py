@@ -23,7 +23,7 @@ def load_jsonschema() -> ModuleType:
     try:
         import jsonschema
     finally:
-        del sys.modules[IRI_GRAMMAR]
+        sys.modules.pop(IRI_GRAMMAR, None)  # another thread may have been here
     return jsonschema
 
 

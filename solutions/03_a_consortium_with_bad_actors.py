@@ -331,6 +331,7 @@ def worst_factor(honest, num_byzantine, rule, factors):
     """The factor of factors that does most harm, when num_byzantine rows are -factor * mean.
 
     honest (h, d) are the honest updates. The rule sees them and the liars' rows, in any order.
+    Where several do the same harm, such as all that Krum leaves out, it is the first of them.
     """
     # BEGIN SOLUTION
     centre = honest.mean(axis=0)

@@ -55,6 +55,30 @@ def test_two_threads_that_write_one_file_do_not_meet(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(path.read_text)
+        write_atomically(path, "through")
+        assert path.is_fifo()
+        assert read.result(10) == "through"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="cannot be written: Is a directory"):
+        write_atomically(tmp_path, "text", EdgeError)
+
+
+def test_a_refusal_without_a_number_keeps_its_words(tmp_path: Path) -> None:
+    def fail(file: IO[bytes]) -> None:
+        raise OSError("no position in a pipe")
+
+    with pytest.raises(EdgeError, match=r"written: no position in a pipe\."):
+        write_atomically(tmp_path / "file", fail, EdgeError)
+
+
 def test_a_disk_that_refuses_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "below.txt"

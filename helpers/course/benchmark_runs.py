@@ -146,7 +146,8 @@ def _place(root: Path, name: str) -> Path | None:
         parts = ["benchmarks", *parts]
     elif parts[0] != "helpers":
         return None
-    for length in (len(parts), len(parts) - 1):  # the last part may be a name in a module
+    # The last part may be a name in a module.
+    for length in range(len(parts), max(len(parts) - 2, 0), -1):
         package = Path(*parts[:length])
         module = package.with_suffix(".py")
         if (root / module).is_file():

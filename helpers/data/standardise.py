@@ -4,7 +4,7 @@ A model wants columns of mean 0 and deviation 1. With data at several sites the 
 deviation of *all* rows follow from three things that each site can add up on its own: its number
 of rows, the sum of each column, and the sum of each column's squares. The sites send those, the
 server adds them, and everybody standardises with the same numbers. Because only the sum over the
-sites is needed, it can go through secure aggregation: see :meth:`FeatureSums.as_vector`.
+sites is needed, it can go through secure aggregation.
 
 The sums are exact statistics of a site's patients. They are not differentially private, and a
 site with one row sends that row.

@@ -89,7 +89,10 @@ _Layers = tuple[tuple[int, Callable[[Any], Any], bool], ...]
 
 
 def _plain_layers(model: tf.keras.Model) -> _Layers | None:
-    """Return width, activation and bias of each layer of a plain dense network, None of others."""
+    """Return width, activation and bias of each layer of a plain dense network, None of others.
+
+    Plain is one that trains in float32 alone, without penalties.
+    """
     layers, own = model.layers, tf.keras.layers
     if type(model) is not tf.keras.Sequential or [type(layer) for layer in layers] != [
         own.Flatten,
@@ -102,6 +105,7 @@ def _plain_layers(model: tf.keras.Model) -> _Layers | None:
     is_plain = (
         flatten.data_format == "channels_last"
         and not model.losses
+        and all(layer.compute_dtype == "float32" for layer in layers)
         and all(layer.activation in known for layer in dense)
         and not any(getattr(layer, name) for layer in dense for name in penalties)
     )

@@ -69,6 +69,13 @@ def searched(honest: np.ndarray, goal: np.ndarray, count: int, rule: str) -> np.
     return along(honest, goal, count, max(np.linspace(0.01, 2, 100), key=push))
 
 
+def last_of_the_worst(honest: np.ndarray, count: int, rule: str, factors: np.ndarray) -> float:
+    centre = honest.mean(axis=0)
+    lies = [np.tile(-factor * centre, (count, 1)) for factor in factors[::-1]]
+    sent = [aggregate(np.concatenate([honest, rows]), rule, count) for rows in lies]
+    return float(factors[::-1][np.argmax(np.linalg.norm(np.stack(sent) - centre, axis=1))])
+
+
 WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q1", lambda u, f: u.mean(axis=0), "nothing was cut"),
     ("q1", lambda u, f: np.sort(u, axis=0)[f:-f].mean(axis=0) if f else np.nan * u[0], "f:n"),
@@ -82,6 +89,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q3", lambda u, f: mix_loop(u, f + 1), "too few"),
     ("q3", mix_onto_itself, "changes its argument"),
     ("q4", lambda h, b, r, factors: factors[-1], "loudest"),
+    ("q4", last_of_the_worst, "the first counts"),
     ("q4", lambda h, b, r, factors: factors[0], ""),
     ("q4", lambda *a: rules._factor(*a, liars=1), ""),
     ("q4", lambda *a: rules._factor(*a, replaced=True), ""),

@@ -20,6 +20,7 @@ SCRIPT = '''"""A benchmark."""
 import sys
 from pathlib import Path
 if not sys.argv:  # named, never imported here
+    import helpers
     from common.figures import spread
     from helpers.robustness.gradients import Pgd
     from helpers import data, robustness as all_of_it

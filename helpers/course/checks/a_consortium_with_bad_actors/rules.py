@@ -197,7 +197,6 @@ def _factor(
     factors: Any,
     *,
     sign: float = -1.0,
-    least: bool = False,
     length: bool = False,
     liars: int | None = None,
     replaced: bool = False,
@@ -210,7 +209,7 @@ def _factor(
         others = honest[liars:] if replaced else honest
         result = aggregate(np.concatenate([others, sent]), rule, num_byzantine)
         damage.append(float(np.linalg.norm(result if length else result - centre)))
-    return float(factors[int(np.argmin(damage) if least else np.argmax(damage))])
+    return float(factors[int(np.argmax(damage))])
 
 
 def _factor_cases(rng: np.random.Generator) -> list[Case]:
@@ -235,8 +234,9 @@ _FACTOR_SLIPS: Slips = {
     "harm is the distance from the honest mean, not the length of the aggregate": lambda *a: (
         _factor(*a, length=True)
     ),
-    "the loudest factor is not always the worst, and harm is measured from the mean of the "
-    "*honest* updates, without the lies": lambda h, b, r, factors: float(factors[-1]),
+    "the loudest factor is not always the worst, and of several that do the same harm the first "
+    "counts; harm is measured from the mean of the *honest* updates, without the "
+    "lies": lambda h, b, r, factors: float(factors[-1]),
     "this is the harm done; return the factor": lambda h, b, r, factors: float(
         np.linalg.norm(
             aggregate(
