@@ -241,8 +241,10 @@ def test_a_compiled_training_is_shared_and_carries_nothing_over(make_task: MakeT
 
 
 def test_what_changes_a_training_is_not_shared(make_task: MakeTask) -> None:
-    def network(activation: object = "relu", decay: object = None) -> tf.keras.Model:
-        hidden = tf.keras.layers.Dense(5, activation, kernel_regularizer=decay)
+    def network(
+        activation: object = "relu", decay: object = None, dtype: str = "float32"
+    ) -> tf.keras.Model:
+        hidden = tf.keras.layers.Dense(5, activation, kernel_regularizer=decay, dtype=dtype)
         layers = [tf.keras.layers.Input((8, 8, 1)), tf.keras.layers.Flatten(), hidden]
         return tf.keras.Sequential([*layers, tf.keras.layers.Dense(10)])
 
@@ -255,6 +257,7 @@ def test_what_changes_a_training_is_not_shared(make_task: MakeTask) -> None:
         make_task(model_fn=lambda: network(lambda values: values**3)),
         make_task(model_fn=lambda: network(decay=tf.keras.regularizers.L2(0.1))),
         make_task(model_fn=lambda: network(decay=tf.keras.regularizers.L2(0.2))),
+        make_task(model_fn=lambda: network(dtype="mixed_bfloat16")),
     ]
     shape = plan_round(tasks[0], 1, [], 3).batches.shape
     made = [compiled_training(task, 2, shape, None, separate=False) for task in tasks]
