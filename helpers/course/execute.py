@@ -7,13 +7,15 @@ this process SIGTERM; it then ends its kernel and whatever that has started.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from helpers._files import write_atomically
@@ -22,7 +24,7 @@ from helpers.course.cards import REPORT_MIME
 from helpers.sandbox import linux
 
 # Seconds. papermill writes the whole notebook before and after every cell, two CPU seconds a lab,
-# and once more at its end: what lies there before shows how far a run came that was ended.
+# and once more at its end, however that comes.
 _SAVE_EVERY = 5.0
 
 
@@ -101,9 +103,36 @@ def _register_engine(cells_done: Path) -> None:
 
             nb_man.cell_complete, nb_man.save = counted, saved
             kwargs["kernel_manager_class"] = SocketFileKernel
-            return super().execute_managed_notebook(nb_man, *args, **kwargs)
+            with _kept_to_the_end(save):
+                try:
+                    return super().execute_managed_notebook(nb_man, *args, **kwargs)
+                except BaseException:  # a kernel that died: papermill saves here for the last time
+                    nb_man.save = save
+                    raise
 
     papermill_engines.register("counting", CountingEngine)
+
+
+@contextlib.contextmanager
+def _kept_to_the_end(save: Callable[[], None]) -> Iterator[None]:
+    """Save also when this process is told to end, so that the notebook shows how far it came."""
+    end = signal.getsignal(signal.SIGTERM)
+
+    def save_and_end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, end)  # a second one does not wait for the disk
+        try:
+            save()
+        finally:
+            if callable(end):
+                end(number, frame)
+            else:
+                os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, save_and_end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, end)
 
 
 def cell_number(cells: Sequence[Any], executed_index: int) -> int:

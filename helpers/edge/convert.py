@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -65,8 +66,11 @@ def to_tflite(
     rows = _shown(model, representative) if precision == "int8" else None
     with quiet(), tempfile.TemporaryDirectory() as folder:
         try:
-            save_as_one_function(model, folder)
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            if model.inputs:
+                save_as_one_function(model, folder)
+                converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            else:  # a subclassed model: Keras alone knows what it was called with, if it was
+                converter = tf.lite.TFLiteConverter.from_keras_model(model)
             if precision != "float32":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
             if precision == "float16":
@@ -92,14 +96,16 @@ def save_as_one_function(model: tf.keras.Model, folder: str | os.PathLike[str]) 
     Parameters
     ----------
     model
-        Built model; its inputs keep their names, and the batch size stays open.
+        Functional or sequential model, built. Its inputs keep their names, but for characters that
+        TensorFlow refuses, and their batch size, open or fixed.
     folder
         Receives a SavedModel with the signature ``serving_default``.
     """
     import tensorflow as tf
 
-    names = zip(model.inputs, model.input_names, strict=True)
-    signature = [tf.TensorSpec([None, *t.shape[1:]], t.dtype, name=name) for t, name in names]
+    names = [re.sub(r"\W", "_", name, flags=re.ASCII) for name in model.input_names]
+    pairs = zip(model.inputs, names, strict=True)
+    signature = [tf.TensorSpec(t.shape, t.dtype, name=name) for t, name in pairs]
 
     @tf.function(input_signature=signature)
     def answer(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -104,6 +104,7 @@ def _plain_layers(model: tf.keras.Model) -> _Layers | None:
     known = list(vars(tf.keras.activations).values())
     is_plain = (
         flatten.data_format == "channels_last"
+        and all(layer.compute_dtype == "float32" for layer in layers)
         and not model.losses
         and all(layer.compute_dtype == "float32" for layer in layers)
         and all(layer.activation in known for layer in dense)
@@ -124,8 +125,8 @@ def _shared(
 
     def network() -> tf.keras.Model:
         # Every call brings weights, so none are drawn: that would move the generators of others.
-        chain = [layers.Dense(units, how, bias, "zeros") for units, how, bias in dense]
-        return tf.keras.Sequential([layers.Input(shape), layers.Flatten(), *chain])
+        chain = [layers.Dense(*args, "zeros", dtype="float32") for args in dense]
+        return tf.keras.Sequential([layers.Input(shape), layers.Flatten(dtype="float32"), *chain])
 
     train = _train([network() for _ in range(recipe.lanes)], recipe)
     lock = threading.Lock()

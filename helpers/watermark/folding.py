@@ -38,10 +38,11 @@ def suspect_of(model: tf.keras.Model, name: str = "") -> Suspect:
 
 
 def _answers(model: tf.keras.Model, inputs: NDArray[np.float32]) -> NDArray[np.floating]:
+    if not len(inputs):  # TensorFlow's convolutions do not take none
+        return np.zeros((0, *model.output_shape[1:]), np.float32)
     # Called as it is: `predict` compiles for each model first, which takes longer than the answers.
-    starts = range(0, max(len(inputs), 1), _BATCH)
-    parts = [model(inputs[i : i + _BATCH], training=False) for i in starts]
-    return np.concatenate(parts)
+    starts = range(0, len(inputs), _BATCH)
+    return np.concatenate([model(inputs[i : i + _BATCH], training=False) for i in starts])
 
 
 def kernel_layers(model: tf.keras.Model) -> list[tuple[Any, Any | None]]:

@@ -34,7 +34,8 @@ KEYS = r"""known => {
   const everything = [...document.body.querySelectorAll('*')].map(
     e => [e, getComputedStyle(e), e.getBoundingClientRect()]);
   const shape = everything.map(([e, s, box]) => [
-    e.cloneNode(false).outerHTML, e.textContent.trim() === '', s.display, s.visibility,
+    e.cloneNode(false).outerHTML, e.parentElement.tagName, e.parentElement.role,
+    e.textContent.trim() === '', s.display, s.visibility,
     s.opacity === '0', box.width === 0, box.height === 0, box.right + scrollX <= 0,
     box.bottom + scrollY <= 0, e.scrollWidth > e.clientWidth, e.scrollHeight > e.clientHeight,
   ].join());

@@ -106,24 +106,28 @@ def test_a_learners_notebook_with_a_syntax_error_is_told_with_its_cell(bare: Pat
 def test_a_lab_that_does_not_end_is_ended_with_all_its_processes(bare: Path) -> None:
     add_lab(
         bare, 1, "endless",
-        "import subprocess, time\nfrom pathlib import Path\n"
+        "print('this far')\n\n# %%\nimport subprocess, time\nfrom pathlib import Path\n"
         "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         "Path('pid').write_text(str(child.pid))\ntime.sleep(600)",
     )  # fmt: skip
     # Long enough for a busy machine to start the kernel; the sleep is far longer.
-    (result,) = run(bare, "solution", timeout=10)
+    (result,) = run(bare, "solution", timeout=15)
     assert result.status == "timeout"
-    assert result.problem == "01-endless (solution), cell 4: did not end within 10 s"
+    assert result.problem == "01-endless (solution), cell 5: did not end within 15 s"
+    executed = nbformat.read(bare / "build" / "solution" / "01-endless.ipynb", as_version=4)
+    assert "this far" in str(executed.cells[-2].outputs)
     assert not [
         p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "600"]
     ]
 
 
 def test_a_kernel_that_dies_is_told(bare: Path) -> None:
-    add_lab(bare, 1, "dies", "import os\nos.kill(os.getpid(), 9)")
+    add_lab(bare, 1, "dies", "print('this far')\n\n# %%\nimport os\nos.kill(os.getpid(), 9)")
     (result,) = run(bare, "solution")
     assert result.status == "failed"
-    assert result.problem.startswith("01-dies (solution), cell 4: DeadKernelError")
+    assert result.problem.startswith("01-dies (solution), cell 5: DeadKernelError")
+    executed = nbformat.read(bare / "build" / "solution" / "01-dies.ipynb", as_version=4)
+    assert "this far" in str(executed.cells[-2].outputs)
 
 
 _RUNNER = """

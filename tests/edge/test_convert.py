@@ -58,6 +58,40 @@ def test_a_layer_in_which_a_tensor_decides_what_runs_converts_too() -> None:
         np.testing.assert_array_equal(predicted(artefact, given), given * (2 if sign > 0 else 1))
 
 
+def test_a_batch_size_that_a_model_fixes_stays_fixed() -> None:
+    import tensorflow as tf
+
+    row = tf.keras.Input(batch_shape=(2, 4))
+    artefact = convert.to_tflite(tf.keras.Model(row, tf.reshape(row, (2, 2, 2))))
+    with quiet():
+        stated = tf.lite.Interpreter(model_content=artefact.data).get_input_details()[0]
+    assert stated["shape_signature"].tolist() == [2, 4]
+
+
+@pytest.mark.parametrize("name", ["camera/frame 1", "1-kHz"])
+def test_an_input_may_have_a_name_that_tensorflow_refuses(name: str) -> None:
+    import tensorflow as tf
+
+    row = tf.keras.Input((4,), name=name)
+    given = np.ones((1, 4), np.float32)
+    artefact = convert.to_tflite(tf.keras.Model(row, 2 * row))
+    np.testing.assert_array_equal(predicted(artefact, given), 2 * given)
+
+
+def test_a_subclassed_model_converts_once_it_was_called() -> None:
+    import tensorflow as tf
+
+    class Doubled(tf.keras.Model):
+        def call(self, inputs: tf.Tensor) -> tf.Tensor:
+            return 2 * inputs
+
+    model, given = Doubled(), np.ones((1, 4), np.float32)
+    with pytest.raises(EdgeError, match="input shapes have not been set"):
+        convert.to_tflite(model)
+    model(given)
+    np.testing.assert_array_equal(predicted(convert.to_tflite(model), given), 2 * given)
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 5e-3)])
 def test_a_float_file_answers_as_keras_does(
     artefacts: dict[str, Artefact],

@@ -102,6 +102,15 @@ def test_the_whole_message_is_in_the_model_and_in_its_int8_file(
         assert other.shape == shown.shape
 
 
+def test_a_suspect_answers_as_its_model_does_however_many_it_is_asked(
+    owner: "tf.keras.Model", digits: data.Dataset
+) -> None:
+    suspect, x = suspect_of(owner), np.resize(digits.x_test, (300, *digits.x_test.shape[1:]))
+    expected = owner.predict(x, verbose=0)
+    np.testing.assert_allclose(suspect.scores(x), expected, rtol=1e-5, atol=1e-5)
+    assert suspect.scores(x[:0]).shape == expected[:0].shape
+
+
 def test_the_model_knows_as_much_as_before_and_the_original_is_untouched(
     owner: "tf.keras.Model", marked: "tf.keras.Model", digits: data.Dataset
 ) -> None:
