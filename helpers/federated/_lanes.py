@@ -104,7 +104,6 @@ def _plain_layers(model: tf.keras.Model) -> _Layers | None:
     known = list(vars(tf.keras.activations).values())
     is_plain = (
         flatten.data_format == "channels_last"
-        and all(layer.compute_dtype == "float32" for layer in layers)
         and not model.losses
         and all(layer.compute_dtype == "float32" for layer in layers)
         and all(layer.activation in known for layer in dense)
