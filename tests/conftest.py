@@ -5,6 +5,7 @@ Property-based tests draw the same examples on every run, so that a red run can 
 """
 
 import gc
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,10 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile("repeatable")
+
+# Else gRPC, once a test has used it, runs on in a child between fork and exec, and can end it when
+# the child closes what it inherited: `pexpect.spawn` then finds a terminal that says nothing.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 # As in the kernels of labs and chapters: what TensorFlow makes is many, small, and stays.
 gc.set_threshold(20_000, 10, 10)

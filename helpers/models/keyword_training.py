@@ -89,7 +89,8 @@ def fit_keywords(
     )
     # Keras traces the first step twice unless the optimiser is ready. Dropout's masks depend on how
     # often it was traced, so a network with dropout keeps to what has been measured with it.
-    if not any(isinstance(layer, tf.keras.layers.Dropout) for layer in model.layers):
+    plain = not any(isinstance(layer, tf.keras.layers.Dropout) for layer in model.layers)
+    if plain and model.built:
         model.optimizer.build(model.trainable_variables)
     losses = np.empty(epochs)
     with tqdm(total=epochs, desc="train", unit="epoch", disable=not progress) as bar:
