@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 made = measure(updates, f, options, rows)
                 if use_byzfl:
                     versions = add_byzfl(updates, f, options, made, rows)
-                rows += made
+                rows += [{k: v for k, v in row.items() if k != "_result"} for row in made]
                 bar.update()
     result = {
         "rows": rows,
@@ -285,7 +285,7 @@ def add_byzfl(
     named = {case.name: case for case in cases() if case.byzfl}
     wanted = {}
     for row in made:
-        case, ours = named.get(row["rule"]), row.pop("_result")
+        case, ours = named.get(row["rule"]), row["_result"]
         if case is None or ours is None:
             continue
         predicted = max(
