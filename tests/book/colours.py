@@ -4,7 +4,7 @@ Contrast is axe's dearest rule by far, four fifths of its time, and most of a pa
 tokens of code by the thousand, the same sidebars, the same signatures. What the rule can see of a
 text is in its key: tags, classes, colours and backgrounds of the element and of all around it, size
 and weight of its letters, whether it shows and is broken into lines, and whether it is a text that
-axe leaves undecided. A text whose key was measured before in the same theme is not measured again,
+axe leaves undecided. A text whose key was measured before, on whatever page, is not measured again,
 unless another element that has a place of its own lies over or under it. That texts of one key get
 one verdict is itself a test, in ``test_colours.py``.
 """
@@ -22,6 +22,10 @@ RULES = ["color-contrast", "link-in-text-block"]
 # Gives every element with text a `data-key`, and `data-fresh` where it must be measured; returns
 # the keys that are new, and of each element whether it shows and scrolls.
 KEYS = r"""known => {
+  for (const e of document.querySelectorAll('[data-key]')) {
+    delete e.dataset.key;
+    delete e.dataset.fresh;
+  }
   const seen = new Set(known.split(' ')), fresh = [], chains = new Map(), clips = new Map();
   const hash = text => {  // FNV-1a, twice 32 bits
     let a = 0x811c9dc5, b = 0xc9dc5118;
@@ -98,7 +102,8 @@ def survey(tab: Page, known: set[str]) -> list[str]:
 
     Returns how each element of the page shows, so that two themes can be compared.
     """
-    tab.evaluate(AXE_SCRIPT)
+    if not tab.evaluate("'axe' in window"):
+        tab.evaluate(AXE_SCRIPT)
     fresh, shape = tab.evaluate(KEYS, " ".join(known))
     known.update(fresh.split())
     return list(shape)

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from playwright.sync_api import Browser
 
 from helpers.course import book
-from tests.book.walk import Site, walk
+from tests.book.walk import SIZES, THEMES, Site, walk
 
 pytestmark = pytest.mark.browser
 
 PAGE = """<!doctype html><html lang="en"><title>t</title><main class="bd-article"><h1>A page</h1>
-<p>Words of a paragraph.</p>{}</main><script>
-document.documentElement.dataset.theme = localStorage.getItem('theme')</script></html>"""
+<p>Words of a paragraph.</p><button class="theme-switch-button">Theme</button>{}</main><script>
+const data = document.documentElement.dataset, other = {{light: 'dark', dark: 'light'}};
+const follow = () => {{ data.theme = data.mode }};
+data.mode = localStorage.getItem('mode');
+document.querySelector('button').onclick = () => {{ data.mode = other[data.mode]; follow(); }};
+follow();</script></html>"""
 SHOWN_IN_THE_DARK = "<style>html:not([data-theme=dark]) .{0} {{ display: none }}</style>"
 DOT = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
 NIGHT = SHOWN_IN_THE_DARK.format("item")
 ITEM = '<li class="item">Night</li>'
 PAGES = {
     "index.html": "",
-    "_modules/listing.html": "",
+    "_modules/listing.html": "<p>Many lines.</p>",
+    "_modules/short.html": "",
     "moon.html": SHOWN_IN_THE_DARK.format("moon") + f'<img class="moon" alt="Moon" src="{DOT}">',
     "nameless.html": SHOWN_IN_THE_DARK.format("star") + f'<img class="star" src="{DOT}">',
     "listed.html": f"{NIGHT}<ul><li>Day</li>{ITEM}</ul>",
     # The same element shows, but not where it belongs.
     "stray.html": f"{NIGHT}<div>Day {ITEM}</div>",
     "faint.html": "<style>[data-theme=dark] p { color: #ddd }</style>",
+    # Before the colour is there that is to be seen, the walk would be gone.
+    "slow.html": "<style>b { transition: color 9s } [data-theme=dark] b { color: #dde }</style>"
+    "<b>Slow</b>",
+    "narrow.html": "<style>@media (max-width: 600px) { i { color: #dee } }</style><i>Narrow</i>",
     "link.html": "<style>[data-theme=dark] a { color: #111; text-decoration: none }</style>"
     "<p>A paragraph with <a href='#'>a link</a> in the midst of it.</p>",
 }
 CLEAN = ("index.html", "moon.html", "listed.html")
 
 
-@pytest.fixture(scope="module")
-def violations(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, ...]]:
+@pytest.fixture(scope="module", params=SIZES)
+def violations(
+    browser: Browser, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> set[tuple[str, ...]]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "_modules").mkdir()
     for name, content in PAGES.items():
         (folder / name).write_text(PAGE.format(content), encoding="utf-8")
     with book.serving(folder) as url:
-        visits = walk(Site(folder, url, list(PAGES)), browser, "desktop")
-    assert {(v.page, v.theme) for v in visits} == {(p, t) for p in PAGES for t in ("light", "dark")}
-    return {(v.page, v.theme, found.split(":")[0]) for v in visits for found in v.violations}
+        visits = walk(Site(folder, url, list(PAGES)), browser, list(PAGES), request.param)
+    prose = [page for page in PAGES if page != "_modules/short.html"]
+    seen = {(v.page, v.size, v.theme) for v in visits if v.page in prose}
+    assert seen == set(itertools.product(prose, SIZES, THEMES))
+    return {
+        (v.page, v.size, v.theme, found.split(":")[0]) for v in visits for found in v.violations
+    }
 
 
 @pytest.mark.parametrize(
@@ -50,13 +67,20 @@ def violations(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> se
         ("nameless.html", "image-alt"),
         ("stray.html", "listitem"),
         ("faint.html", "color-contrast"),
+        ("slow.html", "color-contrast"),
         ("link.html", "link-in-text-block"),
     ],
 )
 def test_a_defect_of_the_dark_theme_alone_is_found(
     page: str, rule: str, violations: set[tuple[str, ...]]
 ) -> None:
-    assert {(theme, found) for name, theme, found in violations if name == page} == {("dark", rule)}
+    found = {(theme, what) for name, _, theme, what in violations if name == page}
+    assert found == {("dark", rule)}
+
+
+def test_a_defect_of_narrow_windows_alone_is_found(violations: set[tuple[str, ...]]) -> None:
+    found = {(size, what) for name, size, _, what in violations if name == "narrow.html"}
+    assert found == {("phone", "color-contrast")}
 
 
 def test_nothing_is_found_where_nothing_is_wrong(violations: set[tuple[str, ...]]) -> None:

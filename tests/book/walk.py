@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ LOOK = """() => {
     drawn: article.querySelectorAll('.math mjx-container').length,
     theme: document.documentElement.dataset.theme,
   };
+}"""
+
+# Click the theme's button until the page is in a theme, and let no colour be on its way.
+SWITCH = """theme => {
+  const root = document.documentElement;
+  const button = document.querySelector('button.theme-switch-button');
+  for (let i = 0; i < 3 && root.dataset.mode !== theme; i++) button.click();
+  getComputedStyle(document.body).color;
+  document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish());
 }"""
 
 
@@ -62,59 +72,96 @@ class Visit:
         return f"{self.page} ({self.size}, {self.theme})"
 
 
-def walk(site: Site, browser: Browser, size: str) -> list[Visit]:
-    """Open every page in windows of one size, in the light theme; all but listings in the dark."""
-    width, height = SIZES[size]
-    found, light = [], dict[str, list[str]]()
-    changes = set[tuple[tuple[str, str], ...]]()  # between what a page shows in the two themes
-    for theme in THEMES:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        context.add_init_script(
-            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
-        )
-        tab, known = context.new_page(), set[str]()
-        for page in site.pages if theme == "light" else site.prose:
-            visit = Visit(page, size, theme, {})
-            _open(tab, site, visit)
-            found.append(visit)
-            if page not in site.prose:
-                continue
-            shape = colours.survey(tab, known)
-            changed = _changed(light.setdefault(page, shape), shape)
-            # The rules that see no colour find in the dark what they found in the light, unless
-            # other elements show there; and what those are is mostly the same on all pages.
-            structure = theme == "light" or changed not in changes
-            visit.violations = colours.violations(tab, structure)
-            changes.add(changed)
-        context.close()
+def walk(site: Site, browser: Browser, pages: Sequence[str], opening: str) -> list[Visit]:
+    """Open pages in one size and theme, then show each in the other size, and in both themes.
+
+    Opened are they as a reader who left the book in this theme finds them, on the phone in the dark
+    and on the desktop in the light. From there the window is resized and the theme's button
+    clicked. Listings are looked at in one theme.
+    """
+    sizes = sorted(SIZES, key=opening.__ne__)
+    themes = THEMES if opening == "desktop" else THEMES[::-1]
+    width, height = SIZES[opening]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{themes[0]}'); localStorage.setItem('theme', '{themes[0]}')"
+    )
+    tab, found, memory = context.new_page(), list[Visit](), Memory()
+    for page in pages:
+        with _heard(tab) as (console, requests):
+            _open(tab, site.url + page)
+            for size in sizes:
+                width, height = SIZES[size]
+                tab.set_viewport_size({"width": width, "height": height})
+                visits = [
+                    Visit(page, size, theme, {}, console, requests)
+                    for theme in (themes if page in site.prose else themes[:1])
+                ]
+                for visit in visits:
+                    tab.evaluate(SWITCH, visit.theme)
+                    visit.look = tab.evaluate(LOOK)
+                    if page in site.prose:
+                        visit.violations = memory.violations(tab, first=visit is visits[0])
+                found += visits
+    context.close()
     return found
 
 
-def _changed(light: list[str], dark: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return what shows otherwise in the dark theme: a moon for the sun, another logo."""
-    if len(light) != len(dark):
-        return tuple(itertools.zip_longest(light, dark, fillvalue=""))
-    return tuple(pair for pair in zip(light, dark, strict=True) if pair[0] != pair[1])
+class Memory:
+    """What was judged before, so that axe is asked no question twice."""
+
+    def __init__(self) -> None:
+        self._known = set[str]()  # texts of which the contrast was measured
+        self._first = list[str]()  # how the page shows in the first of its themes
+        self._changes = set[tuple[tuple[str, str], ...]]()  # between what a page shows in the two
+
+    def violations(self, tab: Page, first: bool) -> list[str]:
+        """Return what axe finds on a page in its first theme or, by what is new, in its second.
+
+        The rules that see no colour find in the second theme what they found in the first, unless
+        other elements show there; and what those are is mostly the same on all pages.
+        """
+        shape = colours.survey(tab, self._known)
+        if first:
+            self._first = shape
+            return colours.violations(tab)
+        changed = _changed(self._first, shape)
+        found = colours.violations(tab, changed not in self._changes)
+        self._changes.add(changed)
+        return found
 
 
-def _open(tab: Page, site: Site, visit: Visit) -> None:
-    """Load a page, let it settle, and note what it shows, says and asks for."""
+def _changed(first: list[str], second: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return what shows otherwise in the other theme: a moon for the sun, another logo."""
+    if len(first) != len(second):
+        return tuple(itertools.zip_longest(first, second, fillvalue=""))
+    return tuple(pair for pair in zip(first, second, strict=True) if pair[0] != pair[1])
+
+
+@contextlib.contextmanager
+def _heard(tab: Page) -> Iterator[tuple[list[str], list[str]]]:
+    """Note the errors that a page tells the console, and the addresses it asks for."""
+    console, requests = list[str](), list[str]()
 
     def hear(message: ConsoleMessage) -> None:
         if message.type == "error":
-            visit.console.append(message.text)
+            console.append(message.text)
 
     messages: dict[str, Callable[[Any], None]] = {
         "console": hear,
-        "pageerror": lambda error: visit.console.append(str(error)),
-        "request": lambda request: visit.requests.append(request.url),
+        "pageerror": lambda error: console.append(str(error)),
+        "request": lambda request: requests.append(request.url),
     }
     for event, listen in messages.items():
         tab.on(event, listen)  # type: ignore[call-overload]
-    tab.goto(site.url + visit.page, wait_until="load")
+    yield console, requests
+    for event, listen in messages.items():
+        tab.remove_listener(event, listen)
+
+
+def _open(tab: Page, url: str) -> None:
+    """Load a page and let it settle."""
+    tab.goto(url, wait_until="load")
     if tab.locator(".bd-article .math").count():
         tab.wait_for_function("window.MathJax?.startup?.promise")
         tab.evaluate("window.MathJax.startup.promise")
-    visit.look = tab.evaluate(LOOK)
-    for event, listen in messages.items():
-        tab.remove_listener(event, listen)
