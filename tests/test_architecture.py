@@ -21,6 +21,7 @@ SHARED = {
     "_reading",
     "_section",
     "_text",
+    "_imports",
     "_schemas",
     "",
 }  # "" is `helpers` itself; these know no room

@@ -58,7 +58,7 @@ class Settings:
         Show a progress bar over all cells.
     shared : bool
         Let other shared runs work in the same folder: a lab that one of them is running is waited
-        for, and its result kept. The labs then run one after another.
+        for, and its result kept. The labs then run one after another, each in all its variants.
     """
 
     build: Path
@@ -102,13 +102,23 @@ def run_labs(
         if settings.shared:
             ordered, turns = [], settings.build / ".work"
             turns.mkdir(exist_ok=True)
-            for lab, variant in wanted:
-                with one_at_a_time(turns / f"{variant}-{lab.title}.lock"):
-                    ordered += _run_wanted(root, [(lab, variant)], common, settings)
+            for lab in labs:
+                with _turn_of(lab, variants, turns):
+                    both = [(lab, variant) for variant in variants]
+                    ordered += _run_wanted(root, both, common, settings)
         else:
             ordered = _run_wanted(root, wanted, common, settings)
         results.save_summary(settings.build, ordered)
     return ordered
+
+
+@contextlib.contextmanager
+def _turn_of(lab: LabFiles, variants: Sequence[Variant], turns: Path) -> Iterator[None]:
+    """Wait until no other shared run works on a lab, in any of the variants."""
+    with contextlib.ExitStack() as held:
+        for variant in sorted(set(variants)):  # in one order, so that no two wait for ever
+            held.enter_context(one_at_a_time(turns / f"{variant}-{lab.title}.lock"))
+        yield
 
 
 def _run_wanted(

@@ -202,13 +202,24 @@ def test_two_runs_do_not_share_a_build_folder(bare: Path) -> None:
             run(bare)
 
 
-def test_shared_runs_of_one_folder_run_a_lab_once(bare: Path) -> None:
-    add_lab(bare, 1, "counted", "with open('../../../../runs', 'a') as f:\n    print('x', file=f)")
+def test_shared_runs_of_one_folder_run_a_lab_once_in_both_variants_side_by_side(bare: Path) -> None:
+    add_lab(
+        bare, 1, "meets",
+        "import time\nfrom pathlib import Path\nruns = Path('../../../../runs')\n"
+        "with runs.open('a') as f:\n    print('x', file=f)\n"
+        "while runs.read_text() != 'x\\nx\\n':\n    time.sleep(0.05)",
+    )  # fmt: skip
+    generate.generate(bare)
+    orders: list[list[Variant]] = [["learner", "solution"], ["solution", "learner"]]
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(run, bare, "solution", shared=True) for _ in range(2)]
-        reused = [result.reused for done in runs for result in done.result()]
-    assert sorted(reused) == [False, True]
-    assert (bare / "runs").read_text() == "x\n"
+        runs = [pool.submit(run, bare, *variants, shared=True) for variants in orders]
+        found = [[(r.variant, r.status, r.reused) for r in done.result()] for done in runs]
+    assert [[variant for variant, _, _ in results] for results in found] == orders
+    assert sorted(one for results in found for one in results) == [
+        (variant, "passed", reused)
+        for variant in ("learner", "solution")
+        for reused in (False, True)
+    ]
     with alone_in(bare / "build", shared=True), pytest.raises(CourseError, match="another run"):
         run(bare, "solution")
 

@@ -45,6 +45,17 @@ def test_the_network_answers_for_every_anchor_and_starts_from_its_seed(
         detection.build_ssd(2, width=0.4)
 
 
+def test_a_detector_answers_with_the_weights_that_its_network_has_now(scenes: Annotated) -> None:
+    network = detection.build_ssd(2, side=64)
+    detector = detection.Detector(network, ("car", "large vehicle"))
+    for images, factor in ((scenes.images[:5], 1.0), (scenes.images[:1], 0.9)):
+        network.set_weights([factor * weight for weight in network.get_weights()])
+        expected = network(images, training=False).numpy()
+        np.testing.assert_allclose(detector.raw(images), expected, rtol=1e-5, atol=1e-5)
+    before = detection.Detector(detection.build_ssd(2, side=64), ()).raw(images)
+    assert np.abs(before - expected).max() > 0.01
+
+
 def test_training_that_was_killed_goes_on_where_it_was(
     scenes: Annotated, untrained: tf.keras.Model, tmp_path: Path
 ) -> None:

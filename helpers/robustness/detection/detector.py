@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +56,20 @@ class Detector:
     def raw(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the network's raw answers, float32 ``(n, anchors, num_classes + 4)``."""
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-        return np.concatenate([self.model(batch, training=False).numpy() for batch in batches])
+        return np.concatenate([self._answer(batch).numpy() for batch in batches])
+
+    @cached_property
+    def _answer(self) -> Callable[[Any], Any]:
+        """The network in one compiled call; layer by layer Keras takes three times as long."""
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec([None, *self.model.input_shape[1:]], tf.float32)]
+        compiled: Callable[[Any], Any] = tf.function(
+            lambda images: self.model(images, training=False),
+            input_signature=signature,
+            autograph=False,
+        )
+        return compiled
 
     def detect(self, images: NDArray[np.float32], score: float = 0.05) -> tuple[Detections, ...]:
         """Find objects.
