@@ -76,6 +76,23 @@ def without_round(run: int, number: int, node: str, challenge: bytes, payload: b
     return repr((run, node, challenge, payload)).encode()
 
 
+def with_one_length(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return struct.pack("<QQQ", run, number, len(challenge)) + node.encode() + challenge + payload
+
+
+def filled(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return struct.pack("<QQ400s128s", run, number, node.encode(), challenge) + payload
+
+
+def cut(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    start = struct.pack("<QQ64sQ", run, number, node.encode(), len(challenge))
+    return start + challenge + payload
+
+
+def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
+
+
 def by_gate(**left_out: Any) -> Callable[..., list[str]]:
     """Exercise 3 with something left out."""
 
@@ -89,14 +106,20 @@ def by_gate(**left_out: Any) -> Callable[..., list[str]]:
         parts = left_out.get("parts", ("run", "round", "challenge"))
         for update in arrivals:
             sender, reason = update["sender"], ""
-            other = any(update[part] != ticket[part] for part in parts)
+            other = any(
+                update[part] > ticket[part]
+                if part in left_out.get("older", ())
+                else update[part] != ticket[part]
+                for part in parts
+            )
+            believes = left_out.get("believes", lambda claimed, own, _: claimed == own)
             if sender not in members:
                 reason = "stranger"
             elif sender in seen and not (other and left_out.get("ticket_first")):
                 reason = "duplicate"
             elif other:
                 reason = "wrong ticket"
-            elif update["examples"] != members[sender] and not left_out.get("believes"):
+            elif not believes(update["examples"], members[sender], members.values()):
                 reason = "wrong count"
             elif update["values"].size != size if left_out.get("sizes") else (
                 update["values"].shape != (size,)
@@ -151,13 +174,22 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", joined(b"|"), "two different updates give the same bytes"),
     ("q2", joined(b"::"), "two different updates give the same bytes"),
     ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
+    ("q2", with_one_length, "two different updates give the same bytes"),
+    ("q2", filled, "`challenge` is not covered, or not all of it"),
+    ("q2", cut, "`node` is not covered, or not all of it"),
+    ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
+    ("q2", lambda *a: struct.pack("<q", hash(a)), "8 bytes stand for an update"),
     ("q2", without_round, "`round_number` is not covered"),
     ("q2", lambda *a: repr(a), "this is text"),
     ("q3", by_gate(hasty=True), "does not use up its sender's turn"),
     ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),
     ("q3", by_gate(parts=("round", "challenge")), "run, round and challenge must all be"),
     ("q3", by_gate(compares=True), "np.isfinite"),
-    ("q3", by_gate(believes=True), "another number of examples"),
+    ("q3", by_gate(believes=lambda claimed, *_: True), "another number of examples"),
+    ("q3", by_gate(believes=lambda claimed, own, _: claimed <= own), "another number of examples"),
+    ("q3", by_gate(believes=lambda claimed, _, all_: claimed in all_), "another number of examp"),
+    ("q3", by_gate(older=("round",)), "run, round and challenge must all be"),
+    ("q3", by_gate(older=("run",)), "run, round and challenge must all be"),
     ("q3", by_gate(sizes=True), "another shape"),
     ("q3", by_gate(ticket_first=True), "'duplicate' comes first"),
     ("q3", lambda arrivals, *a: [""] * len(arrivals), "counted already"),
@@ -199,10 +231,6 @@ def test_an_answer_that_stops_on_a_rarer_input_does_not_pass(
     task: str, answer: Callable[..., Any]
 ) -> None:
     assert judged(task, answer).status == "error"
-
-
-def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
-    return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
 
 
 def hashed_parts(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
