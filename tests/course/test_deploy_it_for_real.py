@@ -260,4 +260,10 @@ def test_every_attack_has_one_layer_and_letters_may_be_capitals() -> None:
     assert set(right.values()) == set(LAYERS)
     capitals = {name: f" {letter.upper()}" for name, letter in right.items()}
     assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
-    assert judge_value(task, {**right, "backwards": "c"}, right).status == "mismatch"  # type: ignore[arg-type]
+    for slip, told in (
+        ("c", "1 of 12 attacks have another letter"),
+        ("e", "'e' is none of the letters"),
+    ):
+        found = judge_value(task, {**right, "backwards": slip}, right)  # type: ignore[arg-type]
+        assert found.status == "mismatch"
+        assert told in found.explanation
