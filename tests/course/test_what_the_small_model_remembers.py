@@ -36,6 +36,13 @@ def test_a_slip_is_named(name: str, told: str, slip: Callable[..., Any], seed: i
     assert told in found.explanation
 
 
+def test_a_quantile_of_the_others_is_no_threshold_on_any_seed() -> None:
+    def accused(member: np.ndarray, other: np.ndarray, limit: float) -> float:
+        return float(np.mean(member >= np.quantile(other, 1 - limit)))
+
+    assert {judged("q2", accused, seed).status for seed in range(10)} == {"mismatch"}
+
+
 def confidence_by_loops(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     scores = []
     for row, label in zip(logits, labels, strict=True):

@@ -21,20 +21,25 @@ def _worst_reference(truth: Any, clean: Any, attacked: Any) -> float:
 
 
 def _worst_cases(rng: np.random.Generator) -> list[Case]:
-    def case(attacks: int, images: int, error: float, fall: float, label: str) -> Case:
+    def case(
+        attacks: int, images: int, error: float, fall: float, label: str, idle: bool = False
+    ) -> Case:
         truth = rng.integers(0, 5, images)
 
         def wrong(share: float, shape: tuple[int, ...]) -> np.ndarray:
             off = rng.integers(1, 5, shape) * (rng.random(shape) < share)
             return np.asarray((truth + off) % 5)
 
-        return Case((truth, wrong(error, (images,)), wrong(fall, (attacks, images))), label)
+        clean = wrong(error, (images,))
+        attacked = np.stack([clean, clean]) if idle else wrong(fall, (attacks, images))
+        return Case((truth, clean, attacked), label)
 
     return [
         case(3, 227, 0.25, 0.3, "three attacks, each fools other images"),
         case(1, 97, 0.3, 0.3, "one attack, which turns some errors right by chance"),
         case(2, 20, 0.2, 1.0, "nothing is left"),
-        case(2, 20, 0.3, 0.0, "the attacks do nothing: what is left is the clean accuracy"),
+        case(2, 20, 0.3, 0.0, "two attacks that turn errors right: none of those was robust"),
+        case(2, 40, 0.4, 0.0, "two attacks that change no label: the clean accuracy is left", True),
     ]
 
 

@@ -89,6 +89,7 @@ def _hits_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((members, others, 0.1), "60 members, 40 others, at most 4 false accusations"),
         Case((members, others, 0.01), "at most 0.4 false accusations: none"),
+        Case((np.array([5.0, 4, 3.9, 1]), np.arange(5.0), 0.1), "five others, none to be accused"),
         Case((np.array([3.0, 2, 2, 1]), np.array([2.0, 1, 1, 0]), 0.25), "ties"),
         Case((np.array([2.0, 1.0]), np.array([3.0, 0.0]), 0.1), "an outsider looks most like one"),
     ]
@@ -123,14 +124,14 @@ _HITS_SLIPS: Slips = {
     "this is a number of members; a share was asked": lambda members, others, limit: (
         len(members) * _hits_reference(members, others, limit)
     ),
-    "here nobody else is accused at all; a share `limit` of them may be": (
-        lambda members, others, limit: float(np.mean(members > np.max(others)))
-    ),
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
     "exactly `limit` of the others may be accused, and a member's own score may be the best "
     "threshold": (_others_alone),
+    "here nobody else is accused at all; a share `limit` of them may be": (
+        lambda members, others, limit: float(np.mean(members > np.max(others)))
+    ),
 }
 
 
