@@ -588,7 +588,7 @@ lab.check("q8")
 lengths = np.geomspace(1, 4, 25)
 change = stopped.adversarial - x[some]
 right = np.stack([target.labels(np.clip(x[some] + n * change, 0, 1)) == y[some] for n in lengths])
-falls = first_fall(lengths, right)[survived]
+falls = np.array(first_fall(lengths, right))[survived]
 print(f"of the {survived.sum()} that survived, {np.isfinite(falls).sum()} fall when carried on")
 if np.isfinite(falls).any():
     print(f"at a change {np.nanmedian(falls):.2f} times as long (median)")

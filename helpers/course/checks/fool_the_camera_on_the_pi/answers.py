@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.queries import score_margins
 
@@ -265,7 +265,7 @@ _FALL_SLIPS: Slips = {
 
 FALL = FunctionTask(
     "q8", "How far to go on", 2, _fall_reference, _fall_cases,
-    or_explain(close(atol=1e-9), _FALL_SLIPS),
+    or_explain(row_of(close(atol=1e-9)), _FALL_SLIPS),
     "np.argmax of a table of true and false gives the first true along an axis, and 0 where there "
     "is none.",
 )  # fmt: skip

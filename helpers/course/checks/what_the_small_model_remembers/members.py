@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.privacy.membership import lira_scores, scaled_confidence, threshold_attack
 
@@ -291,7 +291,7 @@ _AUC_SLIPS: Slips = {
 MEMBERS = (
     FunctionTask(
         "q1", "How sure is the model?", 1, scaled_confidence, _confidence_cases,
-        or_explain(_TOLERANCE, _CONFIDENCE_SLIPS),
+        or_explain(row_of(_TOLERANCE), _CONFIDENCE_SLIPS),
         "The right form, row by row. Take out each row's own class in a copy, then logsumexp over "
         "the rest.",
     ),
@@ -303,7 +303,7 @@ MEMBERS = (
     ),
     FunctionTask(
         "q3", "The likelihood ratio", 3, _ratio_reference, _ratio_cases,
-        or_explain(_TOLERANCE, _RATIO_SLIPS),
+        or_explain(row_of(_TOLERANCE), _RATIO_SLIPS),
         "Both brackets are the same function, of the shadows with and of those without each "
         "form: a mean a form, and one deviation of what is left when the means are gone.",
     ),
