@@ -198,7 +198,8 @@ print(f"{right[~members].mean():.3f}")
 # \phi = z_y - \log \sum_{j \ne y} e^{z_j} .
 # $$
 #
-# The right form needs no p, so a model that is sure to sixteen digits still has a finite φ.
+# The logits $z$ are what the network gives before softmax makes probabilities of it. The right form
+# needs no p, so a model that is sure to sixteen digits still has a finite φ.
 # `scipy.special.logsumexp(a, axis=1)` takes the logarithm of the sum without overflow, and leaves
 # out an entry that is `-np.inf`.
 
