@@ -97,6 +97,8 @@ def by_gate(**left_out: Any) -> Callable[..., list[str]]:
     """Exercise 3 with something left out."""
 
     def finite(values: np.ndarray) -> bool:
+        if left_out.get("adds_up"):
+            return bool(np.isfinite(values.sum()))
         if left_out.get("compares"):
             return not (np.abs(values) > 1e38).any()
         return bool(np.isfinite(values).all())
@@ -185,6 +187,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),
     ("q3", by_gate(parts=("round", "challenge")), "run, round and challenge must all be"),
     ("q3", by_gate(compares=True), "np.isfinite"),
+    ("q3", by_gate(adds_up=True), "nothing is wrong with it"),
     ("q3", by_gate(believes=lambda claimed, *_: True), "another number of examples"),
     ("q3", by_gate(believes=lambda claimed, own, _: claimed <= own), "another number of examples"),
     ("q3", by_gate(believes=lambda claimed, _, all_: claimed in all_), "another number of examp"),

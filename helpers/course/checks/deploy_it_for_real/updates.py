@@ -194,7 +194,8 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("the right number in another shape", update(4, values=np.zeros((size, 1)))),
         case("NaN", update(1, values=spoilt(np.nan)), update(2)),
         case("infinity", update(1, values=spoilt(np.inf)), update(2, values=spoilt(-np.inf))),
-        case("large, and finite", update(1, values=spoilt(1e30))),
+        case("large, and finite, though their sum is not",
+             update(1, values=np.full(size, 1e38, np.float32))),
         case("refused, then sent again as it should be", update(2, values=spoilt(np.nan)),
              update(2), update(2)),
         case(
