@@ -504,7 +504,7 @@ for axis, held in zip(axes, (target, original)):
     offsets, margins = loss_landscape(held.ask, x[surest], int(y[surest]), EPSILON, points=15)
     reach = [offsets[0] * 255, offsets[-1] * 255] * 2
     drawn = axis.imshow(margins, extent=reach, origin="lower", cmap="viridis")
-    axis.set(title=held.name, xlabel="one way, pixel levels", ylabel="the other way")
+    axis.set(title=held.name, xlabel="one direction, levels", ylabel="another direction, levels")
     axis.grid(visible=False)
     figure.colorbar(drawn, ax=axis, label="margin")
     print(f"{held.name}: {len(np.unique(margins))} different margins at {margins.size} points")
