@@ -609,10 +609,10 @@ show_rounds(number)
 # %%
 number = consortium.round_number + 1
 consortium.pause("hospital-3")
+note("hospital 3 hung")
 consortium.prolong(number + 1)
 consortium.wait_for("update rejected", SECONDS, round=number, node="hospital-3")
 consortium.resume("hospital-3")
-note("hospital 3 hung")
 consortium.wait(SECONDS)
 show_rounds(number)
 
@@ -1039,8 +1039,8 @@ answer = knocking(layout.hospital("hospital-4"), members / "hospital-4.pem")()
 print("hospital 4 knocks again, and is told:", answer.split(":")[0])
 
 # %% [markdown]
-# The first round still waited until its deadline: it was drawn for four, and a run that begins
-# gives everybody the time to come back. The others did not wait.
+# The first round after the restart still waited until its deadline: it was drawn for four, and a
+# run that begins gives everybody the time to come back. The later ones did not wait.
 #
 # And the proof once more, over everything that has happened:
 

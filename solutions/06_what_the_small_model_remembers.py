@@ -44,6 +44,7 @@ import pandas as pd
 import tensorflow as tf
 from scipy.special import logsumexp, softmax
 from scipy.stats import norm
+from tqdm import tqdm
 
 from helpers import data, models, plots
 from helpers.course import Lab
@@ -197,7 +198,8 @@ print(f"{right[~members].mean():.3f}")
 # \phi = z_y - \log \sum_{j \ne y} e^{z_j} .
 # $$
 #
-# The right form needs no p, so a model that is sure to sixteen digits still has a finite φ.
+# The logits $z$ are what the network gives before softmax makes probabilities of it. The right form
+# needs no p, so a model that is sure to sixteen digits still has a finite φ.
 # `scipy.special.logsumexp(a, axis=1)` takes the logarithm of the sum without overflow, and leaves
 # out an entry that is `-np.inf`.
 
@@ -604,7 +606,7 @@ INVERTED = {"float32": recogniser, "int8 file": replica}
 INVERTED |= {f"{bits}-bit weights": round_model(recogniser, bits) for bits in (4, 3, 2)}
 
 found_by_bits = {}
-for name, model in INVERTED.items():
+for name, model in tqdm(INVERTED.items(), desc="inversion", leave=False):
     outputs = model(frames_seen).numpy()
     drawn = from_int8 if model is replica else invert(model, everybody, public.mean(axis=0)).images
     found_by_bits[name] = {

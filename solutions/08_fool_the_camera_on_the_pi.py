@@ -60,7 +60,7 @@ from helpers.robustness.transfer import overshoot, transfer
 
 lab = Lab("fool-the-camera-on-the-pi", seed=seed, profile=profile)
 plots.use_style()
-pd.set_option("display.max_colwidth", 110)
+pd.set_option("display.max_colwidth", None)
 
 # %% [markdown]
 # ## The brief
@@ -124,7 +124,7 @@ lab.predict(
     "b",
     # END SOLUTION
     options={
-        "a": "that about a third of the images withstands an attacker without the file",
+        "a": "that so many images withstand whoever does not have the file",
         "b": "that this attack with so many questions did not find a way",
         "c": "that the camera withstands small changes better than a float model",
     },
@@ -389,7 +389,9 @@ def by_pgd(held, images, labels, budget):
 
 LEVELS = [0, 1, 2, 3, 4]
 both = {
-    held.name: robust_accuracy_curve(held, x, y, [level / 255 for level in LEVELS], by_pgd)
+    held.name: robust_accuracy_curve(
+        held, x, y, [level / 255 for level in LEVELS], by_pgd, progress=True
+    )
     for held in (target, original)
 }
 plots.curves(
@@ -508,7 +510,7 @@ for axis, held in zip(axes, (target, original)):
     offsets, margins = loss_landscape(held.ask, x[surest], int(y[surest]), EPSILON, points=15)
     reach = [offsets[0] * 255, offsets[-1] * 255] * 2
     drawn = axis.imshow(margins, extent=reach, origin="lower", cmap="viridis")
-    axis.set(title=held.name, xlabel="pixel levels", ylabel="pixel levels")
+    axis.set(title=held.name, xlabel="one direction, levels", ylabel="another direction, levels")
     axis.grid(visible=False)
     figure.colorbar(drawn, ax=axis, label="margin")
     print(f"{held.name}: {len(np.unique(margins))} different margins at {margins.size} points")
@@ -540,13 +542,13 @@ yours = target.labels(fooled[some]) == y[some]
 print(f"your own attack, shown to the camera: {yours.sum()} left, with the app or without")
 
 # %% [markdown]
-# It is one and the same model in all three lines, and the images are few: read the counts, not the
-# last digit. What the first line leaves cannot come from rounding, since there is none in it. It is
-# left because the attack has few questions for an image of 3,072 numbers. What the others leave
-# beyond that, if it is more than chance, is the work of flat steps: the less a camera says, the
-# blinder is whoever asks. Now the last line, of somebody who has the file: all that lies above it
-# is **not strength of the model**. Whoever sharpens the scores could report a fine number, and
-# would have changed nothing. So to the second prediction the answer is *b*.
+# It is one network in all three lines, rounded in two of them, and the images are few: read the
+# counts, not the last digit. What the first line leaves cannot come from rounding, since there is
+# none in it. It is left because the attack has few questions for an image of 3,072 numbers. What
+# the others leave beyond that, if it is more than chance, is the work of flat steps: the less a
+# camera says, the blinder is whoever asks. Now the last line, of somebody who has the file: all
+# that lies above it is **not strength of the model**. Whoever sharpens the scores could report a
+# fine number, and would have changed nothing. So to the second prediction the answer is *b*.
 #
 # ## The shortest change
 #
@@ -592,7 +594,7 @@ lab.check("q8")
 lengths = np.geomspace(1, 4, 25)
 change = stopped.adversarial - x[some]
 right = np.stack([target.labels(np.clip(x[some] + n * change, 0, 1)) == y[some] for n in lengths])
-falls = first_fall(lengths, right)[survived]
+falls = np.array(first_fall(lengths, right))[survived]
 print(f"of the {survived.sum()} that survived, {np.isfinite(falls).sum()} fall when carried on")
 if np.isfinite(falls).any():
     print(f"at a change {np.nanmedian(falls):.2f} times as long (median)")
@@ -663,12 +665,19 @@ pd.DataFrame([vars(finding) for finding in found.findings])
 #
 # The third attacker changes a small part of the picture, and changes it completely. A patch is
 # trained over many places, turns and sizes, on the replica, and judged by the file on images that
-# it was not trained on. A grey square of the same size is the control: it only hides things.
+# it was not trained on. A grey square of the same size is the control: it only hides things. Above
+# each picture stands what the file takes it for.
 
 # %%
 half = len(x) // 2
 made = patch.train_patch(
-    replica, x[:half], y[:half], steps={"fast": 15, "full": 80}[profile], batch_size=16, seed=seed
+    replica,
+    x[:half],
+    y[:half],
+    steps={"fast": 15, "full": 80}[profile],
+    batch_size=16,
+    seed=seed,
+    progress=True,
 )
 grey = np.full_like(made, 0.5)
 unseen, truth = x[half:], y[half:]
@@ -682,7 +691,11 @@ for name, right in kept.items():
         *interval(int(right.sum()), len(right))))  # fmt: skip
 
 shown = patch.apply_patch(unseen[:5], made, seed=seed)
-plots.image_grid(np.concatenate([shown, tf.image.resize(made[None], (32, 32), "nearest")]))
+heard = [f"{names[label]}?" for label in target.labels(shown)]
+plots.image_grid(
+    np.concatenate([shown, tf.image.resize(made[None], (32, 32), "nearest")]),
+    titles=[*heard, "the patch"],
+)
 plt.show()
 
 # %% [markdown]

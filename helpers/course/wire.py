@@ -113,7 +113,8 @@ def _plain_foreign(value: Any, kind: type) -> Any:
     if issubclass(kind, set | frozenset | range):
         raise WireError(f"a {kind.__name__}; return a list")
     raise WireError(
-        f"an object of type {kind.__name__}; return numbers, strings, lists, dicts or NumPy arrays"
+        f"an object of type {kind.__name__}; return numbers, strings, bytes, lists, "
+        "dicts or NumPy arrays"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 
@@ -75,7 +76,9 @@ def _digits(entry: Entry, seed: int) -> Dataset:
 
 
 def _lfw_faces(entry: Entry, seed: int) -> Dataset:
-    from skimage.data import lfw_subset
+    with warnings.catch_warnings():  # it brings a progress bar that misses widgets in a notebook
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from skimage.data import lfw_subset
 
     images = lfw_subset()  # the faces first, then as many pieces of background
     labels = np.repeat([1, 0], len(images) // 2)

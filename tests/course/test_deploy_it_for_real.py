@@ -76,10 +76,30 @@ def without_round(run: int, number: int, node: str, challenge: bytes, payload: b
     return repr((run, node, challenge, payload)).encode()
 
 
+def with_one_length(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return struct.pack("<QQQ", run, number, len(challenge)) + node.encode() + challenge + payload
+
+
+def filled(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return struct.pack("<QQ400s128s", run, number, node.encode(), challenge) + payload
+
+
+def cut(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    start = struct.pack("<QQ64sQ", run, number, node.encode(), len(challenge))
+    return start + challenge + payload
+
+
+def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
+
+
 def by_gate(**left_out: Any) -> Callable[..., list[str]]:
     """Exercise 3 with something left out."""
 
     def finite(values: np.ndarray) -> bool:
+        if left_out.get("adds_up"):
+            with np.errstate(over="ignore"):
+                return bool(np.isfinite(values.sum()))
         if left_out.get("compares"):
             return not (np.abs(values) > 1e38).any()
         return bool(np.isfinite(values).all())
@@ -89,14 +109,20 @@ def by_gate(**left_out: Any) -> Callable[..., list[str]]:
         parts = left_out.get("parts", ("run", "round", "challenge"))
         for update in arrivals:
             sender, reason = update["sender"], ""
-            other = any(update[part] != ticket[part] for part in parts)
+            other = any(
+                update[part] > ticket[part]
+                if part in left_out.get("older", ())
+                else update[part] != ticket[part]
+                for part in parts
+            )
+            believes = left_out.get("believes", lambda claimed, own, _: claimed == own)
             if sender not in members:
                 reason = "stranger"
             elif sender in seen and not (other and left_out.get("ticket_first")):
                 reason = "duplicate"
             elif other:
                 reason = "wrong ticket"
-            elif update["examples"] != members[sender] and not left_out.get("believes"):
+            elif not believes(update["examples"], members[sender], members.values()):
                 reason = "wrong count"
             elif update["values"].size != size if left_out.get("sizes") else (
                 update["values"].shape != (size,)
@@ -151,13 +177,23 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", joined(b"|"), "two different updates give the same bytes"),
     ("q2", joined(b"::"), "two different updates give the same bytes"),
     ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
+    ("q2", with_one_length, "two different updates give the same bytes"),
+    ("q2", filled, "`challenge` is not covered, or not all of it"),
+    ("q2", cut, "`node` is not covered, or not all of it"),
+    ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
+    ("q2", lambda *a: struct.pack("<q", hash(a)), "8 bytes stand for an update"),
     ("q2", without_round, "`round_number` is not covered"),
     ("q2", lambda *a: repr(a), "this is text"),
     ("q3", by_gate(hasty=True), "does not use up its sender's turn"),
     ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),
     ("q3", by_gate(parts=("round", "challenge")), "run, round and challenge must all be"),
     ("q3", by_gate(compares=True), "np.isfinite"),
-    ("q3", by_gate(believes=True), "another number of examples"),
+    ("q3", by_gate(adds_up=True), "nothing is wrong with it"),
+    ("q3", by_gate(believes=lambda claimed, *_: True), "another number of examples"),
+    ("q3", by_gate(believes=lambda claimed, own, _: claimed <= own), "another number of examples"),
+    ("q3", by_gate(believes=lambda claimed, _, all_: claimed in all_), "another number of examp"),
+    ("q3", by_gate(older=("round",)), "run, round and challenge must all be"),
+    ("q3", by_gate(older=("run",)), "run, round and challenge must all be"),
     ("q3", by_gate(sizes=True), "another shape"),
     ("q3", by_gate(ticket_first=True), "'duplicate' comes first"),
     ("q3", lambda arrivals, *a: [""] * len(arrivals), "counted already"),
@@ -201,10 +237,6 @@ def test_an_answer_that_stops_on_a_rarer_input_does_not_pass(
     assert judged(task, answer).status == "error"
 
 
-def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
-    return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
-
-
 def hashed_parts(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
     digests = (hashlib.sha256(part).digest() for part in (node.encode(), challenge, payload))
     return struct.pack(">QQ", run, number) + b"".join(digests)
@@ -232,4 +264,10 @@ def test_every_attack_has_one_layer_and_letters_may_be_capitals() -> None:
     assert set(right.values()) == set(LAYERS)
     capitals = {name: f" {letter.upper()}" for name, letter in right.items()}
     assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
-    assert judge_value(task, {**right, "backwards": "c"}, right).status == "mismatch"  # type: ignore[arg-type]
+    for slip, told in (
+        ("c", "1 of 12 attacks have another letter"),
+        ("e", "'e' is none of the letters"),
+    ):
+        found = judge_value(task, {**right, "backwards": slip}, right)  # type: ignore[arg-type]
+        assert found.status == "mismatch"
+        assert told in found.explanation

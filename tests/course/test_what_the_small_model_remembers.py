@@ -36,6 +36,13 @@ def test_a_slip_is_named(name: str, told: str, slip: Callable[..., Any], seed: i
     assert told in found.explanation
 
 
+def test_a_quantile_of_the_others_is_no_threshold_on_any_seed() -> None:
+    def accused(member: np.ndarray, other: np.ndarray, limit: float) -> float:
+        return float(np.mean(member >= np.quantile(other, 1 - limit)))
+
+    assert {judged("q2", accused, seed).status for seed in range(10)} == {"mismatch"}
+
+
 def confidence_by_loops(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     scores = []
     for row, label in zip(logits, labels, strict=True):
@@ -100,9 +107,10 @@ def recognise_by_loops(codes: np.ndarray, templates: np.ndarray, threshold: floa
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("q1", lambda z, y: np.array(confidence_by_loops(z, y))),
+        ("q1", confidence_by_loops),
         ("q2", hits_by_sorting),
         ("q3", ratio_by_scipy),
+        ("q3", lambda *args: ratio_by_scipy(*args).tolist()),
         ("q4", auc_by_erf),
         ("q5", step_by_tape),
         ("q6", identified_by_loops),

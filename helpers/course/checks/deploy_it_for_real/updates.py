@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import reprlib
 import struct
 from typing import Any
 
@@ -15,6 +16,8 @@ from helpers.course.tasks import Case, FunctionTask
 
 _FIELDS = ("run", "round_number", "node", "challenge", "payload")
 _SEPARATORS = (b"|", b",", b":", b";", b"/", b"-", b"_", b".", b" ", b"\n", b"\x00", b"||", b"::")
+
+_FEWEST_BYTES = 32  # of a hash in which nobody finds two updates that share it
 
 
 def _signed_reference(
@@ -43,7 +46,13 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         ((1, 2, "hospital-12", b"ab", b"cd"), "the digit at the end of the name"),
         ((1, 2, "hospital-1", b"ab", b"cd"), "challenge ab, payload cd"),
         ((1, 2, "hospital-1", b"abc", b"d"), "challenge abc, payload d"),
+        ((1, 2, "hospital-1a", b"bc", b"d"), "each part begins a byte later"),
         ((1, 2, "hospital-1", b"", b"abcd"), "no challenge, payload abcd"),
+        ((1, 2, "hospital-1", b"ab\x00", b"cd"), "a challenge that ends with a zero"),
+        ((1, 2, "hospital-1", bytes(99) + b"1", b"cd"), "a long challenge"),
+        ((1, 2, "hospital-1", bytes(99) + b"2", b"cd"), "another long challenge"),
+        ((1, 2, "hospital-" + 290 * "1", b"ab", b"cd"), "a long name"),
+        ((1, 2, "hospital-" + 290 * "1" + "2", b"ab", b"cd"), "a longer name"),
         ((2**64 - 1, 2, "hospital-1", b"ab", b"cd"), "the largest number of a run"),
         ((1, 2**32 + 2, "hospital-1", b"ab", b"cd"), "a round beyond 2 to the 32nd"),
     ]
@@ -60,7 +69,14 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
 def _signed_problem(args: tuple[Any, ...], got: Any) -> str | None:
     if isinstance(got, str):
         return "this is text; a signature covers bytes: .encode() it"
-    return None if isinstance(got, bytes) else "return bytes"
+    if not isinstance(got, bytes):
+        return "return bytes"
+    if len(got) < _FEWEST_BYTES <= sum(map(len, args[2:])):
+        return (
+            f"{len(got)} bytes stand for an update that is longer: others have the same, and with "
+            f"fewer than {_FEWEST_BYTES} bytes they can be searched for"
+        )
+    return None
 
 
 def _signed_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
@@ -70,14 +86,15 @@ def _signed_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
     for (one, first), (other, second) in itertools.combinations(calls[:-1], 2):
         if first != second:
             continue
-        differing = [n for n, a, b in zip(_FIELDS, one, other, strict=True) if a != b]
-        if len(differing) == 1:
-            return f"`{differing[0]}` is not covered: another one gives the same bytes"
-        pairs = "; ".join(
-            f"{name} {a!r} or {b!r}"
+        differing = {
+            name: f"{reprlib.repr(a)} or {reprlib.repr(b)}"
             for name, a, b in zip(_FIELDS, one, other, strict=True)
             if a != b
-        )
+        }
+        if len(differing) == 1:
+            ((name, values),) = differing.items()
+            return f"`{name}` is not covered, or not all of it: {values} gives the same bytes"
+        pairs = "; ".join(f"{name} {values}" for name, values in differing.items())
         return (
             f"two different updates give the same bytes, so one signature is good for both: {pairs}"
         )
@@ -163,14 +180,22 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
             update(3, challenge=rng.bytes(8)),
         ),
         case("of another run", update(3, run=ticket["run"] + 1)),
+        case("of an earlier run", update(3, run=ticket["run"] - 1)),
         case("of a round that has not come", update(3, round=ticket["round"] + 1)),
+        case("of the round before", update(3, round=ticket["round"] - 1)),
         case("a hospital claims more examples than it joined with", update(4, examples=10**9)),
+        case("a hospital claims one example", update(4, examples=1)),
+        case(
+            "a hospital claims as many examples as another has",
+            update(4, examples=members["hospital-1"]),
+        ),
         case("too many values", update(4, values=np.zeros(5000, np.float32))),
         case("too few values", update(4, values=np.zeros(size - 1, np.float32))),
         case("the right number in another shape", update(4, values=np.zeros((size, 1)))),
         case("NaN", update(1, values=spoilt(np.nan)), update(2)),
         case("infinity", update(1, values=spoilt(np.inf)), update(2, values=spoilt(-np.inf))),
-        case("large, and finite", update(1, values=spoilt(1e30))),
+        case("large, and finite, though their sum is not",
+             update(1, values=np.full(size, 1e38, np.float32))),
         case("refused, then sent again as it should be", update(2, values=spoilt(np.nan)),
              update(2), update(2)),
         case(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.queries import score_margins
 
@@ -50,6 +50,9 @@ _WITHIN_SLIPS: Slips = {
     ),
     "at most so many includes exactly so many": lambda c, f, a, m: np.mean(
         (np.asarray(f, bool) & (np.asarray(a) < m))[np.asarray(c, bool)]
+    ),
+    "this is the share that fell at all; leave out those that took more than `most`": (
+        lambda c, f, a, m: np.mean(np.asarray(f, bool)[np.asarray(c, bool)])
     ),
     "this is a share of those that fell at all": lambda c, f, a, m: np.mean(
         (np.asarray(a) <= m)[np.asarray(c, bool) & np.asarray(f, bool)]
@@ -123,7 +126,28 @@ def _flat_labels(at_rest: Any, moved: Any, truth: Any) -> float:
     return float(np.mean([np.argmax(scores, axis=-1) == labels for scores in moved]))
 
 
+def _flat_images(at_rest: Any, moved: Any, truth: Any) -> float:
+    start = score_margins(at_rest, truth)
+    still = [score_margins(scores, truth) == start for scores in np.asarray(moved)]
+    return float(np.mean(np.all(still, axis=0)))
+
+
+def _flat_rival(at_rest: Any, moved: Any, truth: Any) -> float:
+    rows, others = np.arange(len(truth)), np.array(at_rest, float)
+    others[rows, truth] = -np.inf
+    rival = others.argmax(axis=1)
+
+    def lead(scores: Any) -> np.ndarray:
+        return np.asarray(scores[rows, truth] - scores[rows, rival])
+
+    return float(np.mean([lead(scores) == lead(at_rest) for scores in np.asarray(moved)]))
+
+
 _FLAT_SLIPS: Slips = {
+    "these are the images that no change moves; each change of each image counts by itself": (
+        _flat_images
+    ),
+    "after a change the best of the others may be another class: look for it anew": _flat_rival,
     "this watches the largest score; the attacker watches the right one less the best other": (
         _flat_top
     ),
@@ -190,6 +214,18 @@ def _last_right(lengths: Any, right: Any) -> np.ndarray:
     return np.where(held.any(axis=0), np.asarray(lengths, float)[after], lengths[0])
 
 
+def _last_wrong(lengths: Any, right: Any) -> np.ndarray:
+    fell = ~np.asarray(right, bool)[::-1]
+    last = len(fell) - 1 - np.argmax(fell, axis=0)
+    return np.where(fell.any(axis=0), np.asarray(lengths, float)[last], np.nan)
+
+
+def _for_good(lengths: Any, right: Any) -> np.ndarray:
+    held = np.asarray(right, bool)
+    found = np.where(held[-1], np.nan, _last_right(lengths, right))
+    return np.asarray(found)
+
+
 _FALL_SLIPS: Slips = {
     "an image that never falls has no such length: nan": lambda lengths, right: np.asarray(
         lengths, float
@@ -204,6 +240,8 @@ _FALL_SLIPS: Slips = {
     "an image may be right again further out; take the first length at which it is wrong": (
         _last_right
     ),
+    "from this length on it stays wrong; it may have been wrong before": _for_good,
+    "this is the last length at which it is wrong; the first was asked for": _last_wrong,
     "this counts the lengths at which it is right; an image may be right again further out": (
         lambda lengths, right: np.where(
             (~np.asarray(right, bool)).any(axis=0),
@@ -227,7 +265,7 @@ _FALL_SLIPS: Slips = {
 
 FALL = FunctionTask(
     "q8", "How far to go on", 2, _fall_reference, _fall_cases,
-    or_explain(close(atol=1e-9), _FALL_SLIPS),
+    or_explain(row_of(close(atol=1e-9)), _FALL_SLIPS),
     "np.argmax of a table of true and false gives the first true along an axis, and 0 where there "
     "is none.",
 )  # fmt: skip

@@ -21,20 +21,25 @@ def _worst_reference(truth: Any, clean: Any, attacked: Any) -> float:
 
 
 def _worst_cases(rng: np.random.Generator) -> list[Case]:
-    def case(attacks: int, images: int, error: float, fall: float, label: str) -> Case:
+    def case(
+        attacks: int, images: int, error: float, fall: float, label: str, idle: bool = False
+    ) -> Case:
         truth = rng.integers(0, 5, images)
 
         def wrong(share: float, shape: tuple[int, ...]) -> np.ndarray:
             off = rng.integers(1, 5, shape) * (rng.random(shape) < share)
             return np.asarray((truth + off) % 5)
 
-        return Case((truth, wrong(error, (images,)), wrong(fall, (attacks, images))), label)
+        clean = wrong(error, (images,))
+        attacked = np.stack([clean, clean]) if idle else wrong(fall, (attacks, images))
+        return Case((truth, clean, attacked), label)
 
     return [
-        case(3, 211, 0.25, 0.3, "three attacks, each fools other images"),
+        case(3, 227, 0.25, 0.3, "three attacks, each fools other images"),
         case(1, 97, 0.3, 0.3, "one attack, which turns some errors right by chance"),
         case(2, 20, 0.2, 1.0, "nothing is left"),
-        case(2, 20, 0.3, 0.0, "the attacks do nothing: what is left is the clean accuracy"),
+        case(2, 20, 0.3, 0.0, "two attacks that turn errors right: none of those was robust"),
+        case(2, 40, 0.4, 0.0, "two attacks that change no label: the clean accuracy is left", True),
     ]
 
 
@@ -48,6 +53,8 @@ _WORST_SLIPS: Slips = {
     "this is the best attack's number; an image also falls if another attack fools it": (
         lambda t, c, a: min(np.mean((np.asarray(c) == t) & (row == t)) for row in np.asarray(a))
     ),
+    "this is the lowest of the attacks' own numbers; look at each image, whether any attack fools "
+    "it": lambda t, c, a: np.min(np.mean(np.asarray(a) == t, axis=1)),
     "this is the average attack; an attacker takes the best for each image": lambda t, c, a: (
         np.mean([(np.asarray(c) == t) & (row == t) for row in np.asarray(a)])
     ),
@@ -103,6 +110,7 @@ def _normal(left: int, images: int) -> list[float]:
 
 
 _INTERVAL_SLIPS: Slips = {
+    "the lower end comes first, then the upper one": lambda k, n: _interval_reference(k, n)[::-1],
     "with nothing left, and with everything, one end is 0 or 1 and the other is not": lambda k, n: (
         [k / n, k / n] if k in (0, n) else _beta(0.025)(k, n)
     ),

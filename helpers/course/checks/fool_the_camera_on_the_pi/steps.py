@@ -87,6 +87,13 @@ _FGSM_SLIPS: Slips = {
     "the sign is missing: a gradient of 0.001 hardly moves a pixel": lambda x, g, e: np.clip(
         x + e * np.asarray(g), 0, 1
     ),
+    "the gradient was divided by its largest value, so all pixels but one move by less than the "
+    "radius: its sign alone counts": lambda x, g, e: np.clip(
+        x + e * np.asarray(g) / np.abs(g).max(), 0, 1
+    ),
+    "the gradient was divided by its length; its sign alone counts, pixel by pixel": (
+        lambda x, g, e: np.clip(x + e * np.asarray(g) / np.linalg.norm(g), 0, 1)
+    ),
     "a pixel stays between 0 and 1: clip the result": lambda x, g, e: x + e * np.sign(g),
     "this clips the change to [0, 1], so no pixel ever gets darker": lambda x, g, e: (
         x + np.clip(e * np.sign(g), 0, 1)

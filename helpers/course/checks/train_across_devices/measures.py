@@ -53,8 +53,21 @@ def _upside_down(shapes: Any, rounds: int, sampled: int, num_clients: int, width
     return _traffic_reference(shapes, rounds, num_clients, sampled, width)
 
 
+def _axes_added(shapes: Any, *rest: Any) -> float:
+    return _traffic_reference([[sum(shape)] for shape in shapes], *rest)
+
+
+def _always_four(*args: Any) -> float:
+    return _traffic_reference(*args[:-1], 4)
+
+
 _TRAFFIC_SLIPS: Slips = {
     "the biases are missing; every array of the model travels": _kernels_only,
+    "an array holds the product of its axes' lengths, not their sum": _axes_added,
+    "a value need not take four bytes; how many it takes is given": _always_four,
+    "the brief counts in MB; this function returns bytes": lambda *args: (
+        _traffic_reference(*args) / 1e6
+    ),
     "a device takes part in clients_per_round / num_clients of the rounds": _upside_down,
     "this is one direction; the model also travels the other way": _one_way,
     "this counts every device in every round; only some are sampled": _all_devices,
@@ -88,6 +101,9 @@ def _rounded_up(accuracies: Any) -> float:
 
 
 _WORST_SLIPS: Slips = {
+    "these are the first of the devices, not the worst: sort them": lambda a: float(
+        np.mean(a[: max(1, len(a) // 10)])
+    ),
     "this is the single worst device": lambda a: float(np.min(a)),
     "the tenth was rounded up; round it down": _rounded_up,
     "this is the 10 % quantile: where the worst tenth ends, not its mean": lambda a: float(

@@ -88,6 +88,9 @@ _SHARES_SLIPS: Slips = {
     "the sign is turned: what the formula takes off has to come back": lambda moved, rate: (
         _without_probabilities(moved, rate) - 1 / len(moved)
     ),
+    "the bias's move counts the other way round: more of a class moves its bias up": (
+        lambda moved, rate: 1 / len(moved) - _without_probabilities(moved, rate)
+    ),
     "count the classes that the update has; here they are not ten": lambda moved, rate: (
         _without_probabilities(moved, rate) + 1 / 10
     ),

@@ -54,6 +54,21 @@ def _half_summed(kernel: Any, bias: Any, x: Any, y: Any) -> Any:
     return len(y) * parts[0], parts[1]
 
 
+def _bias_summed(kernel: Any, bias: Any, x: Any, y: Any) -> Any:
+    parts = softmax_regression.gradients(kernel, bias, x, y)
+    return parts[0], len(y) * parts[1]
+
+
+def _over_all_images(
+    kernel: Any, bias: Any, x: Any, y: Any, batches: Any, learning_rate: float
+) -> Any:
+    def smaller(*batch: Any) -> Any:
+        share = len(batch[-1]) / len(y)
+        return tuple(share * part for part in softmax_regression.gradients(*batch))
+
+    return _variant(smaller)(kernel, bias, x, y, batches, learning_rate)
+
+
 def _without_softmax(kernel: Any, bias: Any, x: Any, y: Any) -> Any:
     error = x @ kernel + bias - np.eye(len(bias))[y]
     return x.T @ error / len(y), error.mean(axis=0)
@@ -74,6 +89,12 @@ _UPDATE_SLIPS: Slips = {
     "the gradient was summed over the batch; divide it by the batch's size": _variant(_summed),
     "the kernel's gradient was summed over the batch; divide it by the batch's size": _variant(
         _half_summed
+    ),
+    "the bias's gradient was summed over the batch; divide it by the batch's size": _variant(
+        _bias_summed
+    ),
+    "the gradient was divided by the number of all images; divide it by the batch's size": (
+        _over_all_images
     ),
     "the error is taken from the logits; turn them into probabilities first": _variant(
         _without_softmax
@@ -123,9 +144,16 @@ def _weighted_sum(updates: Any, num_examples: Any) -> list[np.ndarray]:
     return [np.tensordot(num_examples, parts, axes=1) for parts in zip(*updates, strict=True)]
 
 
+def _by_devices(updates: Any, num_examples: Any) -> list[np.ndarray]:
+    return [part / len(updates) for part in _weighted_sum(updates, num_examples)]
+
+
 _AVERAGE_SLIPS: Slips = {
     "this is the plain mean; a device with more examples must count for more": _plain_mean,
     "the weights do not add up to 1; divide by the total number of examples": _weighted_sum,
+    "the weighted sum was divided by the number of devices; divide by that of all examples": (
+        _by_devices
+    ),
 }
 
 AVERAGE = FunctionTask(

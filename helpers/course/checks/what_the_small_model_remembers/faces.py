@@ -47,7 +47,26 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
+def _step_of(
+    image: Any, kernel: Any, bias: Any, person: int, rate: float, *, alone: bool
+) -> np.ndarray:
+    from scipy.special import softmax
+
+    error = 0.0 if alone else softmax(image @ kernel + bias)
+    gradient = kernel @ (error - np.eye(len(bias))[person])
+    return np.clip(image - rate * (gradient if alone else np.sign(gradient)), 0, 1)
+
+
 _STEP_SLIPS: Slips = {
+    "the bias is missing from the logits": lambda image, kernel, bias, *rest: _step_reference(
+        image, kernel, np.zeros_like(bias), *rest
+    ),
+    "this raises the person's logit alone; p is missing, by which the others' go down": (
+        lambda *a: _step_of(*a, alone=True)
+    ),
+    "only the gradient's sign was taken; take it as it is, times rate": (
+        lambda *a: _step_of(*a, alone=False)
+    ),
     "this moves away from the person: descend, image minus rate times gradient": (
         lambda *a: _step_with(*a, uphill=True)
     ),
@@ -73,14 +92,17 @@ def _identified_reference(correlations: Any) -> float:
 
 
 def _identified_cases(rng: np.random.Generator) -> list[Case]:
-    some = rng.uniform(-0.2, 0.8, (8, 8))
-    some[[0, 3, 5], [0, 3, 5]] = 0.9
-    some[3, 6], some[6, 2] = 0.95, 0.99
+    some = rng.uniform(-0.2, 0.8, (23, 23))
+    some[range(23), range(23)] = [0.9] * 9 + [-0.3] * 14
+    some[3, 6], some[7, 6], some[6, 2] = 0.95, 0.95, 0.99
+    unlike = rng.uniform(-0.9, -0.2, (5, 5))
+    unlike[range(5), range(5)] = 0.1, -0.1, -0.1, -0.95, -0.95
     tied = np.full((4, 4), 0.5)
     tied[0, 0], tied[2, 2], tied[3, 2] = 0.8, 0.7, 0.75
     tied[1, 1] = tied[1, 3] = 0.8
     return [
-        Case((some,), "eight inverted images, eight photographs"),
+        Case((some,), "23 drawings, 23 photographs"),
+        Case((unlike,), "hardly a drawing is like any of the photographs"),
         Case((tied,), "a tie points to nobody"),
     ]
 
@@ -94,8 +116,18 @@ def _with_ties(correlations: Any) -> float:
     return float(np.mean(values.diagonal() >= values.max(axis=1)))
 
 
+def _own_as_zero(correlations: Any) -> float:
+    others = np.asarray(correlations) * (1 - np.eye(len(correlations)))
+    return float(np.mean(np.diagonal(correlations) > others.max(axis=1)))
+
+
 _IDENTIFIED_SLIPS: Slips = {
-    "rows are inverted images, columns photographs: look along a row": _by_column,
+    "a strong negative correlation is no likeness: compare the values, not their sizes": (
+        lambda c: _identified_reference(np.abs(c))
+    ),
+    "the own entry became a 0, which is more than a negative correlation: leave it out, or make it "
+    "-np.inf": _own_as_zero,
+    "rows are drawings, columns photographs: look along a row": _by_column,
     "a tie points to two people, so to nobody: own must be larger than all others": _with_ties,
     "this is a number of people; divide by how many there are": lambda c: (
         len(c) * _identified_reference(c)
@@ -110,17 +142,20 @@ _IDENTIFIED_SLIPS: Slips = {
 
 
 def _recognise_with(
-    codes: Any, templates: Any, threshold: float, *, normalise: bool = True, reject: bool = True
-) -> np.ndarray:
+    codes: Any, templates: Any, threshold: float, *,
+    divide: tuple[str, ...] = ("codes", "templates"), reject: bool = True, strict: bool = False,
+) -> np.ndarray:  # fmt: skip
     seen, stored = np.asarray(codes, float), np.asarray(templates, float)
     if not len(stored):
         return np.full(len(seen), -1)
-    if normalise:
+    if "codes" in divide:
         seen = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+    if "templates" in divide:
         stored = stored / np.linalg.norm(stored, axis=1, keepdims=True)
     likeness = seen @ stored.T
-    best = likeness.argmax(axis=1)
-    return np.where(likeness.max(axis=1) >= threshold, best, -1) if reject else best
+    best, most = likeness.argmax(axis=1), likeness.max(axis=1)
+    alike = most > threshold if strict else most >= threshold
+    return np.where(alike, best, -1) if reject else best
 
 
 def _recognise_reference(codes: Any, templates: Any, threshold: float) -> np.ndarray:
@@ -140,6 +175,7 @@ def _recognise_cases(rng: np.random.Generator) -> list[Case]:
         ),
         Case((codes, np.delete(templates, 4, axis=0), 0.9), "one of them has left"),
         Case((codes, np.empty((0, 6)), 0.9), "nobody is enrolled"),
+        Case((np.eye(6)[[5, 0]], np.eye(1, 6), 0.0), "a cosine of 0, and a threshold of 0"),
     ]
 
 
@@ -159,7 +195,13 @@ def _cosines(seen: np.ndarray, stored: np.ndarray) -> np.ndarray:
 
 _RECOGNISE_SLIPS: Slips = {
     "the lengths of the codes count: divide both by their lengths first": (
-        lambda *a: _recognise_with(*a, normalise=False)
+        lambda *a: _recognise_with(*a, divide=())
+    ),
+    "the lengths of the codes count: divide by theirs, too": (
+        lambda *a: _recognise_with(*a, divide=("templates",))
+    ),
+    "a cosine that equals the threshold is not below it": (
+        lambda *a: _recognise_with(*a, strict=True)
     ),
     "strangers are let in as whoever is nearest: below the threshold return -1": (
         lambda *a: _recognise_with(*a, reject=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, or_explain
+from helpers.course.compare import Slips, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.privacy.membership import lira_scores, scaled_confidence, threshold_attack
 
@@ -50,7 +50,25 @@ def _only_logit(logits: Any, labels: Any) -> np.ndarray:
     return np.asarray(np.asarray(logits)[np.arange(len(labels)), labels])
 
 
+def _with_zeros(logits: Any, labels: Any) -> np.ndarray:
+    from scipy.special import logsumexp
+
+    others = np.array(logits, float)
+    others[np.arange(len(labels)), labels] = 0.0
+    return np.asarray(_only_logit(logits, labels) - logsumexp(others, axis=1))
+
+
 _CONFIDENCE_SLIPS: Slips = {
+    "this is the probability p; the score is its logit": lambda logits, labels: np.exp(
+        _log_probability(logits, labels)
+    ),
+    "the sign is turned: the true class's logit less the others'": lambda logits, labels: (
+        -scaled_confidence(logits, labels)
+    ),
+    "this is about the class that the model finds likeliest; take the true one": (
+        lambda logits, labels: scaled_confidence(logits, np.argmax(logits, axis=1))
+    ),
+    "the true class was set to 0, which adds exp(0) to the sum; set it to -np.inf": _with_zeros,
     "this is log p; the score is log p - log(1 - p)": _log_probability,
     "this is the distance to the largest other logit; all the others count": _gap,
     "this is the true class's logit alone": _only_logit,
@@ -71,6 +89,7 @@ def _hits_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((members, others, 0.1), "60 members, 40 others, at most 4 false accusations"),
         Case((members, others, 0.01), "at most 0.4 false accusations: none"),
+        Case((np.array([5.0, 4, 3.9, 1]), np.arange(5.0), 0.1), "five others, none to be accused"),
         Case((np.array([3.0, 2, 2, 1]), np.array([2.0, 1, 1, 0]), 0.25), "ties"),
         Case((np.array([2.0, 1.0]), np.array([3.0, 0.0]), 0.1), "an outsider looks most like one"),
     ]
@@ -102,11 +121,17 @@ def _others_alone(member_scores: Any, other_scores: Any, limit: float) -> float:
 
 _HITS_SLIPS: Slips = {
     "members and others are the other way round": _swapped,
+    "this is a number of members; a share was asked": lambda members, others, limit: (
+        len(members) * _hits_reference(members, others, limit)
+    ),
     "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
     "exactly `limit` of the others may be accused, and a member's own score may be the best "
     "threshold": (_others_alone),
+    "here nobody else is accused at all; a share `limit` of them may be": (
+        lambda members, others, limit: float(np.mean(members > np.max(others)))
+    ),
 }
 
 
@@ -118,14 +143,14 @@ def _ratio_reference(target: Any, shadows: Any, inside: Any) -> np.ndarray:
 
 
 def _ratio_cases(rng: np.random.Generator) -> list[Case]:
-    def case(models: int, people: int, label: str) -> Case:
-        inside = rng.permuted(np.tile(np.arange(models) < models // 2, (people, 1)), axis=1).T
-        hard = rng.normal(4, 2, people)
+    def case(models: int, forms: int, label: str) -> Case:
+        inside = rng.permuted(np.tile(np.arange(models) < models // 2, (forms, 1)), axis=1).T
+        hard = rng.normal(4, 2, forms)
         shadows = hard + np.where(inside, 1.5, 0.0) + rng.normal(0, 1, inside.shape)
         shadows = np.where(inside, shadows + rng.normal(0, 0.5, inside.shape), shadows)
-        return Case((hard + rng.normal(1, 1, people), shadows, inside), label)
+        return Case((hard + rng.normal(1, 1, forms), shadows, inside), label)
 
-    return [case(8, 5, "eight shadows, five people"), case(6, 12, "six shadows, twelve people")]
+    return [case(8, 5, "eight shadows, five forms"), case(6, 12, "six shadows, twelve forms")]
 
 
 def _laws(shadows: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -134,12 +159,18 @@ def _laws(shadows: Any, group: Any) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt((group * (shadows - mean) ** 2).sum(axis=0) / count)
 
 
+def _root_mean_square(widths: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(widths**2)))
+
+
 def _ratio(
     one_mean: bool = False,
+    all_shadows: bool = False,
     one_width: bool = False,
     own_width: bool = False,
     raw_width: bool = False,
     no_log: bool = False,
+    average: Callable[[np.ndarray], float] = _root_mean_square,
 ) -> Callable[..., np.ndarray]:
     """A likelihood ratio with one thing wrong."""
 
@@ -150,9 +181,13 @@ def _ratio(
             mean, width = _laws(values, group)
             if one_mean:
                 mean = np.full_like(mean, values[group].mean())
-            if not own_width:
+            if all_shadows:
+                mean = (values * group).mean(axis=0)
+            if one_mean or all_shadows or raw_width:
                 centre = values[group].mean() if raw_width else mean
                 width = np.sqrt(np.mean(((values - centre)[group]) ** 2)) * np.ones_like(width)
+            elif not own_width:
+                width = np.full_like(width, average(width))
             terms.append((mean, width))
         if one_width:
             together = np.sqrt(np.mean([terms[0][1] ** 2, terms[1][1] ** 2], axis=0))
@@ -172,14 +207,22 @@ def _reversed(target: Any, shadows: Any, inside: Any) -> np.ndarray:
 
 _RATIO_SLIPS: Slips = {
     "the sign is the other way round: with minus without": _reversed,
-    "the means were taken over all people; each person has two means of their own": _ratio(
+    "the means were taken over all forms; each form has two means of its own": _ratio(
         one_mean=True
     ),
-    "each person got a deviation of their own; share one a group, over all people": _ratio(
+    "the sums were divided by the number of all shadows; divide by how many of them had the form, "
+    "or had it not": _ratio(all_shadows=True),
+    "each form got a deviation of its own; share one a group, over all forms": _ratio(
         own_width=True
     ),
-    "the deviation is of the confidences themselves; take it of their distances to each person's "
+    "the deviation is of the confidences themselves; take it of their distances to each form's "
     "own mean": _ratio(raw_width=True),
+    "this takes the variance for the deviation: draw the root": _ratio(
+        average=lambda widths: float(np.mean(widths**2))
+    ),
+    "the forms' deviations were averaged; average the squares, and draw the root last": _ratio(
+        average=lambda widths: float(np.mean(widths))
+    ),
     "-log(deviation) is missing in both terms: a narrow law is taller": _ratio(no_log=True),
     "both groups got the same deviation; those with and those without each have one": _ratio(
         one_width=True
@@ -222,7 +265,19 @@ def _noise_on_one_draw(gap: float, spread: float, noise: float) -> float:
     return float(norm.cdf(gap / np.sqrt(2 * spread**2 + noise**2)))
 
 
+def _with_variance(gap: float, spread: float, noise: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.cdf(gap, scale=2 * (spread**2 + noise**2)))
+
+
 _AUC_SLIPS: Slips = {
+    "this is the probability that the draw with the form lies below": lambda *args: (
+        1 - _auc_reference(*args)
+    ),
+    "this is how often a threshold half-way between the laws is right; the AUC compares a draw of "
+    "each": _auc_without(4),
+    "norm.cdf divides by a deviation, the root of the variance": _with_variance,
     "two scores are compared, and each has this deviation: the difference has twice the variance": (
         _auc_without(1)
     ),
@@ -236,7 +291,7 @@ _AUC_SLIPS: Slips = {
 MEMBERS = (
     FunctionTask(
         "q1", "How sure is the model?", 1, scaled_confidence, _confidence_cases,
-        or_explain(_TOLERANCE, _CONFIDENCE_SLIPS),
+        or_explain(row_of(_TOLERANCE), _CONFIDENCE_SLIPS),
         "The right form, row by row. Take out each row's own class in a copy, then logsumexp over "
         "the rest.",
     ),
@@ -248,9 +303,9 @@ MEMBERS = (
     ),
     FunctionTask(
         "q3", "The likelihood ratio", 3, _ratio_reference, _ratio_cases,
-        or_explain(_TOLERANCE, _RATIO_SLIPS),
+        or_explain(row_of(_TOLERANCE), _RATIO_SLIPS),
         "Both brackets are the same function, of the shadows with and of those without each "
-        "person: a mean a person, and one deviation of what is left when the means are gone.",
+        "form: a mean a form, and one deviation of what is left when the means are gone.",
     ),
     FunctionTask(
         "q4", "What noise would have to do", 1, _auc_reference, _auc_cases,
