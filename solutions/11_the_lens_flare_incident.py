@@ -563,7 +563,7 @@ for name, which in (("almost nothing clipped", clear), ("clipped", ~clear)):
 # %%
 BANDS = (Band(0, 2), Band(2, 4), Band(4, 8), Band(8, 12), Band(12, 23))
 EPSILON = 0.5  # L2 length of an attack, on bays of 3,072 numbers
-WAVE_LENGTH = 6.0  # of one wave that nobody aims; it takes more of those
+WAVE_EPSILON = 6.0  # L2 length of one wave; nobody aims it, so it takes more
 PUSHED = slice(0, {"fast": 40, "full": 200}[profile])
 by_band = {}
 for band in BANDS:
@@ -573,7 +573,7 @@ for band in BANDS:
     by_band[band] = float(np.mean(reply(attacked) == y[PUSHED]))
 WAVES = {"fast": (0, 8, 16), "full": (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)}[profile]
 sensitive = frequency.sensitivity_map(
-    reply, x[PUSHED], y[PUSHED], WAVE_LENGTH, frequencies=WAVES, seed=seed
+    reply, x[PUSHED], y[PUSHED], WAVE_EPSILON, frequencies=WAVES, seed=seed
 )
 
 figure, (left, middle_axis) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")

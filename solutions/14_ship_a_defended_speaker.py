@@ -39,7 +39,6 @@ seed = 0  # another seed speaks with other voices, and draws another secret
 import collections
 import datetime
 import hashlib
-import html
 import io
 import json
 import math
@@ -83,7 +82,7 @@ from helpers.threats.security_case import (
     read_case,
     write_case,
 )
-from helpers.threats.security_case_page import case_to_html
+from helpers.threats.security_case_page import case_to_html, framed
 from helpers.watermark.commitment import Notary, commit
 from helpers.watermark.key import Key
 from helpers.watermark.suspect import Suspect
@@ -235,7 +234,8 @@ lab.check("q1")
 # %%
 CAP = 2
 EPSILON_CLIP = LIMITS["private"][1] / CAP
-DELTA_CLIP = DELTA / person_guarantee(EPSILON_CLIP, 1.0, CAP)[1]  # delta_k is a multiple of delta
+growth = person_guarantee(EPSILON_CLIP, DELTA, CAP)[1] / DELTA  # delta_k is a multiple of delta
+DELTA_CLIP = DELTA / growth
 
 for clips in sorted({1, CAP, max(sent_in.values())}):
     epsilon, delta = person_guarantee(EPSILON_CLIP, DELTA_CLIP, clips)
@@ -516,7 +516,7 @@ plt.show()
 
 # %% [markdown]
 # The two curves are not two ends of one interval. The upper one is about **the file**: no attack
-# that we know does worse harm. The lower one is about **another classifier**, one that asks the
+# that we tried did worse harm. The lower one is about **another classifier**, one that asks the
 # file hundreds of times under noise and counts. Does that one run on the speaker?
 #
 # ### Exercise 4: how far the votes reach
@@ -894,10 +894,7 @@ print("against the case:", "; ".join(examination.objections) or "nothing")
 
 # %%
 page = case_to_html(case, examination, TODAY)
-HTML(
-    f'<div><iframe srcdoc="{html.escape(page)}" title="The security case" '
-    'style="width:100%; height:30rem; border:1px solid #999"></iframe></div>'
-)
+HTML(framed(page, "The security case"))
 
 # %% [markdown]
 # ## Attack it

@@ -58,6 +58,8 @@ def _over(both: np.ndarray, first: Any, second: Any) -> np.ndarray:
 _OVERLAP_SLIPS: Slips = {
     "boxes that are apart in x and in y have two negative sides, and their product is positive: "
     "cut each side at 0 first": lambda a, b: _over(_sides(a, b).prod(axis=2), a, b),
+    "two negative sides make a positive area, and a cut after that is too late: cut each side at 0 "
+    "before you multiply": lambda a, b: _over(np.maximum(_sides(a, b).prod(axis=2), 0), a, b),
     "boxes that are apart get a negative overlap: cut each side at 0": (
         lambda a, b: _over(np.where((_sides(a, b) < 0).all(axis=2), 0, _sides(a, b).prod(axis=2)),
                            a, b)
@@ -111,7 +113,7 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
         Case((noise, scores, truth), "eight boxes, three cars"),
         Case((car, np.array([0.9]), np.zeros((0, 4))), "a box where there is nothing"),
         Case((car - [[0, 0, 0, 5]], np.array([0.9]), car), "half of the car: 0.5 is enough"),
-        Case((np.concatenate([car, shifted]), np.array([0.7, 0.7]), car),
+        Case((np.concatenate([nowhere, car]), np.array([0.7, 0.7]), car),
              "two boxes of one score: the earlier comes first"),
     ]  # fmt: skip
 
@@ -146,6 +148,10 @@ _JUDGE_SLIPS: Slips = {
     ),
     "an IoU of exactly 0.5 is enough": (
         lambda b, s, t: _judge_as(b, s, t, least=np.nextafter(_HALF, 1))
+    ),
+    "of equal scores the earlier box comes first: a stable sort keeps their order, but a rising "
+    "sort that is read from its end turns it round": lambda b, s, t: _judge_reference(
+        b[::-1], s[::-1], t
     ),
     "the verdicts belong to the boxes from the surest down, not in the order given": (
         lambda b, s, t: _judge_reference(b, s, t)[
