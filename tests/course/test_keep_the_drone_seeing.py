@@ -62,6 +62,7 @@ def greedy(boxes: Any, found: Any, objects: Any) -> Any:
         ("q1", by_loops),
         ("q2", greedy),
         ("q2", lambda boxes, found, objects: greedy(boxes, found, objects).tolist()),
+        ("q3", lambda right, objects: np.float32(scores._precision_reference(right, objects))),
         ("q4", lambda clean, table: [np.mean(np.mean(table, axis=0)), np.mean(table) / clean]),
         ("q4", lambda clean, table: np.array([np.mean(table), np.mean(table) / clean])),
         ("q7", lambda o, b, a: (

@@ -32,7 +32,8 @@ def _overlap_cases(rng: np.random.Generator) -> list[Case]:
     near = boxes + rng.uniform(-3, 3, boxes.shape)
     inside = np.array([[10.0, 10.0, 30.0, 20.0]])
     return [
-        Case((np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([[5.0, 0.0, 15.0, 10.0]])), "half each"),
+        Case((np.array([[2.0, 0.0, 12.0, 10.0]]), np.array([[6.0, 3.0, 20.0, 9.0]])),
+             "a large box and a flat one"),
         Case((boxes, near), "boxes beside their neighbours"),
         Case((boxes[:2], _drawn_boxes(rng, 5)), "two boxes against five"),
         Case((inside, np.array([[0.0, 0.0, 40.0, 40.0], [60.0, 0.0, 70.0, 10.0],
@@ -67,6 +68,15 @@ _OVERLAP_SLIPS: Slips = {
     "the shared area is counted twice in the union: both boxes hold it": (
         lambda a, b: np.maximum(_sides(a, b), 0).prod(axis=2)
         / (_area(a)[:, None] + _area(b)[None, :])
+    ),
+    "this is twice the shared area over the sum of both areas, the Dice score; IoU divides by the "
+    "union": lambda a, b: 2 * np.maximum(_sides(a, b), 0).prod(axis=2)
+    / (_area(a)[:, None] + _area(b)[None, :]),
+    "a box is x1, y1, x2, y2: the last two are a corner, not a width and a height": (
+        lambda a, b: _overlap_reference(
+            *(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+              for boxes in (a, b))
+        )
     ),
     "this divides by the smaller box, so a small box inside a large one overlaps it fully": (
         lambda a, b: np.maximum(_sides(a, b), 0).prod(axis=2)
@@ -229,7 +239,7 @@ JUDGE = FunctionTask(
 )  # fmt: skip
 PRECISION = FunctionTask(
     "q3", "Average precision", 2, _precision_reference, _precision_cases,
-    or_explain(close(rtol=0, atol=1e-9), _PRECISION_SLIPS),
+    or_explain(close(rtol=0, atol=1e-6), _PRECISION_SLIPS),
     "np.cumsum(right) counts what was right so far. np.maximum.accumulate over the reversed "
     "precision, reversed again, is the best from there on. np.searchsorted(recall, points) finds "
     "the first place that reaches each point; there may be none.",
