@@ -966,7 +966,9 @@ record = {
 }
 page = Explorer(designs, MEASURES, "recipe", LIMITS)._repr_html_()
 lab.save("frontier", record)
-lab.save("frontier.html", f"<!doctype html><meta charset='utf-8'><title>Designs</title>{page}")
+head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+head += "<title>Designs</title><style>body { font: 1rem system-ui, sans-serif }</style>"
+lab.save("frontier.html", f"<!doctype html><html lang='en'>{head}<h1>Designs</h1>{page}")
 lab.save("chosen.tflite", files[chosen].data)
 
 # %% [markdown]
