@@ -514,7 +514,8 @@ plt.show()
 #
 # Make pictures that differ from the clean ones by **one band** of the flare only. Filter the change
 # `spoilt - clean`: keep the waves where `keep` is true, a mask `(side, side)` in the order of
-# `np.fft.fft2`. Add what is left to the clean picture, and clip to [0, 1].
+# `np.fft.fft2`. `np.fft.ifft2` makes a picture of the waves again. Add that to the clean picture,
+# and clip to [0, 1].
 
 
 # %%

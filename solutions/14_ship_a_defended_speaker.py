@@ -788,8 +788,9 @@ pd.Series({risk.threat: risk.problem(TODAY) or risk.decision for risk in risks})
 #
 # `evidence` is the bytes of a JSON file with `"measures"`, the hash of the file that was measured,
 # and `"interval"`, two numbers. `claim` is a dict with `"sha256"`, the hash of the evidence when it
-# was cited, `"relation"` and `"limit"`. `shipped` is the hash of the released file. Return the
-# first that applies:
+# was cited, `"relation"` and `"limit"`. `shipped` is the hash of the released file. A hash is
+# SHA-256, written as `hashlib.sha256(the_bytes).hexdigest()` gives it. Return the first that
+# applies:
 #
 # 1. `"changed"`: the bytes are not those that were cited;
 # 2. `"stale"`: another file was measured than ships;
