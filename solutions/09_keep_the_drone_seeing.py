@@ -333,8 +333,9 @@ print(f"cars in {len(whole)} pictures: by hand {by_hand:.6f}, pycocotools {offic
 # That is average precision at an IoU of 0.5. **mAP** is the mean over the classes. From here on
 # `detection.map50_interval` computes it, in the same way, with an interval: it draws the pictures
 # anew, with replacement, 500 times, and the scatter of those scores says how far another set of
-# pictures would have moved yours. It is called a 95 % interval and is a little too narrow in small
-# samples: the note of the function says by how much.
+# pictures would have moved yours. It is called a 95 % interval and is too narrow in small samples:
+# in the trial that the function's note describes, intervals from 40 pictures held the score of
+# 2,400 in about four cases of five. Leave some room.
 
 # %%
 pictures = np.arange(1, len(car_verdicts) + 1)
