@@ -706,7 +706,7 @@ for name, (first, second) in alone_loses.items():
 # The shares need not add up to one: a bay can be lost to two explanations at once, and two
 # experiments can measure the same light from two sides. Where your verdict is another one, go back
 # to the row of the evidence that you read differently, and to the line that says what would turn
-# it.
+# it. And your first prediction: which row of the evidence speaks of it?
 #
 # ## Mend it
 #

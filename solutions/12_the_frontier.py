@@ -516,12 +516,12 @@ for w in WIDTHS:
     print(f"width {w:2}, price against plain trained as long: {told(gap)}")
 
 # %% [markdown]
-# Read both halves of the figure. The narrow network pays, and look at what it **gets for it**. The
-# rate between the two is what makes a frontier harsh. (The recipe matters too: the same robustness
-# can have two prices.) And look where the price is nothing that these images could see: there the
-# trade-off has gone, on this task and at this radius. Whoever says that robustness is free may be
-# right about a network that does not fit your ring. Where the last lines show a price that the
-# figure does not, the longer training had hidden it.
+# Was your first prediction right? Read both halves of the figure. The narrow network pays, and look
+# at what it **gets for it**. The rate between the two is what makes a frontier harsh. (The recipe
+# matters too: the same robustness can have two prices.) And look where the price is nothing that
+# these images could see: there the trade-off has gone, on this task and at this radius. Whoever
+# says that robustness is free may be right about a network that does not fit your ring. Where the
+# last lines show a price that the figure does not, the longer training had hidden it.
 #
 # ## Why is it harsher for the small?
 #
@@ -625,11 +625,12 @@ evidence = {name: told(paired_gap(*pair)) for name, pair in pairs.items()}
 pd.DataFrame({"change of robust accuracy, with 95 % interval": evidence})
 
 # %% [markdown]
-# Go through the four: which of them predicted a change that did not come? Drop it. Where capacity
-# and search are both left, the third row keeps them apart: what width still brings when both were
-# trained for long is what this much more training does not replace. These are single networks. By
-# another seed, or on another machine, each would be a few points better or worse, and the intervals
-# know nothing of that: they speak of other *images* for the same networks.
+# Go through the four: which of them predicted a change that did not come? Drop it. And your second
+# prediction? Where capacity and search are both left, the third row keeps them apart: what width
+# still brings when both were trained for long is what this much more training does not replace.
+# These are single networks. By another seed, or on another machine, each would be a few points
+# better or worse, and the intervals know nothing of that: they speak of other *images* for the same
+# networks.
 #
 # An interval of no width says only that no image changed sides. Among $n$ images that leaves room
 # for a change of about $3/n$.

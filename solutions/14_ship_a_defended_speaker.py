@@ -361,8 +361,9 @@ for name, steps in orders.items():
         print(f"{name:36} epsilon {epsilon:5.2f} and delta {delta:.1e} for a person")
 
 # %% [markdown]
-# The third line is easy to miss. The range of an activation *is* some clip's largest number, and it
-# stands in the file, readable. So everything below uses public clips.
+# Was your first prediction right? The third line is easy to miss. The range of an activation *is*
+# some clip's largest number, and it stands in the file, readable. So everything below uses public
+# clips.
 #
 # The mark comes **before** rounding, since it is trained in, and it is read **after**, from the
 # file, since that is what a thief has. Its key is drawn and committed to first (lab 7).
@@ -1030,13 +1031,14 @@ caught_by = lab.answer(
 lab.check("q7")
 
 # %% [markdown]
-# A hash binds a number to a file. It does not say who wrote the number: whoever mends it *and*
-# cites it anew has every hash right again. So evidence is signed where it was measured, by somebody
-# other than the author of the case. Nor does a hash bind a number to an honest procedure. What does
-# is fixed **before** the result: the limits, the clips, the seed, how often one may try. You have a
-# notary from lab 7 who dates what nobody has to see yet; this hash would be entered before the
-# first measurement. For seed 0 it would be a lie, and we would have told it: this training was
-# tried more than once on those clips. No hash in your case shows that.
+# What the program noticed, and what not, settles your second prediction. A hash binds a number to a
+# file. It does not say who wrote the number: whoever mends it *and* cites it anew has every hash
+# right again. So evidence is signed where it was measured, by somebody other than the author of the
+# case. Nor does a hash bind a number to an honest procedure. What does is fixed **before** the
+# result: the limits, the clips, the seed, how often one may try. You have a notary from lab 7 who
+# dates what nobody has to see yet; this hash would be entered before the first measurement. For
+# seed 0 it would be a lie, and we would have told it: this training was tried more than once on
+# those clips. No hash in your case shows that.
 
 # %%
 protocol = {
