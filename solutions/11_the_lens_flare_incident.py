@@ -46,6 +46,7 @@ import pandas as pd
 import tensorflow as tf
 from scipy.ndimage import uniform_filter
 from scipy.stats import binomtest
+from tqdm import tqdm
 
 from helpers import data, models, plots
 from helpers.course import Lab
@@ -794,7 +795,7 @@ candidates = {
     "both": (with_flare, filtered),
 }
 files, answers = {"as released": released_file}, {"as released": reply}
-for name, (second, prepare) in candidates.items():
+for name, (second, prepare) in tqdm(candidates.items(), desc="remedies"):
     files[name], answers[name] = ship(train(second, drawn, prepare), drawn, prepare)
 
 # %% [markdown]
