@@ -941,7 +941,8 @@ show_to_examiner("an old case is shown again", case, today=TODAY + datetime.time
 #
 # A model is right with probability `share`. A sample of `clips` passes if at least `needed` of them
 # are right. What is the chance that at least **one** of `tries` samples passes? `binom.sf(k, n, p)`
-# is the chance of *more than* `k`.
+# is the chance of *more than* `k`. (This takes every clip for a new one. Samples from a few
+# hundred clips share some of them, and scatter a little less.)
 
 
 # %%
