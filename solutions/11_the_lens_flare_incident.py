@@ -46,6 +46,7 @@ import pandas as pd
 import tensorflow as tf
 from scipy.ndimage import uniform_filter
 from scipy.stats import binomtest
+from tqdm import tqdm
 
 from helpers import data, models, plots
 from helpers.course import Lab
@@ -514,7 +515,8 @@ plt.show()
 #
 # Make pictures that differ from the clean ones by **one band** of the flare only. Filter the change
 # `spoilt - clean`: keep the waves where `keep` is true, a mask `(side, side)` in the order of
-# `np.fft.fft2`. Add what is left to the clean picture, and clip to [0, 1].
+# `np.fft.fft2`. `np.fft.ifft2` makes a picture of the waves again. Add that to the clean picture,
+# and clip to [0, 1].
 
 
 # %%
@@ -563,7 +565,7 @@ for name, which in (("almost nothing clipped", clear), ("clipped", ~clear)):
 # %%
 BANDS = (Band(0, 2), Band(2, 4), Band(4, 8), Band(8, 12), Band(12, 23))
 EPSILON = 0.5  # L2 length of an attack, on bays of 3,072 numbers
-WAVE_LENGTH = 6.0  # of one wave that nobody aims; it takes more of those
+WAVE_EPSILON = 6.0  # L2 length of one wave; nobody aims it, so it takes more
 PUSHED = slice(0, {"fast": 40, "full": 200}[profile])
 by_band = {}
 for band in BANDS:
@@ -573,7 +575,7 @@ for band in BANDS:
     by_band[band] = float(np.mean(reply(attacked) == y[PUSHED]))
 WAVES = {"fast": (0, 8, 16), "full": (0, 1, 2, 3, 4, 6, 8, 10, 12, 14, 16)}[profile]
 sensitive = frequency.sensitivity_map(
-    reply, x[PUSHED], y[PUSHED], WAVE_LENGTH, frequencies=WAVES, seed=seed
+    reply, x[PUSHED], y[PUSHED], WAVE_EPSILON, frequencies=WAVES, seed=seed
 )
 
 figure, (left, middle_axis) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -705,7 +707,7 @@ for name, (first, second) in alone_loses.items():
 # The shares need not add up to one: a bay can be lost to two explanations at once, and two
 # experiments can measure the same light from two sides. Where your verdict is another one, go back
 # to the row of the evidence that you read differently, and to the line that says what would turn
-# it.
+# it. And your first prediction: which row of the evidence speaks of it?
 #
 # ## Mend it
 #
@@ -793,7 +795,7 @@ candidates = {
     "both": (with_flare, filtered),
 }
 files, answers = {"as released": released_file}, {"as released": reply}
-for name, (second, prepare) in candidates.items():
+for name, (second, prepare) in tqdm(candidates.items(), desc="remedies"):
     files[name], answers[name] = ship(train(second, drawn, prepare), drawn, prepare)
 
 # %% [markdown]

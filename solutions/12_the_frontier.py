@@ -174,6 +174,7 @@ plt.show()
 # | pgd | attacked by PGD, with the whole radius (Madry et al. 2018) |
 # | free | shown four times, one gradient for weights and attack both (Shafahi et al. 2019) |
 #
+# PGD is projected gradient descent: it climbs the loss in small steps and stays within the radius.
 # Free training makes twice as many updates here, and still computes two gradients where pgd
 # computes five. The last three start from the plain network of their width. From random weights a
 # narrow network often learns to give one and the same answer for everything, which no attack can
@@ -515,12 +516,12 @@ for w in WIDTHS:
     print(f"width {w:2}, price against plain trained as long: {told(gap)}")
 
 # %% [markdown]
-# Read both halves of the figure. The narrow network pays, and look at what it **gets for it**. The
-# rate between the two is what makes a frontier harsh. (The recipe matters too: the same robustness
-# can have two prices.) And look where the price is nothing that these images could see: there the
-# trade-off has gone, on this task and at this radius. Whoever says that robustness is free may be
-# right about a network that does not fit your ring. Where the last lines show a price that the
-# figure does not, the longer training had hidden it.
+# Was your first prediction right? Read both halves of the figure. The narrow network pays, and look
+# at what it **gets for it**. The rate between the two is what makes a frontier harsh. (The recipe
+# matters too: the same robustness can have two prices.) And look where the price is nothing that
+# these images could see: there the trade-off has gone, on this task and at this radius. Whoever
+# says that robustness is free may be right about a network that does not fit your ring. Where the
+# last lines show a price that the figure does not, the longer training had hidden it.
 #
 # ## Why is it harsher for the small?
 #
@@ -606,29 +607,35 @@ def robust_after(width, **changes):
     return withstands(train(width, "pgd", **changes), x_contest, y_contest)
 
 
-patient = robust_after(small, epochs=3 * EPOCHS)
+changes = {
+    "long": (small, {"epochs": 3 * EPOCHS}),
+    "wide and long": (wider, {"epochs": 3 * EPOCHS}),
+    "halved": (small, {"rows": slice(0, TRAINED_ON // 2), "epochs": 2 * EPOCHS}),
+}
+changed = {
+    name: robust_after(width, **how)
+    for name, (width, how) in tqdm(changes.items(), desc="trainings")
+}
 pairs = {
     "twice as wide": (base, fresh[wider]),
-    "trained three times as long": (base, patient),
-    "twice as wide, both three times as long": (patient, robust_after(wider, epochs=3 * EPOCHS)),
-    "half of the images, twice the passes": (
-        base,
-        robust_after(small, rows=slice(0, TRAINED_ON // 2), epochs=2 * EPOCHS),
-    ),
+    "trained three times as long": (base, changed["long"]),
+    "twice as wide, both three times as long": (changed["long"], changed["wide and long"]),
+    "half of the images, twice the passes": (base, changed["halved"]),
     "the int8 file": (base, robust_right[row_of(small, "pgd")]),
     "the 4-bit file": (base, robust_right[row_of(small, "pgd", "4 bits")]),
 }
 print(f"width {small}, pgd, float: robust on {base.mean():.1%}; "
-      f"trained three times as long {patient.mean():.1%}")  # fmt: skip
+      f"trained three times as long {changed['long'].mean():.1%}")  # fmt: skip
 evidence = {name: told(paired_gap(*pair)) for name, pair in pairs.items()}
 pd.DataFrame({"change of robust accuracy, with 95 % interval": evidence})
 
 # %% [markdown]
-# Go through the four: which of them predicted a change that did not come? Drop it. Where capacity
-# and search are both left, the third row keeps them apart: what width still brings when both were
-# trained for long is what this much more training does not replace. These are single networks. By
-# another seed, or on another machine, each would be a few points better or worse, and the intervals
-# know nothing of that: they speak of other *images* for the same networks.
+# Go through the four: which of them predicted a change that did not come? Drop it. And your second
+# prediction? Where capacity and search are both left, the third row keeps them apart: what width
+# still brings when both were trained for long is what this much more training does not replace.
+# These are single networks. By another seed, or on another machine, each would be a few points
+# better or worse, and the intervals know nothing of that: they speak of other *images* for the same
+# networks.
 #
 # An interval of no width says only that no image changed sides. Among $n$ images that leaves room
 # for a change of about $3/n$.
@@ -965,7 +972,9 @@ record = {
 }
 page = Explorer(designs, MEASURES, "recipe", LIMITS)._repr_html_()
 lab.save("frontier", record)
-lab.save("frontier.html", f"<!doctype html><meta charset='utf-8'><title>Designs</title>{page}")
+head = "<meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+head += "<title>Designs</title><style>body { font: 1rem system-ui, sans-serif }</style>"
+lab.save("frontier.html", f"<!doctype html><html lang='en'>{head}<h1>Designs</h1>{page}")
 lab.save("chosen.tflite", files[chosen].data)
 
 # %% [markdown]

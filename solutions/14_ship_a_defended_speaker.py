@@ -39,7 +39,6 @@ seed = 0  # another seed speaks with other voices, and draws another secret
 import collections
 import datetime
 import hashlib
-import html
 import io
 import json
 import math
@@ -83,7 +82,7 @@ from helpers.threats.security_case import (
     read_case,
     write_case,
 )
-from helpers.threats.security_case_page import case_to_html
+from helpers.threats.security_case_page import case_to_html, framed
 from helpers.watermark.commitment import Notary, commit
 from helpers.watermark.key import Key
 from helpers.watermark.suspect import Suspect
@@ -235,7 +234,8 @@ lab.check("q1")
 # %%
 CAP = 2
 EPSILON_CLIP = LIMITS["private"][1] / CAP
-DELTA_CLIP = DELTA / person_guarantee(EPSILON_CLIP, 1.0, CAP)[1]  # delta_k is a multiple of delta
+growth = person_guarantee(EPSILON_CLIP, DELTA, CAP)[1] / DELTA  # delta_k is a multiple of delta
+DELTA_CLIP = DELTA / growth
 
 for clips in sorted({1, CAP, max(sent_in.values())}):
     epsilon, delta = person_guarantee(EPSILON_CLIP, DELTA_CLIP, clips)
@@ -361,8 +361,9 @@ for name, steps in orders.items():
         print(f"{name:36} epsilon {epsilon:5.2f} and delta {delta:.1e} for a person")
 
 # %% [markdown]
-# The third line is easy to miss. The range of an activation *is* some clip's largest number, and it
-# stands in the file, readable. So everything below uses public clips.
+# Was your first prediction right? The third line is easy to miss. The range of an activation *is*
+# some clip's largest number, and it stands in the file, readable. So everything below uses public
+# clips.
 #
 # The mark comes **before** rounding, since it is trained in, and it is read **after**, from the
 # file, since that is what a thief has. Its key is drawn and committed to first (lab 7).
@@ -516,7 +517,7 @@ plt.show()
 
 # %% [markdown]
 # The two curves are not two ends of one interval. The upper one is about **the file**: no attack
-# that we know does worse harm. The lower one is about **another classifier**, one that asks the
+# that we tried did worse harm. The lower one is about **another classifier**, one that asks the
 # file hundreds of times under noise and counts. Does that one run on the speaker?
 #
 # ### Exercise 4: how far the votes reach
@@ -788,8 +789,9 @@ pd.Series({risk.threat: risk.problem(TODAY) or risk.decision for risk in risks})
 #
 # `evidence` is the bytes of a JSON file with `"measures"`, the hash of the file that was measured,
 # and `"interval"`, two numbers. `claim` is a dict with `"sha256"`, the hash of the evidence when it
-# was cited, `"relation"` and `"limit"`. `shipped` is the hash of the released file. Return the
-# first that applies:
+# was cited, `"relation"` and `"limit"`. `shipped` is the hash of the released file. A hash is
+# SHA-256, written as `hashlib.sha256(the_bytes).hexdigest()` gives it. Return the first that
+# applies:
 #
 # 1. `"changed"`: the bytes are not those that were cited;
 # 2. `"stale"`: another file was measured than ships;
@@ -894,10 +896,7 @@ print("against the case:", "; ".join(examination.objections) or "nothing")
 
 # %%
 page = case_to_html(case, examination, TODAY)
-HTML(
-    f'<div><iframe srcdoc="{html.escape(page)}" title="The security case" '
-    'style="width:100%; height:30rem; border:1px solid #999"></iframe></div>'
-)
+HTML(framed(page, "The security case"))
 
 # %% [markdown]
 # ## Attack it
@@ -942,7 +941,8 @@ show_to_examiner("an old case is shown again", case, today=TODAY + datetime.time
 #
 # A model is right with probability `share`. A sample of `clips` passes if at least `needed` of them
 # are right. What is the chance that at least **one** of `tries` samples passes? `binom.sf(k, n, p)`
-# is the chance of *more than* `k`.
+# is the chance of *more than* `k`. (This takes every clip for a new one. Samples from a few
+# hundred clips share some of them, and scatter a little less.)
 
 
 # %%
@@ -1032,13 +1032,14 @@ caught_by = lab.answer(
 lab.check("q7")
 
 # %% [markdown]
-# A hash binds a number to a file. It does not say who wrote the number: whoever mends it *and*
-# cites it anew has every hash right again. So evidence is signed where it was measured, by somebody
-# other than the author of the case. Nor does a hash bind a number to an honest procedure. What does
-# is fixed **before** the result: the limits, the clips, the seed, how often one may try. You have a
-# notary from lab 7 who dates what nobody has to see yet; this hash would be entered before the
-# first measurement. For seed 0 it would be a lie, and we would have told it: this training was
-# tried more than once on those clips. No hash in your case shows that.
+# What the program noticed, and what not, settles your second prediction. A hash binds a number to a
+# file. It does not say who wrote the number: whoever mends it *and* cites it anew has every hash
+# right again. So evidence is signed where it was measured, by somebody other than the author of the
+# case. Nor does a hash bind a number to an honest procedure. What does is fixed **before** the
+# result: the limits, the clips, the seed, how often one may try. You have a notary from lab 7 who
+# dates what nobody has to see yet; this hash would be entered before the first measurement. For
+# seed 0 it would be a lie, and we would have told it: this training was tried more than once on
+# those clips. No hash in your case shows that.
 
 # %%
 protocol = {

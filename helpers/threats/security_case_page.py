@@ -23,7 +23,12 @@ _CSS = (
     ".holds{border-left:.4rem solid #1b6e3c;padding-left:.8rem}"
     ".fails{border-left:.4rem solid #a3161f;padding-left:.8rem}"
     "code{overflow-wrap:anywhere}:target{outline:.15rem solid #1f5fa8}"
-    "dt{font-weight:600}dd{margin:0 0 .4rem 1rem}a{color:#1f5fa8}"
+    "dt{font-weight:600}dd{margin:0 0 .4rem 1rem}a{color:#1f5fa8}time{white-space:nowrap}"
+    # On a phone a row becomes a card: five columns would leave room for one word each.
+    "@media(max-width:40rem){h1{font-size:1.5rem}.wide thead{display:none}"
+    ".wide table,.wide tbody,.wide tr,.wide td{display:block;border:0}"
+    ".wide tr{border:1px solid #ccc;margin-bottom:.8rem;padding:.3rem}"
+    ".wide td::before{content:attr(data-label);display:block;font-size:.85em;color:#555}}"
 )
 
 
@@ -53,6 +58,29 @@ def case_to_html(case: SecurityCase, examination: Examination, today: datetime.d
         'content="width=device-width, initial-scale=1"><title>Security case: '
         f"{html.escape(case.name)}</title><style>{CSS}{_CSS}</style></head><body><main>\n"
         f"{body}\n</main></body></html>\n"
+    )
+
+
+def framed(page: str, title: str) -> str:
+    """Return a page in a frame, to be shown within another page such as a notebook.
+
+    Parameters
+    ----------
+    page
+        A whole HTML page, as :func:`helpers.threats.security_case_page.case_to_html` returns it.
+    title
+        What the frame holds, for those who hear it.
+
+    Notes
+    -----
+    A framed page resolves its links against the page around it (HTML Living Standard, "fallback
+    base URL"), so a link to a place on itself would load that one into the frame. The base that is
+    added says that such a link stays.
+    """
+    based = page.replace("<head>", '<head><base href="about:srcdoc">', 1)
+    return (
+        f'<div><iframe srcdoc="{html.escape(based)}" title="{html.escape(title)}" '
+        'style="width:100%; height:30rem; border:1px solid #999"></iframe></div>'
     )
 
 
@@ -96,10 +124,10 @@ def _claims(case: SecurityCase, examination: Examination) -> list[str]:
 def _risks(case: SecurityCase, today: datetime.date) -> list[str]:
     rows = [
         [
-            f"<code>{html.escape(risk.threat)}</code> {html.escape(risk.text)}",
+            f"<code>{html.escape(risk.threat)}</code><br>{html.escape(risk.text)}",
             html.escape(risk.problem(today) or risk.decision),
             html.escape(risk.owner or "nobody"),
-            risk.until.isoformat(),
+            f"<time>{risk.until.isoformat()}</time>",
             html.escape(risk.reason),
         ]
         for risk in case.risks
@@ -141,7 +169,15 @@ def _list(items: tuple[str, ...]) -> str:
 def _table(header: list[str], rows: list[list[str]]) -> str:
     """Return a table of cells that are HTML already."""
     head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    names = [html.escape(name) for name in header]
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td data-label="{name}">{cell}</td>' for name, cell in zip(names, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{html.escape(header[0])}s">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -141,6 +141,13 @@ def test_a_list_where_an_array_is_due_is_told_how_to_become_one() -> None:
     assert "np.array(" not in str(close()(np.array([1.0]), [1.0], ()))
 
 
+def test_numbers_of_another_kind_are_told_how_to_become_what_is_due() -> None:
+    told = str(close()(np.array([1, 0]), np.array([True, False]), ()))
+    assert "kind bool were expected, got int64; .astype(bool) makes them so" in told
+    assert "take .real" in str(close()(np.array([1 + 0j]), np.array([1.0]), ()))
+    assert "astype" not in str(close()(np.array([0.5]), np.array([True]), ()))
+
+
 def test_the_parts_of_a_result_are_called_by_their_names() -> None:
     compare = close(parts=("kernel", "bias"))
     assert compare((np.zeros(2), 1.0), (np.zeros(2), 1.0), ()) is None

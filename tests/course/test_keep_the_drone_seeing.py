@@ -10,6 +10,7 @@ import pytest
 
 from helpers.course.checks.keep_the_drone_seeing import LAB, acceptance, defence, scores
 from helpers.course.compare import Slips
+from helpers.robustness.detection.boxes import iou
 from tests.course.judging import each, judge_of
 
 judged = judge_of(LAB)
@@ -61,11 +62,16 @@ def greedy(boxes: Any, found: Any, objects: Any) -> Any:
         ("q1", by_loops),
         ("q2", greedy),
         ("q2", lambda boxes, found, objects: greedy(boxes, found, objects).tolist()),
+        ("q3", lambda right, objects: np.float32(scores._precision_reference(right, objects))),
         ("q4", lambda clean, table: [np.mean(np.mean(table, axis=0)), np.mean(table) / clean]),
+        ("q4", lambda clean, table: np.array([np.mean(table), np.mean(table) / clean])),
         ("q7", lambda o, b, a: (
             sum(any(by_loops([x], b)[0] >= 0.5) for x in o),
             sum(any(by_loops([x], b)[0] >= 0.5) and not any(by_loops([x], a)[0] >= 0.5)
                 for x in o))),
+        ("q7", lambda o, b, a: np.array([
+            (seen := (iou(o, b) >= 0.5).any(axis=1)).sum(),
+            (seen & ~(iou(o, a) >= 0.5).any(axis=1)).sum()])),
         ("q8", lambda cost, score: np.array([
             not any((c < d and s >= t) or (c <= d and s > t)
                     for c, s in zip(cost, score, strict=True))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -52,8 +53,20 @@ def _none_passes(share: float, clips: int, needed: int, tries: int) -> float:
     return float(1 - fails**tries)
 
 
+def _cut_at_one(epsilon: float, delta: float, clips: int) -> tuple[float, float]:
+    epsilon, delta = _step_by_step(epsilon, delta, clips)
+    return epsilon, min(1.0, delta)
+
+
 @pytest.mark.parametrize(
-    ("name", "other"), [("q1", _step_by_step), ("q3", _exact_end), ("q6", _none_passes)]
+    ("name", "other"),
+    [
+        ("q1", _step_by_step),
+        ("q1", _cut_at_one),
+        ("q1", lambda e, d, k: np.array(_step_by_step(e, d, k))),
+        ("q3", _exact_end),
+        ("q6", _none_passes),
+    ],
 )
 def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) -> None:
     assert judged(name, other).status == "passed"

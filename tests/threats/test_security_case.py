@@ -28,7 +28,7 @@ from helpers.threats.security_case import (
     read_case,
     write_case,
 )
-from helpers.threats.security_case_page import case_to_html
+from helpers.threats.security_case_page import case_to_html, framed
 
 DAY = datetime.date(2026, 7, 1)
 FILE = b"TFL3 a model"
@@ -220,12 +220,41 @@ class Page(HTMLParser):
         self.links += [value or "" for key, value in attrs if key in ("href", "src")]
 
 
+class Frame(HTMLParser):
+    """The title of a frame and the page that it holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.title = self.within = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "iframe":
+            found = dict(attrs)
+            self.title, self.within = found["title"] or "", found["srcdoc"] or ""
+
+
 def test_every_claim_links_to_its_number_on_the_same_page() -> None:
     page = Page(case_to_html(CASE, examined(), DAY))
     assert [link.removeprefix("#") for link in page.links] == [
         f"evidence-{claim.name}" for claim in CASE.claims
     ]
     assert {link.removeprefix("#") for link in page.links} <= page.ids
+
+
+def test_a_framed_page_keeps_its_links_and_says_what_it_is() -> None:
+    plain = case_to_html(CASE, examined(), DAY)
+    outer = Frame(framed(plain, 'The "case"'))
+    assert outer.title == 'The "case"'
+    assert "base" not in Page(plain).tags
+    assert Page(outer.within).links == ["about:srcdoc", *Page(plain).links]
+    assert outer.within.replace('<base href="about:srcdoc">', "") == plain
+
+
+def test_every_cell_carries_the_name_of_its_column_for_a_narrow_screen() -> None:
+    page = case_to_html(CASE, examined(), DAY)
+    assert page.count("<td ") == page.count("<td data-label=") == 4 * len(CASE.claims) + 5
+    assert "<td>" not in page
 
 
 def test_texts_of_others_are_shown_and_not_obeyed() -> None:

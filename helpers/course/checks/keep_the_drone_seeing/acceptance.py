@@ -130,7 +130,7 @@ _FRONT_SLIPS: Slips = {
 
 MPC = FunctionTask(
     "q4", "One number for the suite", 1, _mpc_reference, _mpc_cases,
-    or_explain(close(parts=("the mean", "the relative figure")), _MPC_SLIPS),
+    or_explain(row_of(close(parts=("the mean", "the relative figure"))), _MPC_SLIPS),
     "The table has a row a perturbation and a column a severity. Every entry counts the same.",
 )  # fmt: skip
 VERDICT = FunctionTask(

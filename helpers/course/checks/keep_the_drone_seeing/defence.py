@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, equal, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.robustness.detection.boxes import iou
 from helpers.robustness.detection.filters import stretch_contrast
@@ -121,7 +121,7 @@ STRETCH = FunctionTask(
 )  # fmt: skip
 HIDDEN = FunctionTask(
     "q7", "What the patch hides", 2, _hidden_reference, _hidden_cases,
-    or_explain(equal(), _HIDDEN_SLIPS),
+    or_explain(row_of(equal()), _HIDDEN_SLIPS),
     "overlaps(objects, boxes) >= 0.5 says which pairs fit; .any(axis=1) asks for each object "
     "whether one box does. It works for no boxes too.",
 )  # fmt: skip

@@ -32,7 +32,8 @@ def _overlap_cases(rng: np.random.Generator) -> list[Case]:
     near = boxes + rng.uniform(-3, 3, boxes.shape)
     inside = np.array([[10.0, 10.0, 30.0, 20.0]])
     return [
-        Case((np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([[5.0, 0.0, 15.0, 10.0]])), "half each"),
+        Case((np.array([[2.0, 0.0, 12.0, 10.0]]), np.array([[6.0, 3.0, 20.0, 9.0]])),
+             "a large box and a flat one"),
         Case((boxes, near), "boxes beside their neighbours"),
         Case((boxes[:2], _drawn_boxes(rng, 5)), "two boxes against five"),
         Case((inside, np.array([[0.0, 0.0, 40.0, 40.0], [60.0, 0.0, 70.0, 10.0],
@@ -58,6 +59,8 @@ def _over(both: np.ndarray, first: Any, second: Any) -> np.ndarray:
 _OVERLAP_SLIPS: Slips = {
     "boxes that are apart in x and in y have two negative sides, and their product is positive: "
     "cut each side at 0 first": lambda a, b: _over(_sides(a, b).prod(axis=2), a, b),
+    "two negative sides make a positive area, and a cut after that is too late: cut each side at 0 "
+    "before you multiply": lambda a, b: _over(np.maximum(_sides(a, b).prod(axis=2), 0), a, b),
     "boxes that are apart get a negative overlap: cut each side at 0": (
         lambda a, b: _over(np.where((_sides(a, b) < 0).all(axis=2), 0, _sides(a, b).prod(axis=2)),
                            a, b)
@@ -65,6 +68,15 @@ _OVERLAP_SLIPS: Slips = {
     "the shared area is counted twice in the union: both boxes hold it": (
         lambda a, b: np.maximum(_sides(a, b), 0).prod(axis=2)
         / (_area(a)[:, None] + _area(b)[None, :])
+    ),
+    "this is twice the shared area over the sum of both areas, the Dice score; IoU divides by the "
+    "union": lambda a, b: 2 * np.maximum(_sides(a, b), 0).prod(axis=2)
+    / (_area(a)[:, None] + _area(b)[None, :]),
+    "a box is x1, y1, x2, y2: the last two are a corner, not a width and a height": (
+        lambda a, b: _overlap_reference(
+            *(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+              for boxes in (a, b))
+        )
     ),
     "this divides by the smaller box, so a small box inside a large one overlaps it fully": (
         lambda a, b: np.maximum(_sides(a, b), 0).prod(axis=2)
@@ -111,7 +123,7 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
         Case((noise, scores, truth), "eight boxes, three cars"),
         Case((car, np.array([0.9]), np.zeros((0, 4))), "a box where there is nothing"),
         Case((car - [[0, 0, 0, 5]], np.array([0.9]), car), "half of the car: 0.5 is enough"),
-        Case((np.concatenate([car, shifted]), np.array([0.7, 0.7]), car),
+        Case((np.concatenate([nowhere, car]), np.array([0.7, 0.7]), car),
              "two boxes of one score: the earlier comes first"),
     ]  # fmt: skip
 
@@ -146,6 +158,10 @@ _JUDGE_SLIPS: Slips = {
     ),
     "an IoU of exactly 0.5 is enough": (
         lambda b, s, t: _judge_as(b, s, t, least=np.nextafter(_HALF, 1))
+    ),
+    "of equal scores the earlier box comes first: a stable sort keeps their order, but a rising "
+    "sort that is read from its end turns it round": lambda b, s, t: _judge_reference(
+        b[::-1], s[::-1], t
     ),
     "the verdicts belong to the boxes from the surest down, not in the order given": (
         lambda b, s, t: _judge_reference(b, s, t)[
@@ -223,7 +239,7 @@ JUDGE = FunctionTask(
 )  # fmt: skip
 PRECISION = FunctionTask(
     "q3", "Average precision", 2, _precision_reference, _precision_cases,
-    or_explain(close(rtol=0, atol=1e-9), _PRECISION_SLIPS),
+    or_explain(close(rtol=0, atol=1e-6), _PRECISION_SLIPS),
     "np.cumsum(right) counts what was right so far. np.maximum.accumulate over the reversed "
     "precision, reversed again, is the best from there on. np.searchsorted(recall, points) finds "
     "the first place that reaches each point; there may be none.",

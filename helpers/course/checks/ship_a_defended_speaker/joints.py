@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from helpers.course.compare import Slips, all_of, close, or_explain
+from helpers.course.compare import Slips, all_of, close, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 from helpers.privacy.auditing.bounds import proportion_bounds
 from helpers.robustness.certification.radius import radius_ceiling
@@ -58,7 +58,7 @@ _PERSON_SLIPS: Slips = {
 
 PERSON = FunctionTask(
     "q1", "From a clip to a person", 2, _person_reference, _person_cases,
-    or_explain(close(rtol=1e-6, atol=0, parts=("epsilon", "delta")), _PERSON_SLIPS),
+    or_explain(row_of(close(rtol=1e-6, atol=0, parts=("epsilon", "delta"))), _PERSON_SLIPS),
     "Take the clips away one at a time. Removing the last costs delta; what was lost before it has "
     "gone through e ** epsilon once, twice, ...",
 )  # fmt: skip
@@ -120,7 +120,7 @@ _SPENT_SLIPS: Slips = {
 
 SPENT = FunctionTask(
     "q2", "What the pipeline spends", 2, _spent_reference, _spent_cases,
-    or_explain(close(rtol=1e-9, atol=0, parts=("epsilon", "delta")), _SPENT_SLIPS),
+    or_explain(row_of(close(rtol=1e-9, atol=0, parts=("epsilon", "delta"))), _SPENT_SLIPS),
     "Go through the steps that read private clips and forget the others. What does one of them "
     "without noise do to the whole?",
 )  # fmt: skip
@@ -214,6 +214,9 @@ _FARTHEST_SLIPS: Slips = {
     "a vote is taken or not: round down to whole votes": _unfloored,
     "a vote that is not finished in time is no vote: round down, not to the nearest": _rounded,
     "a radius below zero is no certificate: return 0.0": _signed,
+    "it is alpha itself that takes the power 1 / votes": lambda d, a, s, e: (
+        max(0.0, float(s * stats.norm.ppf((1 - e) ** (1 / (d // a))))) if d >= a else 0.0
+    ),
     "with every vote alike the bound is alpha ** (1 / votes), not 1 - alpha": lambda d, a, s, e: (
         float(s * stats.norm.ppf(1 - e)) if d >= a else 0.0
     ),

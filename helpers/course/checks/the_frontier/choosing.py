@@ -138,6 +138,17 @@ _CURSE_SLIPS: Slips = {
     "this chooses on all images; then no image is left that had no part in the choice": (
         _winner_of_everything
     ),
+    "these are numbers of images; an accuracy is a share, and the two parts may differ in size": (
+        lambda right, halves: float(
+            np.mean(
+                [
+                    np.sum(np.asarray(right)[w, half]) - np.sum(np.asarray(right)[w, ~half])
+                    for half in np.asarray(halves, bool)
+                    for w in [int(np.argmax(np.asarray(right)[:, half].sum(axis=1)))]
+                ]
+            )
+        )
+    ),
     "this takes the worst design for the winner": lambda right, halves: float(
         np.mean(np.subtract(*_curse_parts(right, halves, np.argmin)))
     ),

@@ -113,6 +113,9 @@ _FRONT_SLIPS: Slips = {
     "of kilobytes, fewer are better: look at `higher`": lambda table, higher: _front_reference(
         table, [True] * len(higher)
     ),
+    "the signs are turned: this looks for the worst in every measure": lambda table, higher: (
+        _front_reference(table, ~np.asarray(higher, bool))
+    ),
     "this marks the designs that ARE dominated": lambda table, higher: (
         ~_front_reference(table, higher)
     ),

@@ -204,6 +204,9 @@ _MANY_SLIPS: Slips = {
     "the results belong in the order of the input, not sorted": lambda p: sorted(
         _many_reference(p)
     ),
+    "sorting by `order` once more does not undo it: write each result where its p-value stood": (
+        lambda p: [sorted(_many_reference(p))[place] for place in np.argsort(p)]
+    ),
     "a p-value cannot be above 1": lambda p: [
         float(v)
         for v in np.maximum.accumulate((len(p) - np.arange(len(p))) * np.sort(p))[

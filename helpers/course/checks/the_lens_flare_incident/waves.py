@@ -113,9 +113,11 @@ def _band_cases(rng: np.random.Generator) -> list[Case]:
         return Case((clean, spoilt, keep), label)
 
     low = _radius(16) < 4
+    down = np.broadcast_to(np.abs(np.fft.fftfreq(16, 1 / 16))[:, None] < 2, (16, 16)).copy()
     return [
         case(low, "the slow waves of the change"),
         case(~low, "the fast waves of the change"),
+        case(down, "waves that are slow downwards, and anything across"),
         case(np.ones((16, 16), bool), "all of it: the spoilt picture"),
         case(np.zeros((16, 16), bool), "none of it: the clean picture"),
     ]
@@ -150,6 +152,12 @@ _BAND_SLIPS: Slips = {
     "these are waves of the spoilt picture; filter spoilt - clean": _spoilt_on_top,
     "the change also darkens: take .real of what ifft2 gives, not its size": _without_signs,
     "this keeps the waves that `keep` does not name": lambda c, s, k: _band_reference(c, s, ~k),
+    "`keep` lies in the order of fft2 already: shift neither it nor the waves": (
+        lambda c, s, k: _band_reference(c, s, np.fft.fftshift(k))
+    ),
+    "the first axis of `keep` goes with the rows of a picture: it is turned over here": (
+        lambda c, s, k: _band_reference(c, s, k.T)
+    ),
     "no camera gives less than 0 or more than 1: clip": _not_clipped,
     "this is only the change; add it to the clean picture": lambda c, s, k: np.clip(
         _not_clipped(c, s, k) - c, 0, 1
