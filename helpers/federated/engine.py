@@ -60,6 +60,7 @@ def run(
     *,
     engine: EngineName = "vectorised",
     evaluate_every: int = 1,
+    evaluate_clients: bool = True,
     callbacks: Sequence[Callback] = (),
     before_round: Sequence[Gate] = (),
     checkpoint_dir: str | os.PathLike[str] | None = None,
@@ -80,6 +81,9 @@ def run(
         ``"vectorised"`` (ours) or ``"tff"`` (TensorFlow Federated).
     evaluate_every
         Evaluate the global model each so many rounds; the last round always is.
+    evaluate_clients
+        Whether to evaluate on the data of every client too, which takes longest, or on the test
+        set alone.
     callbacks
         Each is called after a round as ``callback(record, weights)``; one that returns True ends
         the run after that round.
@@ -122,7 +126,7 @@ def run(
     if saved is not None:
         runner.restore(saved.arrays)
         records = saved.records
-    evaluate = Evaluator(task)
+    evaluate = Evaluator(task, evaluate_clients)
     bar = tqdm(total=rounds, initial=len(records), desc="rounds", disable=not progress)
     with bar:
         for number in range(len(records) + 1, rounds + 1):

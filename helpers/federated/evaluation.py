@@ -25,19 +25,23 @@ class Evaluation(NamedTuple):
     test_accuracy, test_loss
         On the test set.
     client_accuracy
-        On each client's data, float64 ``(num_clients,)``.
+        On each client's data, float64 ``(num_clients,)``; None where that was not asked for.
     """
 
     test_accuracy: float
     test_loss: float
-    client_accuracy: np.ndarray
+    client_accuracy: np.ndarray | None
 
 
 class Evaluator:
-    """Scores weights of a task's model; compiled once."""
+    """Scores weights of a task's model, on the clients' data too unless told not to.
 
-    def __init__(self, task: FederatedTask) -> None:
+    Compiled once.
+    """
+
+    def __init__(self, task: FederatedTask, clients: bool = True) -> None:
         self._task = task
+        self._clients = clients
         self._model = build_model(task)
         shape = task.test.x.shape[1:]
         self._logits = tf.function(
@@ -50,12 +54,15 @@ class Evaluator:
         for variable, weight in zip(self._model.trainable_weights, weights, strict=True):
             variable.assign(weight)
         logits = self._predict(self._task.test)
-        hits = self._correct(self._predict(self._task.stacked), self._task.stacked.y)
         return Evaluation(
             test_accuracy=float(self._correct(logits, self._task.test.y).mean()),
             test_loss=self._mean_loss(logits, self._task.test.y),
-            client_accuracy=np.add.reduceat(hits, self._task.starts) / self._task.sizes,
+            client_accuracy=self._client_accuracy() if self._clients else None,
         )
+
+    def _client_accuracy(self) -> np.ndarray:
+        hits = self._correct(self._predict(self._task.stacked), self._task.stacked.y)
+        return np.asarray(np.add.reduceat(hits, self._task.starts) / self._task.sizes)
 
     def _predict(self, data: ClientData) -> np.ndarray:
         chunks = range(0, len(data), _CHUNK)

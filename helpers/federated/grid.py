@@ -277,10 +277,11 @@ class _Bench:
         from helpers.federated.evaluation import Evaluator
 
         if attack is None:
-            return Evaluator(self.base)
+            return Evaluator(self.base, clients=False)
         backdoor = self.scenarios[attack].poison
         assert isinstance(backdoor, Backdoor)
-        return Evaluator(replace(self.base, test=backdoor.test_set(self.base.test)))
+        task = replace(self.base, test=backdoor.test_set(self.base.test))
+        return Evaluator(task, clients=False)
 
 
 def _result(

@@ -33,7 +33,8 @@ class RoundRecord:
         Of the global model after the round; None in rounds that are not evaluated.
     client_accuracy
         Accuracy of the global model on the data of *every* client, float64 ``(num_clients,)``;
-        its spread says whom the average model fails. None in rounds that are not evaluated.
+        its spread says whom the average model fails. None in rounds that are not evaluated, or
+        not on the clients' data.
     bytes_up, bytes_down
         Model data that the clients sent and received together.
     seconds

@@ -40,6 +40,18 @@ def test_evaluation_happens_every_so_many_rounds_and_at_the_end(task: FederatedT
     assert evaluated == [2, 4, 5]
 
 
+def test_leaving_the_clients_out_of_the_evaluation_changes_nothing_else(
+    task: FederatedTask,
+) -> None:
+    whole = run(task, 2, progress=False)
+    short = run(task, 2, evaluate_clients=False, progress=False)
+    assert [record.client_accuracy for record in short.records] == [None, None]
+    for full, part in zip(whole.records, short.records, strict=True):
+        left_out = {"client_accuracy": None, "seconds": part.seconds}
+        assert full.to_json() | left_out == part.to_json()
+    assert all(np.array_equal(a, b) for a, b in zip(whole.weights, short.weights, strict=True))
+
+
 def test_a_callback_sees_each_round_and_can_end_the_run(task: FederatedTask) -> None:
     seen: list[list[np.ndarray]] = []
 

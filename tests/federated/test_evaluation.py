@@ -20,6 +20,7 @@ def test_accuracy_and_loss_are_those_of_scikit_learn(task: FederatedTask) -> Non
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     assert result.test_accuracy == accuracy_score(task.test.y, logits.argmax(axis=1))
     assert result.test_loss == pytest.approx(log_loss(task.test.y, shares, labels=range(10)))
+    assert result.client_accuracy is not None
     for client, accuracy in zip(task.clients, result.client_accuracy, strict=True):
         assert accuracy == accuracy_score(client.y, model(client.x).numpy().argmax(axis=1))
 
