@@ -21,7 +21,6 @@ SHARED = {
     "_reading",
     "_section",
     "_text",
-    "_imports",
     "_schemas",
     "",
 }  # "" is `helpers` itself; these know no room

@@ -11,7 +11,6 @@ from helpers._schemas import IRI_GRAMMAR
 # Run before the first cell. They bind no name, which every notebook would then hold.
 _FIRST = (
     f'__import__("sys").modules.setdefault("{IRI_GRAMMAR}", None)',
-    '__import__("helpers._imports", fromlist=["spare_jax"]).spare_jax()',
     # Importing TensorFlow and tracing a graph make many small objects that stay. Looked through for
     # garbage at every 700 more, as Python does, they take a sixth of that time.
     '__import__("gc").set_threshold(20_000, 10, 10)',
