@@ -17,6 +17,7 @@ TOOLS = {"sandbox"}  # for untrusted code; knows no room
 TOPS = {"audit", "course", "cli"}
 SHARED = {
     "errors",
+    "_dense",
     "_files",
     "_reading",
     "_section",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from helpers._dense import Layers, plain_layers, stand_in
 from helpers.federated.model_check import build_model
 
 if TYPE_CHECKING:
@@ -78,56 +79,20 @@ def compiled_training(
     use_xla = _suits_xla(network) if xla is None else xla
     local = task.local
     recipe = _Recipe(lanes, task.loss, local.learning_rate, local.proximal_mu, use_xla, separate)
-    dense = _plain_layers(network)
+    dense = plain_layers(network)
     if dense is None:
         return _train([network, *(build_model(task) for _ in range(lanes - 1))], recipe)
     x, y = task.stacked.x, task.stacked.y
     return _shared(recipe, dense, (*laid_out, *x.shape), (x.dtype.name, y.dtype.name))
 
 
-_Layers = tuple[tuple[int, Callable[[Any], Any], bool], ...]
-
-
-def _plain_layers(model: tf.keras.Model) -> _Layers | None:
-    """Return width, activation and bias of each layer of a plain dense network, None of others.
-
-    Plain is one that trains in float32 alone, without penalties.
-    """
-    layers, own = model.layers, tf.keras.layers
-    if type(model) is not tf.keras.Sequential or [type(layer) for layer in layers] != [
-        own.Flatten,
-        *[own.Dense] * (len(layers) - 1),
-    ]:
-        return None
-    flatten, *dense = layers
-    penalties = ("kernel_regularizer", "bias_regularizer", "activity_regularizer")
-    known = list(vars(tf.keras.activations).values())
-    is_plain = (
-        flatten.data_format == "channels_last"
-        and not model.losses
-        and all(layer.compute_dtype == "float32" for layer in layers)
-        and all(layer.activation in known for layer in dense)
-        and not any(getattr(layer, name) for layer in dense for name in penalties)
-    )
-    if not is_plain:
-        return None
-    return tuple((layer.units, layer.activation, layer.use_bias) for layer in dense)
-
-
 @lru_cache(maxsize=16)
 def _shared(
-    recipe: _Recipe, dense: _Layers, shapes: tuple[int, ...], dtypes: tuple[str, str]
+    recipe: _Recipe, dense: Layers, shapes: tuple[int, ...], dtypes: tuple[str, str]
 ) -> Train:
     """Compile a training once for all tasks with these layers, and data and plans so shaped."""
     shape = shapes[4:]  # after those of the batches and the number of examples
-    layers = tf.keras.layers
-
-    def network() -> tf.keras.Model:
-        # Every call brings weights, so none are drawn: that would move the generators of others.
-        chain = [layers.Dense(*args, "zeros", dtype="float32") for args in dense]
-        return tf.keras.Sequential([layers.Input(shape), layers.Flatten(dtype="float32"), *chain])
-
-    train = _train([network() for _ in range(recipe.lanes)], recipe)
+    train = _train([stand_in(shape, dense) for _ in range(recipe.lanes)], recipe)
     lock = threading.Lock()
 
     def alone(*arguments: Any) -> tuple[list[tf.Tensor], tf.Tensor]:

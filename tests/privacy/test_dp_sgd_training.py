@@ -10,8 +10,8 @@ import tensorflow as tf
 from helpers import models
 from helpers.errors import PrivacyError
 from helpers.privacy import accounting
-from helpers.privacy.dp_sgd import clipped_gradient_sum, fit_dp, poisson_batches
-from helpers.privacy.dp_sgd.training import _Stepper
+from helpers.privacy.dp_sgd import _compiled, clipped_gradient_sum, fit_dp, poisson_batches
+from helpers.privacy.dp_sgd.clipping import ClippedSum, Plan, clipped_sum
 from helpers.privacy.ledger import PrivacyLedger
 
 K = tf.keras.layers
@@ -63,21 +63,76 @@ def test_noise_on_a_batch_that_is_empty_has_the_deviation_that_is_accounted_for(
     assert steps.std() == pytest.approx(0.7, rel=0.013)
 
 
-def test_every_batch_size_runs_the_same_compiled_functions(
+class Own(tf.keras.Sequential):
+    """Not known to be a plain chain of layers, so compiled for its run alone."""
+
+
+def alone(model: tf.keras.Model) -> tf.keras.Model:
+    return Own([K.Input(model.input_shape[1:]), *model.layers])
+
+
+def test_every_batch_size_and_run_uses_the_same_compiled_functions(
     digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[_Stepper] = []
-    original = _Stepper.__init__
+    traced: list[int] = []
 
-    def spy(self: _Stepper, *arguments: Any) -> None:
-        original(self, *arguments)
-        made.append(self)
+    def spy(model: tf.keras.Model, how: Plan, x: tf.Tensor, *arguments: Any) -> ClippedSum:
+        traced.append(x.shape[0])
+        return clipped_sum(model, how, x, *arguments)
 
-    monkeypatch.setattr(_Stepper, "__init__", spy)
-    history = fit_dp(tiny(), *digits, **{**SETTINGS, "steps": 12})
-    assert len({record.batch_size for record in history.records}) > 4
-    assert made[0]._clipped.experimental_get_tracing_count() == 1
-    assert made[0]._release.experimental_get_tracing_count() == 1
+    monkeypatch.setattr(_compiled, "clipped_sum", spy)
+    _compiled._shared.cache_clear()
+    for model, changed in ((tiny(), {}), (tiny(1), {"noise_multiplier": 2.0, "seed": 1})):
+        history = fit_dp(model, *digits, **{**SETTINGS, **changed, "steps": 12})
+        assert len({record.batch_size for record in history.records}) > 4
+    assert traced == [None]
+    fit_dp(alone(tiny()), *digits, **{**SETTINGS, "steps": 12})
+    assert traced == [None, None]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_shared_compiled_step_gives_the_bits_of_ones_own_and_carries_nothing_over(
+    momentum: float, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, y = digits
+    runs: list[dict[str, Any]] = [
+        {**SETTINGS, "momentum": momentum},
+        {**SETTINGS, "momentum": momentum, "noise_multiplier": 0.0, "learning_rate": 0.1},
+        {**SETTINGS, "momentum": momentum, "l2_norm_clip": 0.3, "sample_rate": 0.5, "max_batch": 7},
+        {**SETTINGS, "momentum": momentum, "method": "per_example"},
+    ]
+    models_and_data = [(tiny(seed), x[: len(x) - seed], y[seed:]) for seed in range(len(runs))]
+    for (model, *data), run in zip(models_and_data, runs, strict=True):
+        expected = alone(tf.keras.models.clone_model(model))
+        expected.set_weights(model.get_weights())
+        first = fit_dp(model, *data, **run)
+        again = fit_dp(expected, *data, **run)
+        for ours, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        assert [r.loss for r in first.records] == [r.loss for r in again.records]
+
+
+def test_what_changes_a_compiled_step_is_not_shared(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    def network(activation: object = "relu", limit: object = None) -> tf.keras.Model:
+        hidden = K.Dense(5, activation, kernel_constraint=limit)
+        return tf.keras.Sequential([K.Input((28, 28, 1)), K.Flatten(), hidden, K.Dense(10)])
+
+    x, y = digits
+    _compiled._shared.cache_clear()
+    for model, changed, size in (
+        (network(), {}, 1),
+        (network(), {"l2_norm_clip": 2.0}, 2),
+        (network(), {"method": "per_example"}, 3),
+        (network(), {"momentum": 0.5}, 4),
+        (network("tanh"), {}, 5),
+        (network(lambda values: values**2), {}, 5),
+        (network(limit=tf.keras.constraints.MaxNorm(0.1)), {}, 5),
+        (network(), {"loss": tf.nn.sparse_softmax_cross_entropy_with_logits}, 5),
+    ):
+        fit_dp(model, x, y, **{**SETTINGS, **changed, "steps": 1, "sample_rate": 0.001})
+        assert _compiled._shared.cache_info().currsize == size
 
 
 def test_a_batch_in_parts_is_the_batch_in_one(digits: tuple[np.ndarray, np.ndarray]) -> None:

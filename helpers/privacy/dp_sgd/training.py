@@ -21,6 +21,7 @@ from helpers.privacy._checks import (
     require_rate,
     require_whole,
 )
+from helpers.privacy.dp_sgd._compiled import compiled_step
 from helpers.privacy.dp_sgd.checkpoint import PrivateRun, open_folder, start_or_resume
 from helpers.privacy.dp_sgd.clipping import (
     ClippedSum,
@@ -229,7 +230,7 @@ def fit_dp(
     _check_ledger(ledger, noise_multiplier)
     check_rules(model, inputs[:_PROBE], labels[:_PROBE], loss, method)
     require_whole("checkpoint_every", checkpoint_every, at_least=1)
-    stepper = _Stepper(model, settings, inputs, labels, loss_function(loss), method)
+    stepper = _Stepper(model, settings, inputs, labels, loss, method)
     described = _described(settings, loss, method, seed)
     folder = open_folder(checkpoint_dir, StepRecord, model, [inputs, labels], described)
     run = start_or_resume(folder, stepper.variables, seed, steps)
@@ -333,7 +334,7 @@ def _check_ledger(ledger: PrivacyLedger | None, noise_multiplier: float) -> None
 
 
 class _Stepper:
-    """Compiled steps of one run; batches of any size use the same two compiled functions."""
+    """The steps of one run."""
 
     def __init__(
         self,
@@ -341,35 +342,19 @@ class _Stepper:
         settings: _Settings,
         x: NDArray[Any],
         y: NDArray[Any],
-        loss: LossFunction,
+        loss: LossName | LossFunction,
         method: Method,
     ) -> None:
         self._settings = settings
         variables = model.trainable_variables
         optimizer = tf.keras.optimizers.SGD(settings.learning_rate, settings.momentum)
         optimizer.build(variables)
-        how = plan(model, method)
-        clip, expected = settings.l2_norm_clip, settings.sample_rate * len(x)
-        deviation = settings.noise_multiplier * clip
-
-        # Shapes with an open batch size: compiled once, whatever sizes are drawn.
-        signature = [tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in (x, y)]
-
-        @tf.function(input_signature=signature)
-        def clipped(x: tf.Tensor, y: tf.Tensor) -> ClippedSum:
-            return clipped_sum(model, how, x, y, clip, loss)
-
-        @tf.function
-        def release(total: list[tf.Tensor], seeds: tf.Tensor) -> None:
-            noisy = [
-                value + tf.random.stateless_normal(value.shape, seeds[index], stddev=deviation)
-                for index, value in enumerate(total)
-            ]
-            gradients = [value / expected for value in noisy]
-            optimizer.apply_gradients(zip(gradients, variables, strict=True))
-
         self.variables = [*variables, *optimizer.variables]
-        self._clipped, self._release = clipped, release
+        clip = settings.l2_norm_clip
+        self._compiled = compiled_step(model, optimizer, x, y, clip, loss, method)
+        deviation = settings.noise_multiplier * clip
+        expected = settings.sample_rate * len(x)
+        self._noise = tf.constant(deviation, tf.float32), tf.constant(expected, tf.float32)
         self._zeros = [tf.zeros(v.shape) for v in variables]
 
     def step(
@@ -389,7 +374,7 @@ class _Stepper:
                 "before are kept. Lower learning_rate or look for extreme inputs."
             )
         words = stream.generate_state(2 * len(total), np.uint32).view(np.int32)
-        self._release(total, tf.constant(words.reshape(-1, 2)))
+        self._compiled.release(total, tf.constant(words.reshape(-1, 2)), *self._noise)
         return StepRecord(
             step=number,
             batch_size=len(x),
@@ -401,7 +386,7 @@ class _Stepper:
         )
 
     def _part(self, x: NDArray[Any], y: NDArray[Any]) -> ClippedSum:
-        return self._clipped(tf.constant(x), tf.constant(y))
+        return self._compiled.clipped(tf.constant(x), tf.constant(y))
 
 
 def _concatenated(parts: list[tf.Tensor]) -> NDArray[np.float32]:
