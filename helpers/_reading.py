@@ -24,6 +24,8 @@ MOST_BYTES = 256 * 1024
 MOST_DEPTH = 12
 MOST_VALUES = 20_000
 _MOST_SHOWN = 20
+# Ten times as fast, and in C: where PyYAML was built with libyaml.
+_LIBYAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def parse_json(content: str | bytes) -> Any:
     return json.loads(content, parse_constant=refuse)
 
 
-def parse(text: str, source: str, error: type[EdgesecError]) -> Node:
+def parse(text: str, source: str, error: type[EdgesecError], *, ours: bool = False) -> Node:
     """Parse a YAML document.
 
     Parameters
@@ -122,6 +124,8 @@ def parse(text: str, source: str, error: type[EdgesecError]) -> Node:
         What to call it in an error.
     error
         Exception to raise.
+    ours
+        Whether it ships with this package. Only then is it left to a parser written in C.
 
     Raises
     ------
@@ -131,7 +135,7 @@ def parse(text: str, source: str, error: type[EdgesecError]) -> Node:
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise error(f"{source} is larger than {MOST_BYTES // 1024} KiB: split it.")
     try:
-        return _document(yaml.parse(text, Loader=yaml.SafeLoader))
+        return _document(yaml.parse(text, Loader=_LIBYAML if ours else yaml.SafeLoader))
     except yaml.MarkedYAMLError as wrong:
         mark = wrong.problem_mark or wrong.context_mark
         what = wrong.problem or wrong.context or "this is not YAML"

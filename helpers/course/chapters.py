@@ -107,6 +107,7 @@ def _execute_apart(root: Path, page: Path, cache: Path, timeout: int) -> str:
 
 
 def _is_there(page: Path, cache: Path) -> bool:
+    load_jsonschema()  # nbformat's
     from jupyter_cache import get_cache
     from myst_nb.core.read import MystMetadataParsingError, myst_nb_reader_plugin
 

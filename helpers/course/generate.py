@@ -61,7 +61,8 @@ def notebook(lab: Source, root: Path, solved: bool = False) -> Any:
     texts = [(cell.kind, text_of(cell), cell.tags) for cell in lab.cells]
     first_code = next(i for i, (kind, _, _) in enumerate(texts) if kind == "code")
     texts[0] = (texts[0][0], _with_colab_link(texts[0][1], lab, root), texts[0][2])
-    texts = [(kind, _with_book_links(kind, text, root), tags) for kind, text, tags in texts]
+    book = address.repository(root).book_url
+    texts = [(kind, _with_book_links(kind, text, book), tags) for kind, text, tags in texts]
     texts.insert(first_code, ("code", setup_text(root), ()))
     made = nbformat.v4.new_notebook(cells=list(_cells(texts)), metadata=_metadata())
     nbformat.validate(made)
@@ -144,11 +145,10 @@ def _assigned(cell: Cell) -> set[str]:
     return names
 
 
-def _with_book_links(kind: str, text: str, root: Path) -> str:
+def _with_book_links(kind: str, text: str, book: str) -> str:
     # A relative link to a chapter leads nowhere in Colab, which holds this one file.
     if kind != "markdown":
         return text
-    book = address.repository(root).book_url
     return _CHAPTER_LINK.sub(lambda match: f"]({book}{match['page']}.html)", text)
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from helpers._schemas import load_jsonschema
 from helpers.errors import CourseError
 
 Kind = Literal["code", "markdown"]
@@ -95,6 +96,7 @@ def read(path: Path) -> Source:
         With file and line, if a marker is unbalanced, nested, misspelt or inside a string, or a
         cell is not valid Python with or without its solution.
     """
+    load_jsonschema()  # nbformat's, which jupytext imports
     import jupytext
 
     number, name = identify(path)

@@ -11,11 +11,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from helpers._schemas import IRI_GRAMMAR
+
+# ``python -m sphinx``, spared a grammar that no page needs, as in `load_jsonschema`.
+_START = f"""
+import sys
+sys.modules.setdefault("{IRI_GRAMMAR}", None)
+from sphinx.cmd.build import main
+sys.exit(main(sys.argv[1:]))
+"""
 _PROGRESS = re.compile(r"(reading sources|writing output)\.\.\. \[\s*(\d+)%\] (\S+)")
 
 
 def run(root: Path, log: Path, arguments: list[str], progress: bool) -> int:
-    """Run ``python -m sphinx`` with some arguments and return its exit code.
+    """Run Sphinx with some arguments and return its exit code.
 
     Parameters
     ----------
@@ -28,7 +37,7 @@ def run(root: Path, log: Path, arguments: list[str], progress: bool) -> int:
     progress : bool
         Whether to show a progress bar.
     """
-    command = [sys.executable, "-m", "sphinx", *arguments]
+    command = [sys.executable, "-c", _START, *arguments]
     changed = {
         "NO_COLOR": "1",
         "PYTHONUNBUFFERED": "1",

@@ -105,9 +105,9 @@ def load_question(path: Path) -> Question:
     """
     where = f"{path.parent.name}/{path.name}"
     problems: list[Problem] = []
-    root = Section(
-        parse(read_file(path, InterviewError), where, InterviewError), "the question", problems
-    )
+    text = read_file(path, InterviewError)
+    node = parse(text, where, InterviewError, ours=path.is_relative_to(BANK))
+    root = Section(node, "the question", problems)
     question = _question(root, path.stem, problems)
     root.finish()
     if question.topic != path.parent.name:

@@ -1,5 +1,6 @@
 """Model files of this test run's own making: a classifier in every format, and hostile ones."""
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,13 @@ def _saved(onnx: Any, graph: Any, description: str = "") -> bytes:
 @pytest.fixture(scope="session")
 def weights() -> np.ndarray:
     return np.random.default_rng(3).normal(size=(4, CLASSES)).astype(np.float32)
+
+
+@pytest.fixture
+def one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Extraction makes the best copy alone, and none from fewer answers."""
+    section = importlib.import_module("helpers.audit.sections.extraction")
+    monkeypatch.setattr(section, "SHARES", ())
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ def test_one_number_stands_for_two_classes() -> None:
         np.testing.assert_array_equal(probabilities.argmax(axis=1), MARGIN[:, 0] > 0)
 
 
+@pytest.mark.usefixtures("one_copy")
 def test_scores_of_which_only_the_order_counts_keep_out_what_needs_probabilities() -> None:
     one = faulty(lambda x, y: 1 / (1 + np.exp(-20 * (y - 0.4))))
     found = audited(one, "answers", "accuracy", "extraction")

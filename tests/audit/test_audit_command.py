@@ -406,6 +406,7 @@ def test_a_mark_in_the_weights_is_found_with_its_key_and_no_other(
     assert found["other"][1] > 1e-3
 
 
+@pytest.mark.usefixtures("one_copy")
 def test_one_number_for_two_classes_is_a_classifier(folder: Path) -> None:
     """The last column of a softmax over two is the sigmoid of their difference."""
     rng = np.random.default_rng(0)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers._schemas import load_jsonschema
 from helpers.course import checks
 from helpers.course.tasks import LabSpec
+
+load_jsonschema()  # nbformat's, before a test module imports it with a grammar that takes a second
 
 TINY = Path(__file__).parent / "tiny"
 

@@ -21,30 +21,24 @@ PAGES = {
 }
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> Path:
-    """A folder that holds a built book of two pages, in paper form too."""
+@pytest.fixture(scope="module")
+def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one folder of a bundle, unpacked; its book has two pages, and a paper form."""
+    built, unpacked = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("unpacked")
     for name, text in PAGES.items():
-        path = tmp_path / "html" / name
+        path = built / "html" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (tmp_path / "book.pdf").write_bytes(b"%PDF-1.4")
-    return tmp_path
-
-
-def unpacked(path: Path, folder: Path) -> Path:
-    """Unpack a bundle and return its one folder."""
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder)
-    [top] = folder.iterdir()
+    (built / "book.pdf").write_bytes(b"%PDF-1.4")
+    target = built / "course.zip"
+    assert bundle.write(ROOT, target, out=built, progress=False) == target
+    with zipfile.ZipFile(target) as archive:
+        archive.extractall(unpacked)
+    [top] = unpacked.iterdir()
     return top
 
 
-def test_a_bundle_holds_book_notebooks_package_and_words(built: Path, tmp_path: Path) -> None:
-    target = tmp_path / "course.zip"
-    assert bundle.write(ROOT, target, out=built, progress=False) == target
-    top = unpacked(target, tmp_path / "unpacked")
-
+def test_a_bundle_holds_book_notebooks_package_and_words(top: Path) -> None:
     assert {str(p.relative_to(top / "book")) for p in (top / "book").rglob("*.*")} == set(PAGES)
     assert (top / "book.pdf").is_file()
     labs = {path.name for path in (ROOT / "labs").glob("*.ipynb")}
@@ -69,12 +63,7 @@ def test_a_bundle_holds_book_notebooks_package_and_words(built: Path, tmp_path: 
     assert "needs a network" in words
 
 
-def test_the_installer_is_a_shell_script_that_names_what_is_missing(
-    built: Path, tmp_path: Path
-) -> None:
-    top = unpacked(
-        bundle.write(ROOT, tmp_path / "c.zip", out=built, progress=False), tmp_path / "u"
-    )
+def test_the_installer_is_a_shell_script_that_names_what_is_missing(top: Path) -> None:
     assert subprocess.run(["sh", "-n", str(top / "install.sh")]).returncode == 0
     done = subprocess.run(
         ["sh", str(top / "install.sh")],

@@ -119,11 +119,15 @@ def test_a_resumed_run_continues_with_the_same_server_state(
     assert largest(resumed.weights, whole.weights) == 0
 
 
-def test_it_runs_inside_a_running_event_loop_as_in_a_notebook() -> None:
-    # A process of its own: TFF's context belongs to the main thread, and in this process another
-    # test's tool may keep a loop running there already.
+@pytest.fixture(scope="module")
+def notebook() -> subprocess.CompletedProcess[str]:
+    """A process that trains inside a running event loop, counts TFF's workers and ends.
+
+    One of its own: TFF's context belongs to the main thread, and in this process another test's
+    tool may keep a loop running there already.
+    """
     code = """
-        import asyncio
+        import asyncio, os
         import numpy as np
         from helpers import models
         from helpers.federated import ClientData, FederatedTask, run
@@ -135,13 +139,28 @@ def test_it_runs_inside_a_running_event_loop_as_in_a_notebook() -> None:
             return run(task, 1, engine="tff", progress=False)
 
         print("rounds", len(asyncio.run(cell()).records))
+        from helpers.federated.tff_engine import _worker_children
+        print("workers", len(_worker_children(os.getpid())), flush=True)
     """
-    script = textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr
-    assert "rounds 1" in done.stdout
+    # subprocess.run reads the pipe to its end, which an orphaned worker would never let come.
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT, capture_output=True, text=True, timeout=180,
+    )  # fmt: skip
+
+
+def test_it_runs_inside_a_running_event_loop_as_in_a_notebook(
+    notebook: subprocess.CompletedProcess[str],
+) -> None:
+    assert notebook.returncode == 0, notebook.stderr
+    assert "rounds 1" in notebook.stdout
+
+
+def test_no_worker_outlives_its_process_and_holds_the_output_open(
+    notebook: subprocess.CompletedProcess[str],
+) -> None:
+    assert notebook.returncode == 0, notebook.stderr
+    assert "workers 1" in notebook.stdout
 
 
 def test_fedprox_of_tff_itself_has_the_opposite_sign(task: FederatedTask) -> None:
@@ -188,24 +207,3 @@ def test_fedprox_of_tff_itself_has_the_opposite_sign(task: FederatedTask) -> Non
         weights = run(ours, 1, engine=engine, progress=False).weights
         np.testing.assert_allclose(weights[0], closed_form(+1), atol=1e-6)
     np.testing.assert_allclose(theirs, closed_form(-1), rtol=1e-4, atol=1e-5)
-
-
-def test_no_worker_outlives_its_process_and_holds_the_output_open(tmp_path: Path) -> None:
-    code = """
-        from tests.federated.conftest import digits_clients
-        from helpers import models
-        from helpers.federated import FederatedTask, run
-        clients, test = digits_clients()
-        task = FederatedTask(lambda: models.mlp((8, 8, 1), 10), clients[:2], test)
-        run(task, 1, engine="tff", progress=False)
-        from helpers.federated.tff_engine import _worker_children
-        import os
-        print("workers", len(_worker_children(os.getpid())), flush=True)
-    """
-    script = textwrap.dedent(code)
-    # subprocess.run reads the pipe to its end, which an orphan would never let come.
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr
-    assert "workers 1" in done.stdout

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers._reading import parse
 from helpers.errors import InterviewError
 from helpers.interview import load_bank, load_question
 from helpers.interview.loading import BANK
@@ -70,6 +71,13 @@ def test_an_id_is_used_once(write: Write) -> None:
     twin.write_text(path.read_text().replace("topic: robustness", "topic: certification"))
     with pytest.raises(InterviewError, match="stands under certification too"):
         load_bank(path.parents[1])
+
+
+def test_the_parser_in_c_reads_the_bank_as_the_one_in_python_does() -> None:
+    for path in BANK.glob("*/*.yaml"):
+        text = path.read_text("utf-8")
+        quick = parse(text, path.name, InterviewError, ours=True)
+        assert quick == parse(text, path.name, InterviewError)
 
 
 def test_an_empty_bank_says_what_it_expects(tmp_path: Path) -> None:
