@@ -607,15 +607,13 @@ def robust_after(width, **changes):
     return withstands(train(width, "pgd", **changes), x_contest, y_contest)
 
 
+half = slice(0, TRAINED_ON // 2)
 changes = {
-    "long": (small, {"epochs": 3 * EPOCHS}),
-    "wide and long": (wider, {"epochs": 3 * EPOCHS}),
-    "halved": (small, {"rows": slice(0, TRAINED_ON // 2), "epochs": 2 * EPOCHS}),
+    "long": lambda: robust_after(small, epochs=3 * EPOCHS),
+    "wide and long": lambda: robust_after(wider, epochs=3 * EPOCHS),
+    "halved": lambda: robust_after(small, rows=half, epochs=2 * EPOCHS),
 }
-changed = {
-    name: robust_after(width, **how)
-    for name, (width, how) in tqdm(changes.items(), desc="trainings")
-}
+changed = {name: measure() for name, measure in tqdm(changes.items(), desc="trainings")}
 pairs = {
     "twice as wide": (base, fresh[wider]),
     "trained three times as long": (base, changed["long"]),

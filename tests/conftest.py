@@ -30,7 +30,23 @@ LONG = ("test_unsolved_it_runs_and_earns_nothing", "test_every_cell_of_a_chapter
 OWN_BOOKS = ("test_build.py", "test_chapters.py")  # these build small books of their own, or none
 BOOK, PHONE = "tests/book", "tests/book on a phone"
 # What one process does while another builds the book: about as long.
-MEANWHILE = ("tests/test_types.py", "tests/grading/test_hostile.py")
+MEANWHILE = ("tests/test_types.py",)
+# What mostly waits: for servers, kernels, sandboxed processes and time limits. Beside what computes
+# it costs little, so one process more than there are cores begins with it.
+WAITING = (
+    "tests/federated/test_deployment_processes.py",
+    "tests/grading/test_hostile.py",
+    "tests/course/test_run.py",
+    "tests/course/test_scaffold.py",
+    "tests/audit/test_model.py",
+    "tests/grading/test_run.py",
+    "tests/sandbox/test_sandbox.py",
+    "tests/audit/test_ending.py",
+    "tests/interview/test_command.py",
+    "tests/interview/test_code.py",
+    "tests/grading/test_review_keys.py",
+)
+CORES = os.cpu_count() or 1
 
 
 class ByFile(LoadScopeScheduling):
@@ -49,14 +65,44 @@ class ByFile(LoadScopeScheduling):
         return PHONE if test.endswith("[phone]") else BOOK
 
     def _assign_work_unit(self, node: Any) -> None:
-        self.workqueue.move_to_end(min(self.workqueue, key=self._rank), last=False)
+        """Hand out the next unit; of equal ones, one of a folder that no other process began.
+
+        So the fixtures of a folder's conftest.py, and what it imports, are made once.
+        """
+        beside = len(self.nodes) > CORES and node is self.nodes[-1]
+        rank = self._rank_beside if beside else self._rank
+        begun = {
+            scope.rpartition("/")[0]
+            for other, units in self.assigned_work.items()
+            if other is not node
+            for scope in units
+        }
+        first = min(self.workqueue, key=lambda s: (rank(s), s.rpartition("/")[0] in begun))
+        self.workqueue.move_to_end(first, last=False)
         super()._assign_work_unit(node)
+
+    def _reschedule(self, node: Any) -> None:
+        """Keep one test ahead of a process, not two: a lab that waits there could run elsewhere."""
+        if self._pending_of(self.assigned_work[node]) < 2 or not self.workqueue:
+            super()._reschedule(node)
 
     @staticmethod
     def _rank(scope: str) -> int:
         """The long ones, then the book made from them, then all else, large files first."""
         order = ("::" in scope, scope == BOOK, scope in MEANWHILE, scope == PHONE, True)
         return order.index(True)
+
+    @staticmethod
+    def _rank_beside(scope: str) -> int:
+        """What waits, then what needs no lab and no book, then what is left."""
+        needs = "::" in scope or scope in (BOOK, PHONE, *MEANWHILE)
+        return (scope in WAITING, not needs, True).index(True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start one process more than there are cores (``-n auto``)."""
+    return CORES + 1
 
 
 @pytest.hookimpl(optionalhook=True)

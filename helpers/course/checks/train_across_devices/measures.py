@@ -57,8 +57,8 @@ def _axes_added(shapes: Any, *rest: Any) -> float:
     return _traffic_reference([[sum(shape)] for shape in shapes], *rest)
 
 
-def _always_four(*args: Any) -> float:
-    return _traffic_reference(*args[:-1], 4)
+def _always_four(shapes: Any, rounds: int, sampled: int, num_clients: int, _: int) -> float:
+    return _traffic_reference(shapes, rounds, sampled, num_clients, 4)
 
 
 _TRAFFIC_SLIPS: Slips = {
