@@ -5,8 +5,9 @@ tokens of code by the thousand, the same sidebars, the same signatures. What the
 text is in its key: tags, classes, colours and backgrounds of the element and of all around it, size
 and weight of its letters, whether it shows and is broken into lines, and whether it is a text that
 axe leaves undecided. A text whose key was measured before, on whatever page, is not measured again,
-unless another element that has a place of its own lies over or under it. That texts of one key get
-one verdict is itself a test, in ``test_colours.py``.
+unless the region in which it scrolls cuts it off, or another element that has a place of its own
+lies over or under it. That texts of one key get one verdict is itself a test, in
+``test_colours.py``.
 """
 
 from __future__ import annotations
@@ -77,15 +78,16 @@ KEYS = r"""known => {
     const [l, t, r, b] = clip(element.parentElement);
     const inside = box.left >= l && box.top >= t && box.right <= r && box.bottom <= b;
     const shows = element.checkVisibility();
-    const outside = box.right <= l || box.bottom <= t || box.left >= r || box.top >= b;
+    const outside = [box.right <= l, box.bottom <= t, box.left >= r, box.top >= b];
     const text = own.map(n => n.nodeValue).join('').trim();
     const key = hash([chain(element), text.length === 1, /[^\u0000-\uffff]/u.test(text),
       /[\p{L}\p{N}]/u.test(text) || text,  // axe passes over punctuation, and not over all of it
-      element.getClientRects().length > 1, shows, box.width * box.height > 0, inside, outside,
+      element.getClientRects().length > 1, shows, box.width * box.height > 0, inside, ...outside,
       element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *')].join('|'));
-    const touched = shows && apart.some(([e, , other]) => !e.contains(element)
-      && other.left < box.right && other.right > box.left
-      && other.top < box.bottom && other.bottom > box.top);
+    const partly = !inside && !outside.includes(true);  // axe decides by what it can see of it
+    const touched = shows && (partly || apart.some(([e, , other]) => other.left < box.right
+      && other.right > box.left && other.top < box.bottom && other.bottom > box.top
+      && !e.contains(element)));
     element.dataset.key = touched || control ? '' : key;
     if (seen.has(key) && !touched && !control) continue;
     element.dataset.fresh = '';

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 ONLY = {"preload": False, "runOnly": {"type": "rule", "values": ["color-contrast"]}}
 FAINT = "* { color: #999 !important }"
-PAGES = ["labs/01-train-across-devices.html", "chapters/federated-learning.html"]
+PAGES = ["labs/08-fool-the-camera-on-the-pi.html", "chapters/data-access-by-request.html"]
 KEYS_OF = "selectors => selectors.map(s => document.querySelector(s).dataset.key)"
 KEYS = "[...document.querySelectorAll('[data-key]')].map(e => e.dataset.key)"
 

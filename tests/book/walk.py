@@ -39,6 +39,14 @@ SWITCH = """theme => {
   document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish());
 }"""
 
+# After a change of size the theme's script takes a third of a second to give what now scrolls a
+# place in the order of tabs. Axe judges what there is two seconds later at most.
+SETTLE = """async () => {
+  const scrolls = e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight;
+  const late = () => [...document.querySelectorAll('[tabindex="-1"]')].some(scrolls);
+  for (let i = 0; i < 40 && late(); i++) await new Promise(done => setTimeout(done, 50));
+}"""
+
 
 @dataclass(frozen=True)
 class Site:
@@ -93,6 +101,7 @@ def walk(site: Site, browser: Browser, pages: Sequence[str], opening: str) -> li
             for size in sizes:
                 width, height = SIZES[size]
                 tab.set_viewport_size({"width": width, "height": height})
+                tab.evaluate(SETTLE)
                 visits = [
                     Visit(page, size, theme, {}, console, requests)
                     for theme in (themes if page in site.prose else themes[:1])
