@@ -174,7 +174,7 @@ plt.show()
 # | pgd | attacked by PGD, with the whole radius (Madry et al. 2018) |
 # | free | shown four times, one gradient for weights and attack both (Shafahi et al. 2019) |
 #
-# PGD is projected gradient descent: it climbs the loss in small steps and stays within the radius.
+# PGD, projected gradient descent, goes up the loss here, in small steps and within the radius.
 # Free training makes twice as many updates here, and still computes two gradients where pgd
 # computes five. The last three start from the plain network of their width. From random weights a
 # narrow network often learns to give one and the same answer for everything, which no attack can

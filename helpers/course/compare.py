@@ -145,9 +145,9 @@ def _number_difference(
 ) -> str | None:
     got_kind, expected_kind = got.dtype.kind, expected.dtype.kind
     if (got_kind == "b") != (expected_kind == "b") or (got_kind == "c" and expected_kind != "c"):
-        mend = "; take .real" if got_kind == "c" else ""
-        if expected_kind == "b" and got_kind in "iu":
-            mend = "; .astype(bool) makes them so"
+        mend = "; take .real" if got_kind == "c" and expected_kind != "b" else ""
+        if expected_kind == "b" and got_kind in "iu" and np.isin(got, (0, 1)).all():
+            mend = "; np.array(..., bool) makes them so"
         return f"numbers of kind {expected.dtype.name} were expected, got {got.dtype.name}{mend}"
     unexpected_nan = np.isnan(got) & ~np.isnan(expected)
     if unexpected_nan.any():

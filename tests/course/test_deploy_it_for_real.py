@@ -183,6 +183,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
     ("q2", lambda *a: struct.pack("<q", hash(a)), "8 bytes stand for an update"),
     ("q2", without_round, "`round_number` is not covered"),
+    ("q2", lambda run, *a: as_json(run % 2**32, *a), "`run` is not covered, or not all of it"),
+    ("q2", lambda run, *a: as_json(float(run), *a), "`run` is not covered, or not all of it"),
     ("q2", lambda *a: repr(a), "this is text"),
     ("q3", by_gate(hasty=True), "does not use up its sender's turn"),
     ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),

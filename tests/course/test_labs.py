@@ -17,7 +17,7 @@ from helpers.course.wire import dumps, loads, plain
 ROOT = Path(__file__).parents[2]
 LABS = catalogue.files(ROOT)
 TITLES = [lab.title for lab in LABS]
-# Its processes wait, for one another and for deadlines: one of it leaves the cores idle.
+# Its processes wait, for one another and for deadlines: one run of it leaves the cores idle.
 WAITS = "deploy-it-for-real"
 
 

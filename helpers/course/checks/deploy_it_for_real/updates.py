@@ -17,7 +17,7 @@ from helpers.course.tasks import Case, FunctionTask
 _FIELDS = ("run", "round_number", "node", "challenge", "payload")
 _SEPARATORS = (b"|", b",", b":", b";", b"/", b"-", b"_", b".", b" ", b"\n", b"\x00", b"||", b"::")
 
-_FEWEST_BYTES = 32  # of a hash in which nobody finds two updates that share it
+_FEWEST_BYTES = 28  # of a hash in which nobody finds two updates that share it
 
 
 def _signed_reference(
@@ -54,6 +54,8 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         ((1, 2, "hospital-" + 290 * "1", b"ab", b"cd"), "a long name"),
         ((1, 2, "hospital-" + 290 * "1" + "2", b"ab", b"cd"), "a longer name"),
         ((2**64 - 1, 2, "hospital-1", b"ab", b"cd"), "the largest number of a run"),
+        ((2**64 - 2, 2, "hospital-1", b"ab", b"cd"), "the largest number but one"),
+        ((2**32 + 1, 2, "hospital-1", b"ab", b"cd"), "a run beyond 2 to the 32nd"),
         ((1, 2**32 + 2, "hospital-1", b"ab", b"cd"), "a round beyond 2 to the 32nd"),
     ]
     cases = [Case(first, "an update"), *(Case(args, "one part changed") for args in changed)]
@@ -155,7 +157,8 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         "round": int(rng.integers(5, 50)),
         "challenge": rng.bytes(8),
     }
-    members = {f"hospital-{i + 1}": int(rng.integers(50, 500)) for i in range(4)}
+    counts = rng.choice(np.arange(50, 500), 4, replace=False)  # no two alike
+    members = {f"hospital-{i + 1}": int(count) for i, count in enumerate(counts)}
 
     def update(number: int, **changed: Any) -> dict[str, Any]:
         sender = f"hospital-{number}"

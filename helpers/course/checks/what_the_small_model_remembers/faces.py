@@ -18,18 +18,22 @@ _TOLERANCE = close(rtol=1e-4, atol=1e-6)
 def _step_with(
     image: Any, kernel: Any, bias: Any, person: int, rate: float, *,
     uphill: bool = False, clip: bool = True, probabilities: bool = True, wanted: bool = True,
-    unit: bool = False,
+    unit: bool = False, sign: bool = False, alone: bool = False,
 ) -> np.ndarray:  # fmt: skip
     from scipy.special import softmax
 
     pixels, weights = np.asarray(image, float), np.asarray(kernel, float)
     logits = pixels @ weights + bias
     error = softmax(logits) if probabilities else logits
+    if alone:
+        error = np.zeros_like(logits)
     if wanted:
         error = error - np.eye(len(error))[person]
     gradient = weights @ error
     if unit:
         gradient = gradient / np.linalg.norm(gradient)
+    if sign:
+        gradient = np.sign(gradient)
     moved = pixels + (rate if uphill else -rate) * gradient
     return np.clip(moved, 0, 1) if clip else moved
 
@@ -47,25 +51,15 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _step_of(
-    image: Any, kernel: Any, bias: Any, person: int, rate: float, *, alone: bool
-) -> np.ndarray:
-    from scipy.special import softmax
-
-    error = 0.0 if alone else softmax(image @ kernel + bias)
-    gradient = kernel @ (error - np.eye(len(bias))[person])
-    return np.clip(image - rate * (gradient if alone else np.sign(gradient)), 0, 1)
-
-
 _STEP_SLIPS: Slips = {
     "the bias is missing from the logits": lambda image, kernel, bias, *rest: _step_reference(
         image, kernel, np.zeros_like(bias), *rest
     ),
     "this raises the person's logit alone; p is missing, by which the others' go down": (
-        lambda *a: _step_of(*a, alone=True)
+        lambda *a: _step_with(*a, alone=True)
     ),
     "only the gradient's sign was taken; take it as it is, times rate": (
-        lambda *a: _step_of(*a, alone=False)
+        lambda *a: _step_with(*a, sign=True)
     ),
     "this moves away from the person: descend, image minus rate times gradient": (
         lambda *a: _step_with(*a, uphill=True)
@@ -102,7 +96,7 @@ def _identified_cases(rng: np.random.Generator) -> list[Case]:
     tied[1, 1] = tied[1, 3] = 0.8
     return [
         Case((some,), "23 drawings, 23 photographs"),
-        Case((unlike,), "hardly a drawing is like any of the photographs"),
+        Case((unlike,), "drawings that are unlike nearly every photograph"),
         Case((tied,), "a tie points to nobody"),
     ]
 

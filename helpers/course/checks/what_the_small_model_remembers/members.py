@@ -85,9 +85,9 @@ def _hits_reference(member_scores: Any, other_scores: Any, limit: float) -> floa
 
 
 def _hits_cases(rng: np.random.Generator) -> list[Case]:
-    members, others = rng.normal(1, 1, 60), rng.normal(0, 1, 40)
+    members, others = rng.normal(1, 1, 61), rng.normal(0, 1, 40)
     return [
-        Case((members, others, 0.1), "60 members, 40 others, at most 4 false accusations"),
+        Case((members, others, 0.3), "61 members, 40 others, at most 12 false accusations"),
         Case((members, others, 0.01), "at most 0.4 false accusations: none"),
         Case((np.array([5.0, 4, 3.9, 1]), np.arange(5.0), 0.1), "five others, none to be accused"),
         Case((np.array([3.0, 2, 2, 1]), np.array([2.0, 1, 1, 0]), 0.25), "ties"),
@@ -120,11 +120,9 @@ def _others_alone(member_scores: Any, other_scores: Any, limit: float) -> float:
 
 
 _HITS_SLIPS: Slips = {
-    "members and others are the other way round": _swapped,
     "this is a number of members; a share was asked": lambda members, others, limit: (
         len(members) * _hits_reference(members, others, limit)
     ),
-    "a high score says member; this accuses the low ones": _low_is_member,
     "np.quantile interpolates between two scores; count the accusations instead": _by_quantile,
     "one rule accuses members and others: score >= threshold for both": _two_rules,
     "exactly `limit` of the others may be accused, and a member's own score may be the best "
@@ -132,6 +130,8 @@ _HITS_SLIPS: Slips = {
     "here nobody else is accused at all; a share `limit` of them may be": (
         lambda members, others, limit: float(np.mean(members > np.max(others)))
     ),
+    "members and others are the other way round": _swapped,
+    "a high score says member; this accuses the low ones": _low_is_member,
 }
 
 
@@ -217,10 +217,10 @@ _RATIO_SLIPS: Slips = {
     ),
     "the deviation is of the confidences themselves; take it of their distances to each form's "
     "own mean": _ratio(raw_width=True),
-    "this takes the variance for the deviation: draw the root": _ratio(
+    "this takes the variance for the deviation: take its root": _ratio(
         average=lambda widths: float(np.mean(widths**2))
     ),
-    "the forms' deviations were averaged; average the squares, and draw the root last": _ratio(
+    "the forms' deviations were averaged; average the squares, and take the root last": _ratio(
         average=lambda widths: float(np.mean(widths))
     ),
     "-log(deviation) is missing in both terms: a narrow law is taller": _ratio(no_log=True),
@@ -275,8 +275,8 @@ _AUC_SLIPS: Slips = {
     "this is the probability that the draw with the form lies below": lambda *args: (
         1 - _auc_reference(*args)
     ),
-    "this is how often a threshold half-way between the laws is right; the AUC compares a draw of "
-    "each": _auc_without(4),
+    "this adds up the deviations of the two draws, and is how often a threshold half-way between "
+    "the laws is right; of the difference of two draws the variances add up": _auc_without(4),
     "norm.cdf divides by a deviation, the root of the variance": _with_variance,
     "two scores are compared, and each has this deviation: the difference has twice the variance": (
         _auc_without(1)
