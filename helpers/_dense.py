@@ -39,6 +39,8 @@ def plain_layers(model: tf.keras.Model) -> Layers | None:
         and all(tensor.dtype == tf.float32 for tensor in model.inputs or ())
         and not model.losses
         and not model.non_trainable_weights
+        and len(model.trainable_weights)
+        == sum(1 + layer.use_bias for layer in dense)  # none shared
         and all(layer.compute_dtype == "float32" for layer in layers)
         and all(layer.activation in known for layer in dense)
         and not any(getattr(layer, name) for layer in dense for name in extras)

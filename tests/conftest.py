@@ -46,14 +46,19 @@ WAITING = (
     "tests/interview/test_code.py",
     "tests/grading/test_review_keys.py",
 )
-CORES = os.cpu_count() or 1
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _folder(scope: str) -> str:
+    """Return where the file of a unit lies."""
+    return scope.partition("::")[0].rpartition("/")[0]
 
 
 class ByFile(LoadScopeScheduling):
     """A file's tests in one process, which makes its fixtures once; those of the whole book in two.
 
-    The labs and the chapters are executed first, in every process; the book is built from them. One
-    process walks over its pages in wide windows, one in narrow ones.
+    The labs and the chapters are executed first; the book is built from them. Each of two processes
+    walks over half of its pages.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -62,7 +67,7 @@ class ByFile(LoadScopeScheduling):
             return nodeid
         if not file.startswith("tests/book/") or file.endswith(OWN_BOOKS):
             return file
-        return PHONE if test.endswith("[phone]") else BOOK
+        return PHONE if "[phone" in test else BOOK
 
     def _assign_work_unit(self, node: Any) -> None:
         """Hand out the next unit; of equal ones, one of a folder that no other process began.
@@ -72,18 +77,21 @@ class ByFile(LoadScopeScheduling):
         beside = len(self.nodes) > CORES and node is self.nodes[-1]
         rank = self._rank_beside if beside else self._rank
         begun = {
-            scope.rpartition("/")[0]
+            _folder(scope)
             for other, units in self.assigned_work.items()
             if other is not node
             for scope in units
         }
-        first = min(self.workqueue, key=lambda s: (rank(s), s.rpartition("/")[0] in begun))
+        first = min(self.workqueue, key=lambda s: (rank(s), _folder(s) in begun))
         self.workqueue.move_to_end(first, last=False)
         super()._assign_work_unit(node)
 
     def _reschedule(self, node: Any) -> None:
         """Keep one test ahead of a process, not two: a lab that waits there could run elsewhere."""
-        if self._pending_of(self.assigned_work[node]) < 2 or not self.workqueue:
+        units = self.assigned_work[node]
+        while self.workqueue and not node.shutting_down and self._pending_of(units) < 2:
+            self._assign_work_unit(node)
+        if not self.workqueue:
             super()._reschedule(node)
 
     @staticmethod
@@ -95,14 +103,14 @@ class ByFile(LoadScopeScheduling):
     @staticmethod
     def _rank_beside(scope: str) -> int:
         """What waits, then what needs no lab and no book, then what is left."""
-        needs = "::" in scope or scope in (BOOK, PHONE, *MEANWHILE)
+        needs = "::" in scope or scope in (BOOK, PHONE)
         return (scope in WAITING, not needs, True).index(True)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one process more than there are cores (``-n auto``)."""
-    return CORES + 1
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Start one process more than there are cores (``-n auto``), unless xdist was told a number."""
+    return None if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") else CORES + 1
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -58,7 +58,8 @@ class Settings:
         Show a progress bar over all cells.
     shared : bool
         Let other shared runs work in the same folder: a lab that one of them is running is waited
-        for, and its result kept. The labs then run one after another, each in all its variants.
+        for, and its result kept. The labs then run one after another, the variants of
+        each side by side where there are as many jobs.
     """
 
     build: Path
@@ -104,8 +105,8 @@ def run_labs(
             turns.mkdir(exist_ok=True)
             for lab in labs:
                 with _turn_of(lab, variants, turns):
-                    both = [(lab, variant) for variant in variants]
-                    ordered += _run_wanted(root, both, common, settings)
+                    each = [(lab, variant) for variant in variants]
+                    ordered += _run_wanted(root, each, common, settings)
         else:
             ordered = _run_wanted(root, wanted, common, settings)
         results.save_summary(settings.build, ordered)

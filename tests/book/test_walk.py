@@ -39,6 +39,9 @@ PAGES = {
     "narrow.html": "<style>@media (max-width: 600px) { i { color: #dee } }</style><i>Narrow</i>",
     "link.html": "<style>[data-theme=dark] a { color: #111; text-decoration: none }</style>"
     "<p>A paragraph with <a href='#'>a link</a> in the midst of it.</p>",
+    # Its console tells, where it does not open in the size and theme that belong together.
+    "opened.html": "<script>if ((innerWidth < 600) !== (localStorage.getItem('mode') === 'dark'))"
+    " console.error('opened otherwise')</script>",
 }
 CLEAN = ("index.html", "moon.html", "listed.html")
 
@@ -56,6 +59,7 @@ def violations(
     prose = [page for page in PAGES if page != "_modules/short.html"]
     seen = {(v.page, v.size, v.theme) for v in visits if v.page in prose}
     assert seen == set(itertools.product(prose, SIZES, THEMES))
+    assert not [str(v) for v in visits if "opened otherwise" in v.console]
     return {
         (v.page, v.size, v.theme, found.split(":")[0]) for v in visits for found in v.violations
     }

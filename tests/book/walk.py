@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,18 +31,23 @@ LOOK = """() => {
   };
 }"""
 
-# Click the theme's button until the page is in a theme, and let no colour be on its way.
+# Click the theme's button until the page is in a theme.
 SWITCH = """theme => {
   const root = document.documentElement;
   const button = document.querySelector('button.theme-switch-button');
   for (let i = 0; i < 3 && root.dataset.mode !== theme; i++) button.click();
+}"""
+
+# Let no colour be on its way.
+SETTLE = """() => {
   getComputedStyle(document.body).color;
   document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish());
 }"""
 
-# After a change of size the theme's script takes a third of a second to give what now scrolls a
-# place in the order of tabs. Axe judges what there is two seconds later at most.
-SETTLE = """async () => {
+# Let the page hear of its new size; the theme's script then takes a third of a second to give what
+# scrolls now a place in the order of tabs. Axe judges what there is after two seconds at most.
+FOLLOW = """async () => {
+  for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
   const scrolls = e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight;
   const late = () => [...document.querySelectorAll('[tabindex="-1"]')].some(scrolls);
   for (let i = 0; i < 40 && late(); i++) await new Promise(done => setTimeout(done, 50));
@@ -56,7 +62,7 @@ class Site:
     url: str
     pages: list[str]
 
-    @property
+    @functools.cached_property
     def prose(self) -> list[str]:
         """All pages but the listings of source code, and the longest of those for all of them."""
         listings = [page for page in self.pages if page.startswith("_modules/")]
@@ -83,31 +89,33 @@ class Visit:
 def walk(site: Site, browser: Browser, pages: Sequence[str], opening: str) -> list[Visit]:
     """Open pages in one size and theme, then show each in the other size, and in both themes.
 
-    Opened are they as a reader who left the book in this theme finds them, on the phone in the dark
-    and on the desktop in the light. From there the window is resized and the theme's button
-    clicked. Listings are looked at in one theme.
+    A page opens as for a reader who chose that theme before: the dark one on the phone, the light
+    one on the desktop. Then the theme's button is clicked and the window resized. Listings are
+    looked at in one theme.
     """
     sizes = sorted(SIZES, key=opening.__ne__)
     themes = THEMES if opening == "desktop" else THEMES[::-1]
-    width, height = SIZES[opening]
-    context = browser.new_context(viewport={"width": width, "height": height})
+    context = browser.new_context()
     context.add_init_script(
         f"localStorage.setItem('mode', '{themes[0]}'); localStorage.setItem('theme', '{themes[0]}')"
     )
     tab, found, memory = context.new_page(), list[Visit](), Memory()
     for page in pages:
+        _resize(tab, opening)
         with _heard(tab) as (console, requests):
             _open(tab, site.url + page)
             for size in sizes:
-                width, height = SIZES[size]
-                tab.set_viewport_size({"width": width, "height": height})
-                tab.evaluate(SETTLE)
+                if size != opening:
+                    _resize(tab, size)
+                    tab.evaluate(FOLLOW)
                 visits = [
                     Visit(page, size, theme, {}, console, requests)
                     for theme in (themes if page in site.prose else themes[:1])
                 ]
                 for visit in visits:
-                    tab.evaluate(SWITCH, visit.theme)
+                    if visit.size != opening or visit is not visits[0]:  # else it opened so
+                        tab.evaluate(SWITCH, visit.theme)
+                    tab.evaluate(SETTLE)
                     visit.look = tab.evaluate(LOOK)
                     if page in site.prose:
                         visit.violations = memory.violations(tab, first=visit is visits[0])
@@ -166,6 +174,12 @@ def _heard(tab: Page) -> Iterator[tuple[list[str], list[str]]]:
     yield console, requests
     for event, listen in messages.items():
         tab.remove_listener(event, listen)
+
+
+def _resize(tab: Page, size: str) -> None:
+    """Give the window one of the sizes."""
+    width, height = SIZES[size]
+    tab.set_viewport_size({"width": width, "height": height})
 
 
 def _open(tab: Page, url: str) -> None:

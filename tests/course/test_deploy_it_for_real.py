@@ -89,7 +89,7 @@ def cut(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> b
     return start + challenge + payload
 
 
-def as_json(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+def as_json(run: float, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
     return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
 
 

@@ -11,7 +11,6 @@ from helpers import models
 from helpers.errors import PrivacyError
 from helpers.privacy import accounting
 from helpers.privacy.dp_sgd import _compiled, clipped_gradient_sum, fit_dp, poisson_batches
-from helpers.privacy.dp_sgd.clipping import ClippedSum, Plan, clipped_sum
 from helpers.privacy.ledger import PrivacyLedger
 
 K = tf.keras.layers
@@ -74,20 +73,26 @@ def alone(model: tf.keras.Model) -> tf.keras.Model:
 def test_every_batch_size_and_run_uses_the_same_compiled_functions(
     digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    traced: list[int] = []
+    made: list[tuple[Any, Any]] = []
+    compile_both = _compiled._compile
 
-    def spy(model: tf.keras.Model, how: Plan, x: tf.Tensor, *arguments: Any) -> ClippedSum:
-        traced.append(x.shape[0])
-        return clipped_sum(model, how, x, *arguments)
+    def keep(*settings: Any) -> tuple[Any, Any]:
+        made.append(compile_both(*settings))
+        return made[-1]
 
-    monkeypatch.setattr(_compiled, "clipped_sum", spy)
+    monkeypatch.setattr(_compiled, "_compile", keep)
+
+    def traces() -> list[list[int]]:
+        return [[half.experimental_get_tracing_count() for half in halves] for halves in made]
+
     _compiled._shared.cache_clear()
     for model, changed in ((tiny(), {}), (tiny(1), {"noise_multiplier": 2.0, "seed": 1})):
         history = fit_dp(model, *digits, **{**SETTINGS, **changed, "steps": 12})
         assert len({record.batch_size for record in history.records}) > 4
-    assert traced == [None]
+    assert traces() == [[1, 1]]
     fit_dp(alone(tiny()), *digits, **{**SETTINGS, "steps": 12})
-    assert traced == [None, None]
+    assert traces() == [[1, 1], [1, 1]]
+    _compiled._shared.cache_clear()
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -54,6 +55,9 @@ def test_a_detector_answers_with_the_weights_that_its_network_has_now(scenes: An
         np.testing.assert_allclose(detector.raw(images), expected, rtol=1e-5, atol=1e-5)
     before = detection.Detector(detection.build_ssd(2, side=64), ()).raw(images)
     assert np.abs(before - expected).max() > 0.01
+    with pytest.raises(RobustnessError, match=r"\(1, 32, 64, 3\).*\(n, 64, 64, 3\)"):
+        detector.raw(images[:, :32])
+    np.testing.assert_array_equal(copy.deepcopy(detector).raw(images), detector.raw(images))
 
 
 def test_training_that_was_killed_goes_on_where_it_was(

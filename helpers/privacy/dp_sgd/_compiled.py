@@ -1,8 +1,8 @@
 """The two halves of a DP-SGD step, compiled.
 
 Compiling takes as long as dozens of steps. For networks of plain dense layers it is done once, on a
-stand-in, and then serves all runs that differ in nothing else than weights, number of examples,
-seeds, noise, and learning rate.
+stand-in, and then serves all runs with the same loss, clip norm, method and momentum, on examples
+of the same shape and kind.
 """
 
 from __future__ import annotations

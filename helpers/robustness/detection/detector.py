@@ -54,13 +54,25 @@ class Detector:
         return ssd_anchors(self.side) if self.own_anchors is None else self.own_anchors
 
     def raw(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the network's raw answers, float32 ``(n, anchors, num_classes + 4)``."""
+        """Return the network's raw answers, float32 ``(n, anchors, num_classes + 4)``.
+
+        Raises
+        ------
+        RobustnessError
+            If the pictures have another size than the network takes.
+        """
+        expected = self.model.input_shape[1:]
+        if np.shape(images)[1:] != expected:
+            raise RobustnessError(
+                f"The pictures have the shape {np.shape(images)}; this detector takes (n, "
+                f"{', '.join(map(str, expected))})."
+            )
         batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
         return np.concatenate([self._answer(batch).numpy() for batch in batches])
 
     @cached_property
     def _answer(self) -> Callable[[Any], Any]:
-        """The network in one compiled call; layer by layer Keras takes three times as long."""
+        """The network in one compiled call, spared what Keras does for every layer."""
         import tensorflow as tf
 
         signature = [tf.TensorSpec([None, *self.model.input_shape[1:]], tf.float32)]
@@ -70,6 +82,10 @@ class Detector:
             autograph=False,
         )
         return compiled
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what is compiled out of copies."""
+        return {name: value for name, value in vars(self).items() if name != "_answer"}
 
     def detect(self, images: NDArray[np.float32], score: float = 0.05) -> tuple[Detections, ...]:
         """Find objects.
