@@ -1086,22 +1086,22 @@ lab.memo(
     """
     It does not ship. Of eight claims the evidence supports six. Two are missed and stay in the
     case: the file understands 69 % of new voices' clips, 64 at the worse end, and 70 was asked;
-    under attack 51 are left, 46 at the worse end, and 50 was asked. And these are the kindest of my
+    under attack 50 are left, 45 at the worse end, and 50 was asked. And these are the kindest of my
     numbers, since training was tuned with the clips of seed 0 in view. At seeds 1 and 2, which
-    nobody had looked at, the file understands 62 and 65 %. You answer for the second miss until
+    nobody had looked at, the file understands 63 and 65 %. You answer for the second miss until
     December, since the attack changes features in memory. Nobody should answer for the first.
 
     The owners' clips are the reason. Their promise is kept as a number: epsilon 8 for a person who
     sent in two clips, with delta 1e-5. Mark and ranges came from public clips, so nothing more was
     spent. But without any owner's clip the same pipeline loses 1 to 3 points, by seed; without a
-    promise it would gain 6 to 10. And an epsilon of 8 rules out hardly anything on paper, so
+    promise it would gain 4 to 10. And an epsilon of 8 rules out hardly anything on paper, so
     membership is on our list of risks although the simple attack found next to nothing (AUC 0.53).
     I propose to stop using these clips until far more people agree to give one each.
 
-    More than a third of the clips, 37 %, is certified within a change of 1; at seed 1 that claim is
-    missed too. It holds for a thousand votes at the office. On the speaker about 13 fit, and with
-    them no radius above 0.22 can be proved. The mark is whole; five bad releases of five were
-    refused.
+    More than a third of the clips, 35 %, is certified within a change of 1: 31 at the worse end,
+    where 30 was asked. It holds for a thousand votes at the office. On the speaker about 13 fit,
+    and with them no radius above 0.22 can be proved. The mark is whole; five bad releases of five
+    were refused.
 
     Nine threats are decided by name. Membership and copying by answers: you, until December.
     Read-out of the flash: H. Okafor, December. Denial at two services: R. Haddad, September;
