@@ -816,9 +816,9 @@ lab.memo(
     model the best-read photograph came out exactly (similarity 1.00, where photographs that were
     not in the update mostly stay below 0.75) from nearly every handheld, even from the one with
     several hundred. The smaller model leaks less and misses the brief. The digits of a single
-    step can be counted exactly; after a whole round their order still shows. What holds: the server
-    stores no photographs, as long as nobody keeps single updates, and a listener on an encrypted
-    line learns nothing. The leak is to whoever runs the server.
+    step can be counted exactly; after a whole round one still sees which digits a handheld lacks.
+    What holds: the server stores no photographs, as long as nobody keeps single updates, and a
+    listener on an encrypted line learns nothing. The leak is to whoever runs the server.
 
     Next: secure aggregation, so that the contractor sees only sums. That leaves far fewer
     photographs to read and is not enough by itself: sums over twenty handhelds still gave one or
