@@ -103,7 +103,7 @@ pd.set_option("display.max_colwidth", 90)
 
 # %%
 HOSPITALS = 4
-DEADLINE = {"fast": 4.0, "full": 10.0}[profile]  # seconds that a round waits for answers
+DEADLINE = {"fast": 6.0, "full": 10.0}[profile]  # seconds that a round waits for answers
 QUORUM = 2  # fewest answers with which a round goes on
 TOLERANCE = 2e-5
 LONGEST_ROUND = 30.0  # seconds
