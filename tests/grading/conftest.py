@@ -24,10 +24,11 @@ from tests.grading.hostile import recipes
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "course" / "tiny"
-# Tight: these tests hold bombs, and other work goes on around them. What 32 processes of a notebook
-# hold together fits, else the watcher ends whichever cell runs when it happens to look.
+# Tight: these tests hold bombs, and other work goes on around them. As many processes as may start
+# hold less memory than is allowed, some 26 MB each before they ask for any: else the watcher, late
+# on a busy machine, ends whichever cell runs when it looks at what a fork bomb left.
 LIMITS = Limits(
-    seconds=60, memory=1500 * MB, group_memory=1000 * MB, processes=32, disk=16 * MB,
+    seconds=60, memory=1500 * MB, group_memory=600 * MB, processes=16, disk=16 * MB,
     file_size=8 * MB, shared_memory=MB, output=4 * MB,
 )  # fmt: skip
 
