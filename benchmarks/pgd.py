@@ -16,6 +16,7 @@ out, and the report says so:
     python3.11 -m venv build/peers/pgd
     build/peers/pgd/bin/pip install --no-deps --require-hashes -r requirements.txt
     build/peers/pgd/bin/pip install --no-deps foolbox==3.3.4 cleverhans==4.0.0 eagerpy==0.30.0
+    build/peers/pgd/bin/pip install gitpython==3.1.43    # Foolbox imports it
 """
 
 from __future__ import annotations
