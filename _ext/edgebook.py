@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 import re
@@ -32,7 +33,8 @@ from helpers.course import address
 
 LOGGER = logging.getLogger(__name__)
 MENDED = "<!-- mended -->"
-LISTING = re.compile(r"<pre\b.*?</pre>", re.DOTALL)
+NAVIGATION = re.compile(r'<nav\b[^>]*\bclass="bd-links\b.*?</nav>', re.DOTALL)
+TAKEN_OUT = re.compile(rf"<pre\b.*?</pre>|{NAVIGATION.pattern}", re.DOTALL)
 
 
 class RepoLink(SphinxRole):
@@ -183,8 +185,8 @@ def _without(label: str, buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
 class SharedContents:
     """The table of contents of pages that stand in none: one for each folder, not for each page.
 
-    To render it takes the theme longer than all the rest of such a page, of which there are
-    hundreds: the listings of source code.
+    To render it takes longer than all the rest of such a page, of which there are hundreds: the
+    listings of source code. The theme asks for it as soon as it is told of a page.
     """
 
     def __init__(self) -> None:
@@ -194,17 +196,17 @@ class SharedContents:
         self, app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
     ) -> None:
         """Let a page that Sphinx made from no source take the contents of its folder."""
-        render = context.get("generate_toctree_html")
-        if render is None or doctree is not None:
+        if doctree is not None or "toctree" not in context:
             return
+        render = context["toctree"]
 
-        def shared(*args: Any, **options: Any) -> str:
-            key = (pagename.rpartition("/")[0], args, tuple(sorted(options.items())))
+        def shared(**options: Any) -> str:
+            key = (pagename.rpartition("/")[0], *sorted(options.items()))
             if key not in self._rendered:
-                self._rendered[key] = str(render(*args, **options))
+                self._rendered[key] = str(render(**options))
             return self._rendered[key]
 
-        context["generate_toctree_html"] = shared
+        context["toctree"] = shared
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
@@ -226,28 +228,35 @@ def _mend(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if MENDED in text:
         return
-    listings = LISTING.findall(text)  # most of the book's markup, and nothing to mend in it
-    soup = BeautifulSoup(LISTING.sub("<pre></pre>", text), "html.parser")
-    _name_landmarks_and_toggles(soup)
+    text = NAVIGATION.sub(lambda found: _name_toggles(found[0]), text)
+    taken = TAKEN_OUT.findall(text)  # most of the book's markup, and nothing to mend in it any more
+    soup = BeautifulSoup(TAKEN_OUT.sub("<pre></pre>", text), "html.parser")
+    _name_landmark(soup)
     article = soup.select_one(".bd-article")
     if article:
         _mend_lists(article)
         _mend_tables(article, soup)
     _drop_thebe(soup)
-    whole = re.sub("<pre></pre>", lambda _: listings.pop(0), str(soup))
+    whole = re.sub("<pre></pre>", lambda _: taken.pop(0), str(soup))
     page.write_text(f"{whole}\n{MENDED}\n", encoding="utf-8")
 
 
-def _name_landmarks_and_toggles(soup: BeautifulSoup) -> None:
-    """Put the sidebar's logo inside a landmark and say what each of its toggles opens."""
+def _name_landmark(soup: BeautifulSoup) -> None:
+    """Put the sidebar's logo inside a landmark."""
     sidebar = soup.find(class_="bd-sidebar-primary")
-    if not isinstance(sidebar, Tag):
-        return
-    sidebar["role"] = "region"
-    sidebar["aria-label"] = "Book"
-    for summary in sidebar.find_all("summary"):
+    if isinstance(sidebar, Tag):
+        sidebar["role"] = "region"
+        sidebar["aria-label"] = "Book"
+
+
+@functools.cache  # the listings of a folder have one in common
+def _name_toggles(navigation: str) -> str:
+    """Say what each toggle of the sidebar opens."""
+    soup = BeautifulSoup(navigation, "html.parser")
+    for summary in soup.find_all("summary"):
         link = summary.find_previous("a")
         summary["aria-label"] = f"Pages under {link.get_text(strip=True)}" if link else "More pages"
+    return str(soup)
 
 
 def _mend_lists(article: Tag) -> None:
@@ -289,6 +298,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("room", Room)
     app.connect("missing-reference", resolve_reference)
     app.connect("html-page-context", choose_buttons, priority=502)
-    app.connect("html-page-context", SharedContents().use, priority=503)
+    app.connect("html-page-context", SharedContents().use, priority=400)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
