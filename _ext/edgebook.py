@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, NavigableString, Tag
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -34,6 +34,7 @@ from helpers.course import address
 LOGGER = logging.getLogger(__name__)
 MENDED = "<!-- mended -->"
 NAVIGATION = re.compile(r'<nav\b[^>]*\bclass="bd-links\b.*?</nav>', re.DOTALL)
+OPTION = re.compile(r"(?<!\S)(--?\w[\w-]*)")
 TAKEN_OUT = re.compile(rf"<pre\b.*?</pre>|{NAVIGATION.pattern}", re.DOTALL)
 
 
@@ -236,6 +237,7 @@ def _mend(page: Path) -> None:
     if article:
         _mend_lists(article)
         _mend_tables(article, soup)
+        _mend_lines(article, soup)
     _drop_thebe(soup)
     whole = re.sub("<pre></pre>", lambda _: taken.pop(0), str(soup))
     page.write_text(f"{whole}\n{MENDED}\n", encoding="utf-8")
@@ -280,6 +282,25 @@ def _mend_tables(article: Tag, soup: BeautifulSoup) -> None:
     for table in article.find_all("table"):
         if not table.find_parent(class_=["cell_output", "table-scroll"]):
             table.wrap(soup.new_tag("div", attrs={"class": "table-scroll"}))
+
+
+def _mend_lines(article: Tag, soup: BeautifulSoup) -> None:
+    """Keep a line from breaking inside ``--option``, and let a module's name break at its dots."""
+    for text in article.find_all(string=OPTION):
+        if text.find_parent("code"):
+            for i, part in enumerate(OPTION.split(text)):  # every second is an option
+                option = soup.new_tag("span", attrs={"class": "option"})
+                option.string = part
+                text.insert_before(option if i % 2 else NavigableString(part))
+            text.extract()
+    for heading in article.find_all(["h1", "h2", "h3"]):
+        name = heading.contents[0] if heading.contents else None
+        if isinstance(name, NavigableString) and re.fullmatch(r"helpers(\.\w+)+", name):
+            first, *rest = str(name).split(".")
+            name.replace_with(first)
+            for i, part in enumerate(rest):
+                heading.insert(2 * i + 1, soup.new_tag("wbr"))
+                heading.insert(2 * i + 2, f".{part}")
 
 
 def _drop_thebe(soup: BeautifulSoup) -> None:

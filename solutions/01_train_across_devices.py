@@ -739,7 +739,7 @@ digits = pd.DataFrame(
     },
     index=pd.Index(range(10), name="digit"),
 )
-(digits.round(1) + 0.0).astype({"photographs held": int})  # + 0.0: nothing reads -0.0
+(digits.astype(float).round(1) + 0.0).astype({"photographs held": int})  # + 0.0: nothing reads -0.0
 
 # %% [markdown]
 # After one step the counts are exact. (The server knows the total: it weights the device by it.)

@@ -841,8 +841,8 @@ for name, value in proof.items():
 #
 # ### From outside
 #
-# You are on the network and can reach the gateway's port. You have what you took along in exercise
-# 1. `knock` opens a connection with the certificate in a folder and asks for work.
+# You are on the network and can reach the gateway's port. You have what you took along in
+# exercise 1. `knock` opens a connection with the certificate in a folder and asks for work.
 
 
 # %%

@@ -311,7 +311,7 @@ print(f"right after {STEPS} steps: {np.mean(after_many == y):.3f}")
 # Look at them. The third row shows the change, fifteen times as strong and around grey.
 
 # %%
-names = pictures.class_names
+names = [name.removeprefix("synthetic ") for name in pictures.class_names]  # room for two
 fell = np.flatnonzero((says == y) & (after_many != y))[:6]
 plots.compare_images(
     x[fell],

@@ -241,6 +241,14 @@ def test_the_download_button_of_a_lab_gives_the_learners_notebook(
     assert paths[0].read_bytes() == (ROOT / "labs" / f"{lab}.ipynb").read_bytes()
 
 
+def test_no_line_breaks_inside_an_option(soups: dict[str, BeautifulSoup]) -> None:
+    option = re.compile(r"(?<!\S)--?\w")
+    codes = [code for soup in soups.values() for code in soup.select(".bd-article code")]
+    named = [code for code in codes if option.search(code.get_text())]
+    assert named
+    assert [str(code) for code in named if not code.select_one(".option")] == []
+
+
 def test_every_room_of_helpers_has_its_page_in_the_reference() -> None:
     rooms = {
         path.stem
