@@ -1,17 +1,21 @@
-"""What axe finds on a page, and of which texts it has still to measure the contrast.
+"""What axe finds on a page, and of which texts it has still to measure the colours.
 
-Contrast is axe's dearest rule by far, four fifths of its time, and most of a page is like another:
-tokens of code by the thousand, the same sidebars, the same signatures. What the rule can see of a
-text is in its key: tags, classes, colours and backgrounds of the element and of all around it, size
-and weight of its letters, whether it shows and is broken into lines, and whether it is a text that
-axe leaves undecided. A text whose key was measured before, on whatever page, is not measured again,
-unless the region in which it scrolls cuts it off, or another element that has a place of its own
-lies over or under it. That texts of one key get one verdict is itself a test, in
-``test_colours.py``.
+Contrast is axe's dearest rule by far, four fifths of its time, even for a single text, and most of
+a page is like another: tokens of code by the thousand, the same sidebars, the same buttons. What
+the rule can see of a text is in its key: tags, classes, colours and backgrounds of the element and
+of all around it, size and weight of its letters, whether it shows and is broken into lines, what
+else has a place of its own over or under it, and whether it is a text that axe leaves undecided. A
+text whose key was measured before, on whatever page, is not measured again. That texts of one key
+get one verdict is itself a test, in ``test_colours.py``. Of a text that scrolls half out of view
+axe may decide nothing; it is measured unless the same text was, whole.
+
+The other rule that sees colours is about links in the midst of a text. One that is underlined,
+where the text is not, passes it. The others have keys too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -20,14 +24,20 @@ from playwright.sync_api import Page
 # The rules that see colours.
 RULES = ["color-contrast", "link-in-text-block"]
 
-# Gives every element with text a `data-key`, and `data-fresh` where it must be measured; returns
-# the keys that are new, and of each element whether it shows and scrolls.
+# Gives every element with text a `data-key`, and `data-fresh` where it must be measured; to links
+# that must be, `data-fresh-link`. Returns the keys that are new, and whether any text and any link
+# has to be measured.
 KEYS = r"""known => {
-  for (const e of document.querySelectorAll('[data-key]')) {
-    delete e.dataset.key;
-    delete e.dataset.fresh;
+  for (const e of document.querySelectorAll('[data-key], [data-fresh-link]')) {
+    for (const name of ['key', 'fresh', 'freshLink']) delete e.dataset[name];
   }
-  const seen = new Set(known.split(' ')), fresh = [], chains = new Map(), clips = new Map();
+  const seen = new Set(known.split(' ')), found = [], grounds = new Map(), clips = new Map();
+  const NOTHING = [['backgroundImage', 'none'], ['opacity', '1'], ['filter', 'none'],
+    ['mixBlendMode', 'normal'], ['position', 'static'], ['overflow', 'visible'],
+    ['clip', 'auto'], ['clipPath', 'none'], ['visibility', 'visible'], ['zIndex', 'auto']];
+  const WORDS = [false, false, true];
+  const LETTERS = ['color', 'webkitTextFillColor', 'textShadow', 'fontSize', 'fontWeight'];
+  const first = key => !seen.has(key) && (seen.add(key), found.push(key));
   const hash = text => {  // FNV-1a, twice 32 bits
     let a = 0x811c9dc5, b = 0xc9dc5118;
     for (let i = 0; i < text.length; i++) {
@@ -38,22 +48,21 @@ KEYS = r"""known => {
   };
   const everything = [...document.body.querySelectorAll('*')].map(
     e => [e, getComputedStyle(e), e.getBoundingClientRect()]);
-  const shape = everything.map(([e, s, box]) => [
-    e.cloneNode(false).outerHTML, e.parentElement.tagName, e.parentElement.role,
-    e.textContent.trim() === '', s.display, s.visibility,
-    s.opacity === '0', box.width === 0, box.height === 0, box.right + scrollX <= 0,
-    box.bottom + scrollY <= 0, e.scrollWidth > e.clientWidth, e.scrollHeight > e.clientHeight,
-  ].join());
-  const chain = element => {
+  // What an element and all around it lay behind a text; what lays nothing there is passed over.
+  const ground = element => {
     if (!element) return '';
-    if (!chains.has(element)) {
-      const s = getComputedStyle(element);
-      chains.set(element, hash([chain(element.parentElement), element.tagName,
-        element.getAttribute('class'), s.color, s.backgroundColor, s.backgroundImage, s.opacity,
-        s.filter, s.mixBlendMode, s.textShadow, s.fontSize, s.fontWeight, s.visibility, s.display,
-        s.position, s.overflow, s.clipPath, s.webkitTextFillColor].join('|')));
+    if (!grounds.has(element)) {
+      const s = getComputedStyle(element), below = ground(element.parentElement);
+      const layer = [/, 0\)$/.test(s.backgroundColor) ? '' : s.backgroundColor];
+      for (const [name, nothing] of NOTHING) layer.push(s[name] === nothing ? '' : s[name]);
+      for (const pseudo of ['::before', '::after']) {
+        const p = getComputedStyle(element, pseudo);
+        layer.push(/^(none|normal)$/.test(p.content) ? ''
+          : [p.backgroundColor, p.backgroundImage, p.position].join());
+      }
+      grounds.set(element, layer.some(part => part) ? hash([below, ...layer].join('|')) : below);
     }
-    return chains.get(element);
+    return grounds.get(element);
   };
   const clip = element => {  // what its scrolling ancestors let one see
     if (!element) return [-Infinity, -Infinity, Infinity, Infinity];
@@ -71,51 +80,100 @@ KEYS = r"""known => {
         || s.display.startsWith('inline-'))
       && (s.backgroundImage !== 'none' || !/, 0\)$|transparent/.test(s.backgroundColor)
         || /^(IMG|SVG|CANVAS|VIDEO|IFRAME)$/i.test(e.tagName)) && e.checkVisibility());
+  const meets = (one, other) => other.left < one.right && other.right > one.left
+    && other.top < one.bottom && other.bottom > one.top;
+  const middle = box => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
+  const around = (element, own, box) => {  // what lies over or under an element, and over its text
+    const others = apart.filter(([e, , other]) => meets(box, other) && !e.contains(element));
+    if (!others.length) return '';
+    const range = document.createRange();
+    const boxes = own.flatMap(n => (range.selectNodeContents(n), [...range.getClientRects()]));
+    const middles = (boxes.length ? boxes : [box]).map(middle);
+    return others.map(([e, , o]) => {
+      const over = middles.filter(([x, y]) => x >= o.left && x <= o.right && y >= o.top
+        && y <= o.bottom).length;
+      return [ground(e), element.compareDocumentPosition(e), over > 0,
+        over === middles.length].join();
+    }).join(';');
+  };
+  let texts = false, links = false;
   for (const [element, , box] of everything) {
     const own = [...element.childNodes].filter(n => n.nodeType === 3 && n.nodeValue.trim());
-    const control = /^(INPUT|SELECT|TEXTAREA|BUTTON|OPTION)$/.test(element.tagName);
+    const control = /^(INPUT|SELECT|TEXTAREA)$/.test(element.tagName);
     if (!own.length && !control) continue;
+    // Axe measures what shows. Of formulas, what is there for those who listen does not.
+    if (!element.checkVisibility() || box.width * box.height === 0
+      || element.closest('mjx-assistive-mml')) continue;
     const [l, t, r, b] = clip(element.parentElement);
     const inside = box.left >= l && box.top >= t && box.right <= r && box.bottom <= b;
-    const shows = element.checkVisibility();
     const outside = [box.right <= l, box.bottom <= t, box.left >= r, box.top >= b];
-    const text = own.map(n => n.nodeValue).join('').trim();
-    const key = hash([chain(element), text.length === 1, /[^\u0000-\uffff]/u.test(text),
-      /[\p{L}\p{N}]/u.test(text) || text,  // axe passes over punctuation, and not over all of it
-      element.getClientRects().length > 1, shows, box.width * box.height > 0, inside, ...outside,
-      element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *')].join('|'));
-    const partly = !inside && !outside.includes(true);  // axe decides by what it can see of it
-    const touched = shows && (partly || apart.some(([e, , other]) => other.left < box.right
-      && other.right > box.left && other.top < box.bottom && other.bottom > box.top
-      && !e.contains(element)));
-    element.dataset.key = touched || control ? '' : key;
-    if (seen.has(key) && !touched && !control) continue;
-    element.dataset.fresh = '';
-    if (!touched && !control) { seen.add(key); fresh.push(key); }
+    const partly = !inside && !outside.includes(true);  // axe judges by what it can see of it
+    const text = own.map(n => n.nodeValue).join('').trim(), s = getComputedStyle(element);
+    const keyOf = glyphs => hash([ground(element), ...LETTERS.map(name => s[name]), ...glyphs,
+      element.getClientRects().length > 1, inside || partly, ...outside,
+      element.matches(':disabled, [aria-disabled=true], [aria-hidden=true] *'),
+      control && [element.type, element.value && 'filled', element.placeholder && 'hinted'],
+      around(element, own, box)].join('|'));
+    // Axe passes over some signs and some single letters. Words so printed say enough for those.
+    const glyphs = [text.length === 1, /[^\u0000-\uffff]/u.test(text),
+      /[\p{L}\p{N}]/u.test(text) || text];
+    const words = glyphs.join() === WORDS.join(), key = keyOf(glyphs);
+    const enough = (partly || !words) && seen.has(keyOf(WORDS));
+    element.dataset.key = partly ? '' : key;
+    if (!enough && (partly ? !seen.has(key) : first(key))) {
+      element.dataset.fresh = '';
+      texts = true;
+    }
   }
-  return [fresh.join(' '), shape];
+  const inline = e => /^(inline|contents)$/.test(getComputedStyle(e).display);
+  const styles = [...LETTERS, 'textDecoration', 'fontFamily', 'fontStyle', 'borderTop',
+    'borderBottom', 'outline'];
+  for (const link of document.querySelectorAll('a[href]')) {
+    if (!inline(link) || !link.checkVisibility()) continue;
+    const line = [link];  // the link, and all around it up to the block that it stands in
+    while (inline(line.at(-1)) && line.at(-1).parentElement) line.push(line.at(-1).parentElement);
+    const lines = line.map(e => getComputedStyle(e).textDecorationLine);
+    if (lines[0] !== 'none' && lines.slice(1).every(other => other === 'none')) continue;
+    const block = line.at(-1), all = [...block.querySelectorAll('a[href]')];
+    const length = e => e.textContent.replace(/\s+/g, ' ').trim().length;
+    const words = length(block) - all.reduce((sum, e) => sum + length(e), 0);
+    const simple = !block.querySelector('br, hr, button, select, input, textarea');
+    const key = 'a' + hash([ground(link), words > length(link), words > 0,
+      ...line.flatMap(e => styles.map(name => getComputedStyle(e)[name]))].join('|'));
+    if (simple && !first(key)) continue;
+    link.dataset.freshLink = '';
+    links = true;
+  }
+  return [found.join(' '), texts, links];
 }"""
 
-ONLY_FRESH = "axe.configure({rules: [{id: 'color-contrast', selector: '[data-fresh]'}]})"
+ONLY_FRESH = """axe.configure({rules: [
+  {id: 'color-contrast', selector: '[data-fresh]'},
+  {id: 'link-in-text-block', selector: '[data-fresh-link]'},
+]})"""
 
 
 def survey(tab: Page, known: set[str]) -> list[str]:
-    """Load axe into a page, mark with ``data-fresh`` what it must measure, and add its keys.
+    """Mark in a page what must be measured, add its keys, and return the rules to measure it by."""
+    found, texts, links = tab.evaluate(KEYS, " ".join(known))
+    known.update(found.split())
+    return [rule for rule, fresh in zip(RULES, (texts, links), strict=True) if fresh]
 
-    Returns how each element of the page shows, so that two themes can be compared.
+
+def violations(tab: Page, rules: Sequence[str], structure: bool = True) -> list[str]:
+    """Return what axe finds on a page that was surveyed.
+
+    By some of the rules that see colours, and by all others where `structure` says so.
     """
+    if not (rules or structure):
+        return []
+    options: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
+    if structure:
+        options["rules"] = {rule: {"enabled": rule in rules} for rule in RULES}
+    else:
+        options["runOnly"] = {"type": "rule", "values": list(rules)}
     if not tab.evaluate("'axe' in window"):
         tab.evaluate(AXE_SCRIPT)
-    fresh, shape = tab.evaluate(KEYS, " ".join(known))
-    known.update(fresh.split())
-    return list(shape)
-
-
-def violations(tab: Page, structure: bool = True) -> list[str]:
-    """Return what axe finds on a page that was surveyed, by all rules or those of colours."""
-    options: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
-    if not structure:
-        options["runOnly"] = {"type": "rule", "values": RULES}
     tab.evaluate(ONLY_FRESH)
     found = tab.evaluate("async options => (await axe.run(options)).violations", options)
     return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +50,30 @@ FOLLOW = """async () => {
   const scrolls = e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight;
   const late = () => [...document.querySelectorAll('[tabindex="-1"]')].some(scrolls);
   for (let i = 0; i < 40 && late(); i++) await new Promise(done => setTimeout(done, 50));
+}"""
+
+
+# How each element of a page shows, kept in the page; returns which show otherwise than at first.
+SHOWN = """first => {
+  const shown = [...document.body.querySelectorAll('*')].map(e => {
+    const s = getComputedStyle(e), box = e.getBoundingClientRect(), shell = e.cloneNode(false);
+    for (const name of ['key', 'fresh', 'freshLink']) delete shell.dataset[name];
+    return [shell.outerHTML, e.parentElement.tagName, e.parentElement.role,
+      e.textContent.trim() === '', s.display, s.visibility,
+      s.opacity === '0', box.width === 0, box.height === 0, box.right + scrollX <= 0,
+      box.bottom + scrollY <= 0, e.scrollWidth > e.clientWidth, e.scrollHeight > e.clientHeight,
+    ].join();
+  });
+  if (first) {
+    window.shownFirst = shown;
+    return '';
+  }
+  const before = window.shownFirst, pairs = [];
+  const same = before.length === shown.length;
+  for (let i = 0; i < Math.max(before.length, shown.length); i++) {
+    if (!same || before[i] !== shown[i]) pairs.push(`${before[i]} -> ${shown[i]}`);
+  }
+  return pairs.join();
 }"""
 
 
@@ -128,9 +151,8 @@ class Memory:
     """What was judged before, so that axe is asked no question twice."""
 
     def __init__(self) -> None:
-        self._known = set[str]()  # texts of which the contrast was measured
-        self._first = list[str]()  # how the page shows in the first of its themes
-        self._changes = set[tuple[tuple[str, str], ...]]()  # between what a page shows in the two
+        self._known = set[str]()  # texts and links of which the colours were measured
+        self._changes = set[str]()  # between what a page shows in its two themes
 
     def violations(self, tab: Page, first: bool) -> list[str]:
         """Return what axe finds on a page in its first theme or, by what is new, in its second.
@@ -138,21 +160,12 @@ class Memory:
         The rules that see no colour find in the second theme what they found in the first, unless
         other elements show there; and what those are is mostly the same on all pages.
         """
-        shape = colours.survey(tab, self._known)
-        if first:
-            self._first = shape
-            return colours.violations(tab)
-        changed = _changed(self._first, shape)
-        found = colours.violations(tab, changed not in self._changes)
-        self._changes.add(changed)
-        return found
-
-
-def _changed(first: list[str], second: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return what shows otherwise in the other theme: a moon for the sun, another logo."""
-    if len(first) != len(second):
-        return tuple(itertools.zip_longest(first, second, fillvalue=""))
-    return tuple(pair for pair in zip(first, second, strict=True) if pair[0] != pair[1])
+        changed = tab.evaluate(SHOWN, first)
+        rules = colours.survey(tab, self._known)
+        structure = first or changed not in self._changes
+        if not first:
+            self._changes.add(changed)
+        return colours.violations(tab, rules, structure)
 
 
 @contextlib.contextmanager
