@@ -938,7 +938,7 @@ lab.check("q7")
 
 # %%
 old_and_new = {}
-for name, perturbation in PERTURBATIONS.items():
+for name, perturbation in tqdm(PERTURBATIONS.items(), desc="conditions"):
     other = bays.cut(perturb_batch(frames, name, 3, seed, scenes.test.boxes).images)
     old_and_new[perturbation.title] = (reply(other) == y, fixed(other) == y)
 old_and_new["clean"] = (before, fixed(x) == y)
@@ -989,7 +989,7 @@ attack = {
     for name, crops in trials.items()
 }
 worst = {"before": np.ones(len(y), bool), "after": np.ones(len(y), bool)}
-for turn in np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS:
+for turn in tqdm(np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS, desc="directions"):
     crops = flared(STRENGTH, suns=[sun.moved(turn, 0.4) for sun in new_suns])
     worst["before"] &= reply(crops) == y
     worst["after"] &= fixed(crops) == y
