@@ -160,6 +160,11 @@ def _number_difference(
         wrong = ~np.isclose(got, expected, rtol=rtol, atol=atol, equal_nan=True)
     if not wrong.any():
         return None
+    if expected_kind == "b":
+        first = tuple(np.argwhere(wrong)[0].tolist())
+        told = f"expected {expected[first]}, got {got[first]}"
+        share = f"; {wrong.sum()} of {got.size} values differ"
+        return f"at {list(first)}: {told}{share}" if first else told
     # Integers could wrap around in a subtraction; float64 cannot.
     wide = np.complex128 if expected_kind == "c" else np.float64
     with np.errstate(invalid="ignore", over="ignore"):

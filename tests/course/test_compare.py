@@ -45,6 +45,12 @@ def test_close_agrees_with_numpy_allclose(
         (True, 1.0, "a boolean"),
         (np.array([True]), np.array([1.0]), "bool"),
         (1j, 1.0, "complex"),
+        (
+            np.array([True, False]),
+            np.array([True, True]),
+            r"^at \[1\]: expected True, got False; 1 of 2 values differ$",
+        ),
+        (np.array(False), np.array(True), "^expected True, got False$"),
         (np.array([0, 1], dtype=np.uint8), np.array([0, 255], dtype=np.uint8), "difference 254"),
         ([1, [2, 3]], [1, [2, 4]], r"\[1\]\[1\]: expected 4, got 3"),
         ({"a": 1}, {"b": 1}, "keys"),

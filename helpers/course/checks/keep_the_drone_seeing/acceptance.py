@@ -109,6 +109,14 @@ def _front_cases(rng: np.random.Generator) -> list[Case]:
     ]  # fmt: skip
 
 
+def _walked_up(cost: Any, score: Any) -> np.ndarray:
+    """From the cheapest up, keep what sees more than all before."""
+    kept, most = np.zeros(len(cost), bool), -np.inf
+    for i in np.lexsort((-np.asarray(score), cost)):
+        kept[i], most = score[i] > most, max(most, score[i])
+    return kept
+
+
 _FRONT_SLIPS: Slips = {
     "two options that are equal do not beat each other: one must be better in something": (
         lambda c, s: np.array(
@@ -118,6 +126,9 @@ _FRONT_SLIPS: Slips = {
             ]
         )
     ),
+    "every option is no worse than itself, and so all are beaten here: one must also be better in "
+    "something": lambda c, s: np.zeros(len(c), bool),
+    "of two options that are the same both stay, for neither beats the other": _walked_up,
     "an option that costs the same and sees more beats another, and so does one that sees as much "
     "and costs less": (
         lambda c, s: np.array([not ((c < c[i]) & (s > s[i])).any() for i in range(len(c))])

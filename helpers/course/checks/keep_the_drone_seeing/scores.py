@@ -130,16 +130,16 @@ def _judge_cases(rng: np.random.Generator) -> list[Case]:
 
 def _judge_as(
     boxes: Any, scores: Any, truth: Any, *, order: bool = True, take: bool = True,
-    free: bool = True, least: float = _HALF, best_first: bool = True,
+    free: bool = True, least: float = _HALF, best_first: bool = True, always: bool = False,
 ) -> Any:  # fmt: skip
     ranks = np.argsort(-np.asarray(scores), kind="stable")
     overlaps = _overlap_reference(boxes, truth) if len(truth) else np.zeros((len(boxes), 0))
     taken, right = np.zeros(len(truth), bool), np.zeros(len(boxes), bool)
     for place, box in enumerate(ranks if order else range(len(boxes))):
         row = np.where(taken, -1, overlaps[box]) if free else overlaps[box]
-        if len(row) and row.max() >= least:
+        if len(row) and (always or row.max() >= least):
             best = int(row.argmax() if best_first else np.argmax(row >= least))
-            right[place] = not taken[best] or not take
+            right[place] = row[best] >= least and (not taken[best] or not take)
             taken[best] = True
     return right
 
@@ -155,6 +155,9 @@ _JUDGE_SLIPS: Slips = {
     "still counts, in COCO": (lambda b, s, t: _judge_as(b, s, t, free=False)),
     "of the free objects a box claims the one that it overlaps most, not the first": (
         lambda b, s, t: _judge_as(b, s, t, best_first=False)
+    ),
+    "a box that overlaps no object enough is wrong and claims none: the object stays free": (
+        lambda b, s, t: _judge_as(b, s, t, always=True)
     ),
     "an IoU of exactly 0.5 is enough": (
         lambda b, s, t: _judge_as(b, s, t, least=np.nextafter(_HALF, 1))
@@ -219,6 +222,13 @@ _PRECISION_SLIPS: Slips = {
     ),
     "this runs the maximum from the left; it has to come from the high recalls": (
         lambda r, n: float(_at_recalls(np.maximum.accumulate(_raw_precision(r)), r, n).sum() / 101)
+    ),
+    "a recall is read at the first box that reaches it, and equal is enough: side='left'": (
+        lambda r, n: float(
+            np.append(_envelope(r), 0.0)[
+                np.searchsorted(np.cumsum(r) / n, _RECALLS, side="right")
+            ].mean()
+        )
     ),
     "this is the area under straight lines between the points; COCO takes 101 recalls": (
         lambda r, n: float(trapezoid(_raw_precision(r), np.cumsum(r) / n))

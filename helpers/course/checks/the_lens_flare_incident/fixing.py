@@ -59,6 +59,12 @@ def _across_colours(images: Any, size: int, floor: float) -> np.ndarray:
     return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
 
 
+def _over_pictures(images: Any, size: int, floor: float) -> np.ndarray:
+    mean = uniform_filter(images, size)
+    deviation = np.sqrt(np.maximum(uniform_filter(images**2, size) - mean**2, 0.0))
+    return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
+
+
 def _whole_picture(images: Any, size: int, floor: float) -> np.ndarray:
     mean, deviation = images.mean((1, 2), keepdims=True), images.std((1, 2), keepdims=True)
     return np.clip(0.5 + 0.2 * (images - mean) / (deviation + floor), 0.0, 1.0)
@@ -98,6 +104,9 @@ _FILTER_SLIPS: Slips = {
     "mean: the mean of the squares minus the square of the mean": _each_from_its_own_mean,
     "divide by the deviation, the root of the variance": _variance_for_deviation,
     "this box also mixes colours or pictures: the size along those axes is 1": _across_colours,
+    "one number as size makes a box across pictures and colours as well: (1, size, size, 1)": (
+        _over_pictures
+    ),
     "this is the mean of the whole picture; the veil near the sun is thicker: use the box": (
         _whole_picture
     ),
@@ -148,6 +157,12 @@ _FLAG_SLIPS: Slips = {
         _flag_reference(r, c, limit)[0],
         _flag_reference(r, c, limit)[1] or 0.0,
     ],
+    "the mean of nothing is NaN; where nothing is answered the accuracy is None": (
+        lambda r, c, limit: [
+            (found := _flag_reference(r, c, limit))[0],
+            np.nan if found[1] is None else found[1],
+        ]
+    ),
     "exactly at the limit is still answered: <=": _flag_strict,
     "the second number is the accuracy on what is answered, not on all": lambda r, c, limit: [
         float(np.mean(np.asarray(c) <= limit)),

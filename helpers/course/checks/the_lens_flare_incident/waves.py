@@ -75,7 +75,24 @@ def _share_of_each(changes: Any, edge: float) -> float:
     return float(np.mean([_share_reference(one[None], edge) for one in changes]))
 
 
+def _share_through(energy_of: Any) -> Any:
+    def share(changes: Any, edge: float) -> Any:
+        energy = energy_of(np.fft.fft2(changes, axes=(1, 2)))
+        return (energy[:, _radius(changes.shape[1]) < edge].sum() / energy.sum()).item()
+
+    return share
+
+
 _SHARE_SLIPS: Slips = {
+    "a wave is a complex number, and its square is one too: square its size, np.abs(...)": (
+        _share_through(np.square)
+    ),
+    "a wave's size takes both parts of the complex number: np.abs, not .real": _share_through(
+        lambda waves: waves.real**2
+    ),
+    "`cycles` lies in the order of fft2 already: shift neither it nor the waves": _share_by(
+        lambda n, e: np.fft.fftshift(_radius(n) < e)
+    ),
     "this is the share of the amplitude; energy is its square": _share_of_amplitude,
     "this is the share above the edge": lambda c, e: 1.0 - _share_reference(c, e),
     "np.fft.fft2 works on the last two axes unless told otherwise: axes=(1, 2)": _wrong_axes,
@@ -145,7 +162,15 @@ def _not_clipped(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
     return np.asarray(clean + np.fft.ifft2(waves, axes=(1, 2)).real)
 
 
+def _along_the_last_axes(clean: Any, spoilt: Any, keep: Any) -> np.ndarray:
+    waves = np.fft.fft2(spoilt - clean) * keep[None, :, :, None]
+    return np.clip(clean + np.fft.ifft2(waves).real, 0.0, 1.0)
+
+
 _BAND_SLIPS: Slips = {
+    "fft2 and ifft2 work on the last two axes unless told otherwise: axes=(1, 2)": (
+        _along_the_last_axes
+    ),
     "this filters the spoilt picture; filter only the CHANGE, and add it to the clean one": (
         _filtered_spoilt
     ),
