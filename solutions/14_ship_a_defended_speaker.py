@@ -497,7 +497,7 @@ record_share("withstands", outcomes[RADIUS].robust, f"PGD, 40 steps, L2 radius {
 SIGMA, VOTES, CHOOSING = 1.0, {"fast": 60, "full": 1000}[profile], 50
 CERTIFICATE_ALPHA = 0.001
 smoothing = Smoothing(SIGMA, VOTES, CHOOSING, alpha=CERTIFICATE_ALPHA, guarantee="all", seed=seed)
-certification = certify(Classifier.deployed(runner, file.data), x_test, smoothing)
+certification = certify(Classifier.deployed(runner, file.data), x_test, smoothing, progress=True)
 certified = certification.certified(y_test, RADIUS)
 record_share("certified", certified, f"smoothed with sigma {SIGMA}, {VOTES} votes, L2 {RADIUS}")
 
