@@ -199,9 +199,8 @@ def train(width, recipe, rows=slice(None), **changes):
 
 
 networks = {}
-for width in tqdm(WIDTHS, desc="widths"):
-    for recipe in RECIPES:
-        networks[width, recipe] = train(width, recipe)
+for width, recipe in tqdm([(w, r) for w in WIDTHS for r in RECIPES], desc="trainings"):
+    networks[width, recipe] = train(width, recipe)
 
 # %% [markdown]
 # ## What ships, and what it costs
@@ -357,7 +356,7 @@ print(f"on the front of the two accuracies: {accuracy_only.sum()}")
 table[accuracy_only].round(3)
 
 # %% [markdown]
-# With five measures most designs are on the front: nearly everybody is best at something. The more
+# With five measures most designs are on the front: seldom is another as good in all five. The more
 # you count, the less a front decides. If cost is left out, few remain, and they are wide.
 #
 # Neither is the question that the depot asks. It has limits. Below a limit, a kilobyte saved buys
@@ -888,7 +887,7 @@ pd.DataFrame(opened).T
 
 # %% [markdown]
 # *Same, first images* and *stronger attack* are about the same images and differ in the attack
-# alone. The lower is the number that may be promised. Does the order of the finalists stand, at all
+# alone. No more than the lower may be promised. Does the order of the finalists stand, at all
 # three radii? And what became of the clean accuracy of the design that was best in the contest?
 #
 # And against each rival, on the sealed images:

@@ -366,7 +366,8 @@ for name, steps in orders.items():
 # clips.
 #
 # The mark comes **before** rounding, since it is trained in, and it is read **after**, from the
-# file, since that is what a thief has. Its key is drawn and committed to first (lab 7).
+# file, since that is what a thief has. Its key is drawn first, and key and file are committed to
+# before anybody reads the mark (lab 7).
 
 # %%
 BITS = 128
@@ -496,7 +497,7 @@ record_share("withstands", outcomes[RADIUS].robust, f"PGD, 40 steps, L2 radius {
 SIGMA, VOTES, CHOOSING = 1.0, {"fast": 60, "full": 1000}[profile], 50
 CERTIFICATE_ALPHA = 0.001
 smoothing = Smoothing(SIGMA, VOTES, CHOOSING, alpha=CERTIFICATE_ALPHA, guarantee="all", seed=seed)
-certification = certify(Classifier.deployed(runner, file.data), x_test, smoothing)
+certification = certify(Classifier.deployed(runner, file.data), x_test, smoothing, progress=True)
 certified = certification.certified(y_test, RADIUS)
 record_share("certified", certified, f"smoothed with sigma {SIGMA}, {VOTES} votes, L2 {RADIUS}")
 
@@ -612,7 +613,7 @@ PRODUCT, VERSION, INSTALLED = "smart speaker", [2, 0, 0], [1, 4, 0]
 
 def pack(folder, model, version, private_key, case_hash=""):
     """Write a signed release, and its signature beside it."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     sealed = sealing.seal(model, secret, f"{PRODUCT} {version}")
     manifest = {
         "product": PRODUCT,
@@ -912,7 +913,7 @@ def show_to_examiner(trick, case, file=file.data, evidence=evidence, today=TODAY
     """Hand a case to the examiner; keep what is objected to that was not before."""
     contents = {name: e.to_bytes() for name, e in evidence.items()}
     objections = examine(case, file, contents, today, required).objections
-    said[trick] = sorted(set(objections) - set(examination.objections))
+    said[trick] = [one for one in objections if one not in examination.objections]
 
 
 # ship the model as it was before the mark; measured was the other
@@ -995,9 +996,9 @@ show_to_examiner(
     evidence={**evidence, "understands": lucky},
 )
 
-# the second: find out what was reached, and ask for that
+# the second: ask for no more than was reached
 show_to_examiner("the limit is lowered", with_claim("certified", evidence["certified"], 0.0))
-heard = {trick: found[0] if found else "nothing new" for trick, found in said.items()}
+heard = {trick: found[-1] if found else "nothing new" for trick, found in said.items()}
 more = {trick: max(0, len(found) - 1) for trick, found in said.items()}
 pd.DataFrame({"what the examiner's program said": heard, "objections more": more})
 
@@ -1119,7 +1120,9 @@ lab.memo(
 )
 
 # %% [markdown]
-# Keep the page, and the folder behind it, which `edgesec threats case` examines in a terminal.
+# Keep the page, and the folder behind it. Unpacked, it can be examined in a terminal by
+# `edgesec threats case`; give the day of this story with `--today`, or decisions that have ended
+# since then count against the case.
 
 # %%
 packed = io.BytesIO()

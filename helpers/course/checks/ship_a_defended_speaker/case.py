@@ -103,6 +103,8 @@ _STATE_SLIPS: Slips = {
     "these are the bytes that were cited: the hash is SHA-256 of the bytes, written as digits": (
         lambda claim, evidence, shipped: "changed"
     ),
+    "this evidence is of the file that ships: compare what it measures with `shipped`; the hash in "
+    "the claim is the evidence's own": lambda claim, evidence, shipped: "stale",
 }
 
 STATE = FunctionTask(

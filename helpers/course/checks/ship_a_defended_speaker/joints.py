@@ -42,6 +42,9 @@ _PERSON_SLIPS: Slips = {
     "this bounds every term by the largest; add the terms as they are": (
         lambda e, d, k: (k * e, k * math.exp((k - 1) * e) * d)
     ),
+    "this is the largest term alone; add all of them": (
+        lambda e, d, k: (k * e, math.exp((k - 1) * e) * d)
+    ),
     "the sum begins with 1: the last step's delta goes through no factor": (
         lambda e, d, k: (k * e, d * math.exp(e) * math.expm1(k * e) / math.expm1(e))
     ),

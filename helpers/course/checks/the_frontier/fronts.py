@@ -116,6 +116,11 @@ _FRONT_SLIPS: Slips = {
     "the signs are turned: this looks for the worst in every measure": lambda table, higher: (
         _front_reference(table, ~np.asarray(higher, bool))
     ),
+    "a design need not be best in any single measure: ask whether another dominates it": (
+        lambda table, higher: (_signed(table, higher) == _signed(table, higher).max(axis=0)).any(
+            axis=1
+        )
+    ),
     "this marks the designs that ARE dominated": lambda table, higher: (
         ~_front_reference(table, higher)
     ),
