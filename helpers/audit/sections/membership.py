@@ -32,7 +32,8 @@ RULE = (
     "Low if the 95% interval of the area reaches down to one half, which is guessing. Where it "
     "lies above, medium; high if at least 5% of members are named while at most 1% of outsiders "
     "here are accused, by the lower end of the interval of the former. If members and outsiders "
-    "can be told apart without the model, the number says nothing about the model: a doubt, medium."
+    "can be told apart without the model, the number says nothing about the model: a doubt, "
+    "medium, and it scores no threat."
 )
 
 
