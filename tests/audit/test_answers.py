@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from helpers.audit.answers import STATED, AnswerForm, find_form
 from helpers.audit.bench import Bench
+from helpers.audit.data import Examples
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS
 from helpers.errors import AuditError
@@ -143,6 +145,52 @@ def test_scores_of_which_only_the_order_counts_keep_out_what_needs_probabilities
     assert "no probability of a class" in found["accuracy"]["not_done"][0]
     copy = next(m for m in found["extraction"]["measures"] if m["key"] == "fidelity")
     assert copy["title"].endswith("labels")  # a thief learns from what there is
+
+
+SURENESS = 20.0  # of any answer, as a logit: its probability is 1 in float32
+
+
+def _sure(x: NDArray[np.float32], answers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of a model that is surer the larger an input's first number is."""
+    return np.eye(CLASSES, dtype=np.float32)[answers.argmax(axis=1)] * (SURENESS + 20 * x[:, :1])
+
+
+def _int8(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.minimum(np.round(probabilities * 256), 255) / np.float32(256)
+
+
+def _members(change: Any) -> dict[str, Any]:
+    """The membership section of a model that is surer of every member than of any other."""
+    one = faulty(change, count=400)
+    x = one.require_data().examples.x
+    y = one.model.predict(x).argmax(axis=1)
+    inside = x[:, 0] > 0.5
+    parts = [Examples(x[kind], y[kind]) for kind in (inside, ~inside)]
+    one.data = replace(one.require_data(), members=parts[0], nonmembers=parts[1])
+    found: dict[str, Any] = audited(one, "membership")["membership"]
+    return found
+
+
+def _one_number(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability of one class alone: those of the others are rounded to nothing."""
+    sure = (logits.max(axis=1, keepdims=True) - SURENESS) / 20
+    return np.where(logits == logits.max(axis=1, keepdims=True), 0.955 + 0.04 * sure, 0)
+
+
+@pytest.mark.parametrize("written", [np.array, softmax, _one_number])
+def test_members_are_named_however_sure_the_model_is(written: Any) -> None:
+    found = _members(lambda x, answers: written(_sure(x, answers)))
+    values = {m["key"]: m["value"] for m in found["measures"]}
+    assert values["auc"] == values["named"] == 1
+    assert "share with outsiders" not in found["findings"][-1]["evidence"]
+
+
+def test_answers_too_coarse_to_name_anybody_are_said_to_be() -> None:
+    found = _members(lambda x, answers: _int8(softmax(_sure(x, answers))))
+    counts = {m["key"]: m["trials"] for m in found["measures"]}
+    assert next(m["value"] for m in found["measures"] if m["key"] == "named") == 0
+    tied = f"members share with outsiders ({counts['named']} with {counts['accused']})"
+    assert tied in found["findings"][-1]["evidence"]
 
 
 def test_an_embedding_gets_a_finding_and_each_section_its_reason() -> None:

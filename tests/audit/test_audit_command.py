@@ -187,9 +187,14 @@ def test_estimates_are_called_estimates(monkeypatch: pytest.MonkeyPatch) -> None
     assert "estimated, not measured" in to_html(report)
 
 
-def test_the_threat_model_reads_what_was_written(whole: tuple[Result, Path]) -> None:
+def test_the_threat_model_reads_what_was_written(
+    whole: tuple[Result, Path], report: dict[str, Any]
+) -> None:
     found = {m.threat for m in read_report(whole[1] / "threats.json")}
-    assert found == {"evasion", "physical-perturbation", "membership-inference", "extraction"}
+    copies = {m["key"]: m for m in section(report, "extraction")["measures"]}
+    bought = copies["fidelity"]["low"] > copies["without_answers"]["high"]
+    always = {"evasion", "physical-perturbation", "membership-inference"}
+    assert found == always | ({"extraction"} if bought else set())
 
 
 def test_the_page_sets_what_the_labs_measured_beside_it(whole: tuple[Result, Path]) -> None:

@@ -8,6 +8,7 @@ import html.parser
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from helpers.audit.report import Beside, comparison_to_html, to_html, undone_of
 from helpers.audit.results import Chart, Measure, Notes, Rated, Series
 from helpers.audit.runner import run_audit
 from helpers.audit.sections import SECTIONS, Section
+from helpers.audit.sections.extraction import _report
 from helpers.audit.threat_scores import MEASURED, to_measurements
 from helpers.audit.timing import PeakMemory
 from helpers.errors import AuditError
@@ -265,6 +267,27 @@ def test_every_number_that_scores_a_threat_names_a_known_rule_and_metric() -> No
         assert (found.threat, found.metric, found.target) == (rule, metric, "camera")
         assert found.low <= found.value <= found.high
         assert found.date == datetime.datetime.fromisoformat(report["made"]).date()
+
+
+@pytest.mark.parametrize(("without", "scored"), [(60, True), (93, False), (96, False)])
+def test_a_copy_scores_a_threat_only_if_questions_bought_it(without: int, scored: bool) -> None:
+    """The finding of the section and the score are of one mind."""
+    curve = SimpleNamespace(
+        said=np.zeros(100), queries=[50, 100], agreed=[80, 96], sold="answers"
+    )  # fmt: skip
+    report = made_by(lambda notes: _report(notes, curve, without), name="extraction")  # type: ignore[arg-type]
+    [finding] = report["sections"][0]["findings"]
+    assert [m.value for m in to_measurements(report)] == ([0.96] if scored else [])
+    assert (finding["severity"] != "low") == scored
+
+
+@pytest.mark.parametrize(("low", "scored"), [(0.45, True), (0.55, False)])
+def test_members_who_differ_without_the_model_score_no_threat(low: float, scored: bool) -> None:
+    def fill(notes: Notes) -> None:
+        notes.share("named", "Named", 30, 100, "lower")
+        notes.measures.append(Measure("blind_auc", "Without the model", 0.6, low, 0.7, "share"))
+
+    assert bool(to_measurements(made_by(fill, name="membership"))) == scored
 
 
 def test_a_number_of_another_section_scores_nothing() -> None:

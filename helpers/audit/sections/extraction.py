@@ -29,7 +29,7 @@ RULE = (
     "By the lower end of the interval of the agreement: from 95% high, for such a copy can be sold "
     "in its place; from 80% medium; else low. Agreement that the same network reaches on the data "
     "alone, without a question, is nothing that the answers gave away: a copy that is not shown to "
-    "go beyond it is low."
+    "go beyond it is low, and scores no threat."
 )
 
 

@@ -25,13 +25,15 @@ LIMIT = 0.01  # of outsiders accused
 IMPORT_SECONDS = 5.0
 MOST_BLIND = 1000  # of either kind
 MOST_NUMBERS = 4096  # of an input, for the accuser that sees no answer
+_SUM_ERROR = 1e-5  # of a row of float32 probabilities, at most
 _CURVE_POINTS = 60
 _FOLDS = 5
 RULE = (
     "Low if the 95% interval of the area reaches down to one half, which is guessing. Where it "
     "lies above, medium; high if at least 5% of members are named while at most 1% of outsiders "
     "here are accused, by the lower end of the interval of the former. If members and outsiders "
-    "can be told apart without the model, the number says nothing about the model: a doubt, medium."
+    "can be told apart without the model, the number says nothing about the model: a doubt, "
+    "medium, and it scores no threat."
 )
 
 
@@ -72,9 +74,29 @@ def membership(bench: Bench, allowance: Allowance, notes: Notes) -> None:
 
 
 def _confidence(bench: Bench, allowance: Allowance, part: Examples) -> NDArray[np.float64]:
-    scores = bench.answering(allowance)(part.x)
-    probabilities = bench.form(allowance).probabilities(scores)
-    return scaled_confidence(np.clip(probabilities, 0, 1), part.y, "probabilities")
+    """Return the logit of the true class's probability, as finely as the answers give it."""
+    scores, form = bench.answering(allowance)(part.x), bench.form(allowance)
+    if form.kind == "logits":
+        return scaled_confidence(scores, part.y)
+    # A sure answer's probability rounds to 1, but the others add up to what it leaves. Where those
+    # are rounded to nothing, as of an int8 softmax, it leaves more than they add up to.
+    given = np.clip(form.probabilities(scores), 0, 1).astype(np.float64)
+    own = np.arange(given.shape[1]) == part.y[:, None]
+    true, others = given[own], np.where(own, 0, given).sum(axis=1)
+    left = np.maximum(others, 1 - true - _SUM_ERROR)
+    true, left = np.maximum((true, left), np.finfo(np.float32).tiny)
+    return np.asarray(np.log(true) - np.log(left))
+
+
+def _tied(attack: ThresholdAttack) -> tuple[int, int]:
+    """Return how many members and outsiders share the score at which the limit is passed."""
+    after = int(np.flatnonzero(attack.false_positive_rate <= LIMIT)[-1]) + 1
+    members, others = (
+        round(float(rate[after] - rate[after - 1]) * count)
+        for rate, count in ((attack.true_positive_rate, attack.members),
+                            (attack.false_positive_rate, attack.others))
+    )  # fmt: skip
+    return members, others
 
 
 def _named(notes: Notes, attack: ThresholdAttack) -> OperatingPoint | None:
@@ -168,6 +190,12 @@ def _finding(
             f"; {found.value:.1%} of members are named while {accused.value:.1%} of the outsiders "
             f"here are accused, which shows at most {accused.high:.1%} of all outsiders"
         )
+        members, others = _tied(attack)
+        if members:
+            said += (
+                f"; the next score is one that members share with outsiders ({members} with "
+                f"{others}), so none of these is counted as named"
+            )
     severity: Severity = "low"
     if low > 0.5:
         surely = point is not None and point.true_positive_rate.low >= 0.05
