@@ -429,7 +429,7 @@ print(f"{affordable:,} votes fit beside {CHOOSING} that choose; {VOTES:,} are ta
 HALF = ALPHA / 2  # for this certificate; the other half is for light
 classifier = Classifier.deployed(runner, file.data)
 smoothing = Smoothing(SIGMA, VOTES, CHOOSING, alpha=HALF, guarantee="all", seed=seed)
-certification = certify(classifier, x_test, smoothing)
+certification = certify(classifier, x_test, smoothing, progress=True)
 
 alpha_each = alpha_of_each(HALF, len(x_test), "all")
 ours = [
@@ -598,7 +598,7 @@ for name, change in list(CHANGES.items())[1:]:
 light = Smoothing(
     0.1, max(1, VOTES // 2), CHOOSING, alpha=HALF, guarantee="all", over="brightness", seed=seed
 )
-under_light = certify(classifier, x_test, light)
+under_light = certify(classifier, x_test, light, progress=True)
 shifts = np.arange(0, under_light.ceiling + 0.01, 0.01)
 for_light = certified_accuracy_curve(under_light, y_test, shifts.tolist())
 equal_l2 = parts[np.searchsorted(far, np.minimum(shifts * math.sqrt(x[0].size), far[-1])), 0]
