@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from tests.book import colours
-from tests.book.walk import SIZES
+from tests.book.walk import SETTLE, SIZES, open_page
 
 if TYPE_CHECKING:
     from tests.book.walk import Site
@@ -30,8 +30,9 @@ def test_texts_of_one_key_get_one_verdict(site: Site, browser: Browser) -> None:
     texts, faint = defaultdict[str, int](int), defaultdict[str, int](int)
     for page, (width, height) in itertools.product(PAGES, SIZES.values()):
         tab.set_viewport_size({"width": width, "height": height})
-        tab.goto(site.url + page)
+        open_page(tab, site.url + page)
         tab.add_style_tag(content=FAINT)  # now most texts violate the rule
+        tab.evaluate(SETTLE)
         colours.survey(tab, set())
         [violation] = Axe().run(tab, options=ONLY).response["violations"]
         for key in tab.evaluate(KEYS):
@@ -67,3 +68,28 @@ def test_a_colour_not_seen_before_is_measured(browser: Browser) -> None:
     colours.survey(tab, known)
     assert tab.locator("p[data-fresh]").count() == 1  # something lies under it
     tab.close()
+
+
+def test_a_link_that_no_line_sets_off_from_its_text_is_measured_once(browser: Browser) -> None:
+    tab = browser.new_page()
+    known: set[str] = set()
+    rules = {}
+    for name, style in {
+        "underlined": "",
+        "plain": "a { text-decoration: none }",
+        "plain again": "a { text-decoration: none }",
+        "in a line": "p, a { text-decoration: underline }",
+        "pale": "a { text-decoration: none; color: #789 }",
+    }.items():
+        tab.set_content(
+            f"<title>t</title><style>{style}</style>"
+            "<p>Words before <a href='#'>a link</a> and many words after it.</p>"
+        )
+        rules[name] = colours.survey(tab, known)
+    tab.close()
+    assert [name for name, asked in rules.items() if "link-in-text-block" in asked] == [
+        "plain",
+        "in a line",
+        "pale",
+    ]
+    assert rules["plain again"] == []

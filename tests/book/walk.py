@@ -126,7 +126,7 @@ def walk(site: Site, browser: Browser, pages: Sequence[str], opening: str) -> li
     for page in pages:
         _resize(tab, opening)
         with _heard(tab) as (console, requests):
-            _open(tab, site.url + page)
+            open_page(tab, site.url + page)
             for size in sizes:
                 if size != opening:
                     _resize(tab, size)
@@ -195,7 +195,7 @@ def _resize(tab: Page, size: str) -> None:
     tab.set_viewport_size({"width": width, "height": height})
 
 
-def _open(tab: Page, url: str) -> None:
+def open_page(tab: Page, url: str) -> None:
     """Load a page and let it settle."""
     tab.goto(url, wait_until="load")
     if tab.locator(".bd-article .math").count():
