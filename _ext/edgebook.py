@@ -289,9 +289,8 @@ def _mend_lines(article: Tag, soup: BeautifulSoup) -> None:
     for text in article.find_all(string=OPTION):
         if text.find_parent("code"):
             for i, part in enumerate(OPTION.split(text)):  # every second is an option
-                option = soup.new_tag("span", attrs={"class": "option"})
-                option.string = part
-                text.insert_before(option if i % 2 else NavigableString(part))
+                option = soup.new_tag("span", attrs={"class": "option"}, string=part)
+                text.insert_before(option if i % 2 else part)
             text.extract()
     for heading in article.find_all(["h1", "h2", "h3"]):
         name = heading.contents[0] if heading.contents else None
