@@ -258,7 +258,7 @@ class _Bench:
         byzantine = self.byzantine(cell.num_byzantine)
         adversary = Adversary(byzantine, scenario.attack) if byzantine else None
         task = self.poisoned(cell.attack, cell.num_byzantine, cell.seed)
-        return replace(task, aggregator=aggregator, adversary=adversary)
+        return task.under(aggregator, adversary)
 
     def _make_poisoned(self, attack: str, count: int, seed: int) -> FederatedTask:
         poison = self.scenarios[attack].poison

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -330,6 +331,30 @@ class FederatedTask:
         if self.sample_rate is not None:
             return poisson_clients(*key, self.sample_rate)
         return sample_clients(*key, self.num_sampled)
+
+    def under(self, aggregator: Aggregator | None, adversary: Adversary | None) -> FederatedTask:
+        """Return the same task with another rule at the server and another adversary.
+
+        Data and model are shared as they were checked, so this is quick where
+        ``dataclasses.replace`` builds the model again.
+
+        Parameters
+        ----------
+        aggregator
+            How the server combines the updates; None for the weighted mean.
+        adversary
+            Who lies, and how; None where all are honest.
+
+        Raises
+        ------
+        TaskError
+            If either does not fit the task.
+        """
+        other = copy.copy(self)  # what is cached depends on neither
+        object.__setattr__(other, "aggregator", aggregator)
+        object.__setattr__(other, "adversary", adversary)
+        other._check_settings()
+        return other
 
     @property
     def needs_each_update(self) -> bool:

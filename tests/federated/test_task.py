@@ -13,6 +13,8 @@ import tensorflow as tf
 from helpers import models
 from helpers.errors import TaskError
 from helpers.federated import ClientData, FederatedTask, LocalTraining, ServerOptimizer
+from helpers.federated.byzantine import Adversary, SignFlip
+from helpers.federated.robust import RobustAggregator
 
 MakeTask = Callable[..., FederatedTask]
 layers = tf.keras.layers
@@ -223,3 +225,25 @@ def test_a_task_cannot_be_changed_but_copied_with_changes(task: FederatedTask) -
     with pytest.raises(ValueError, match="read-only"):
         task.initial_weights[0][:] = 0
     assert dataclasses.replace(task, clients_per_round=2).num_sampled == 2
+
+
+def test_a_task_under_another_rule_is_the_same_as_one_made_with_it(make_task: MakeTask) -> None:
+    root, rule = a_client(3), RobustAggregator("fltrust", 0)
+    base = make_task(server_data=root)
+    told = {"aggregator": rule, "adversary": Adversary([1], SignFlip(2.0))}
+    shared, made = base.under(**told), dataclasses.replace(base, **told)
+    for name in (field.name for field in dataclasses.fields(FederatedTask)):
+        if name not in ("clients", "test", "initial_weights"):
+            assert getattr(shared, name) is getattr(made, name), name
+    assert shared.clients is base.clients
+    assert all(map(np.array_equal, shared.initial_weights, made.initial_weights))
+    assert (base.aggregator, base.adversary) == (None, None)
+
+
+def test_a_rule_or_adversary_that_does_not_fit_is_refused_as_when_a_task_is_made(
+    task: FederatedTask,
+) -> None:
+    with pytest.raises(TaskError, match="server_data"):
+        task.under(RobustAggregator("fltrust", 0), None)
+    with pytest.raises(TaskError, match="leave at least one honest"):
+        task.under(None, Adversary([6], SignFlip(2.0)))
