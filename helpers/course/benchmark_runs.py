@@ -1,7 +1,8 @@
 """Refresh what the benchmarks recorded: which records are out of date, and one run of those.
 
 A record is out of date when its script, or code that the script measures, was changed after the
-oldest of its results. The history of the repository says when that was.
+oldest of its results. The history of the repository says when that was, and whether more than
+docstrings and comments changed.
 """
 
 from __future__ import annotations
@@ -108,6 +109,9 @@ def _look(root: Path, script: Path) -> Benchmark:
     measured = _measured(root / "benchmarks" / "results" / f"{script.stem}.json")
     times = {path: _last_change(root, path) for path in sources(root, script)}
     later = [path for path, time in times.items() if measured is not None and time > measured]
+    if measured is not None and later:
+        before = _git(root, "rev-list", "-1", f"--before={measured.isoformat()}", "HEAD")
+        later = [path for path in later if not before or _code_changed(root, before, path)]
     found = _PEER.search(text)
     block = text[found.start() :].partition("\n\n")[0] if found else ""
     return Benchmark(
@@ -184,6 +188,38 @@ def _last_change(root: Path, path: str) -> datetime:
         return datetime.now(UTC)
     time = _git(root, "log", "-1", "--format=%cI", "--", path)
     return datetime.fromisoformat(time) if time else datetime.now(UTC)
+
+
+def _code_changed(root: Path, commit: str, path: str) -> bool:
+    """Whether a file or folder now says something else to Python than it did in a commit."""
+    if _git(root, "ls-files", "--others", "--exclude-standard", "--", path):
+        return True
+    changes = _git(root, "diff", "--name-status", "--no-renames", commit, "--", path)
+    for status, name in (line.split("\t") for line in changes.splitlines()):
+        if status != "M" or not name.endswith(".py"):
+            return True
+        if _code(_git(root, "show", f"{commit}:{name}")) != _code((root / name).read_text("utf-8")):
+            return True
+    return False
+
+
+def _code(text: str) -> str:
+    """Return what a module does, without comments, layout and docstrings."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            vars(node)["body"] = [line for line in body if not _is_text(line)]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is nothing but a string, such as a docstring."""
+    value = getattr(statement, "value", None)
+    is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
+    return isinstance(statement, ast.Expr) and is_text
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -105,10 +105,38 @@ def test_a_record_is_stale_when_what_it_measures_changed_after_it(repository: Pa
 
 
 def test_what_is_not_committed_counts_as_changed_now(repository: Path) -> None:
-    (repository / "benchmarks" / "alone.py").write_text(SCRIPT + "# more\n")
+    (repository / "benchmarks" / "alone.py").write_text(SCRIPT + "more = 1\n")
     [found] = benchmark_runs.survey(repository, ["alone"])
     assert found.changed == ("benchmarks/alone.py",)
     assert found.stale
+
+
+@pytest.mark.parametrize(
+    ("text", "stale"),
+    [
+        ('"""Says more."""\n\ndef f():\n    """Return 1."""  # why\n    return (1)\n', False),
+        ("def f():\n    return 2\n", True),
+        ("def f(:\n", True),
+    ],
+)
+def test_what_only_a_reader_sees_makes_no_record_stale(
+    repository: Path, text: str, stale: bool
+) -> None:
+    commit(repository, 3, {"helpers/robustness/gradients.py": "def f():\n    return 1\n"})
+    record(repository, "alone", 4)
+    commit(repository, 5, {"helpers/robustness/gradients.py": text})
+    [found] = benchmark_runs.survey(repository, ["alone"])
+    assert found.stale == stale
+
+
+def test_a_module_that_came_or_went_is_a_change(repository: Path) -> None:
+    record(repository, "alone", 4)
+    (repository / "helpers/robustness/new.py").write_text("")
+    assert benchmark_runs.survey(repository, ["alone"])[0].changed == ("helpers/robustness",)
+    (repository / "helpers/robustness/new.py").unlink()
+    assert not benchmark_runs.survey(repository, ["alone"])[0].stale
+    (repository / "helpers/robustness/gradients.py").unlink()
+    assert benchmark_runs.survey(repository, ["alone"])[0].stale
 
 
 def test_one_that_was_never_measured_is_stale(repository: Path) -> None:
