@@ -30,6 +30,15 @@ _COLUMNS = ("lab", "name", "attack", "defence", "subject", "metric", "value", "l
             "trials", "evidence", "setting", "profile", "seed", "points", "max_points",
             "date")  # fmt: skip
 
+# The metrics that are a share which the attacker wins, and what a range of each is called.
+WON = {
+    "attack-success-rate": "attempts won",
+    "bypass-rate": "control bypassed",
+    "members-named": "members named",
+    "extraction-fidelity": "answers copied",
+    "accuracy-loss": "accuracy lost",
+}
+
 
 def of_report(report: dict[str, Any] | None, source: str) -> LabMeasurements:
     """Return what a lab's report says was measured.
@@ -234,6 +243,28 @@ def beside_nothing(lab: LabMeasurements, one: Measured) -> str:
     if one.quantity.better == "neither":
         return "changed"
     return "better" if (low > plain_high) == (one.quantity.better == "higher") else "worse"
+
+
+def shares_won(found: Iterable[Measured]) -> list[str]:
+    """Say what attacks achieved, one range a metric of :data:`WON`.
+
+    Values of two metrics are never put into one range. A proved bound is no success of anybody,
+    and where nobody attacked nobody won: both are left out.
+
+    Returns
+    -------
+    list of str
+        Such as ``["control bypassed: 0.00 to 1.00", "accuracy lost: 0.74"]``.
+    """
+    values: dict[str, list[float]] = {}
+    for one in found:
+        if one.metric in WON and one.evidence == "attack":
+            values.setdefault(one.metric, []).append(one.value)
+    return [f"{WON[metric]}: {_range(won)}" for metric, won in values.items()]
+
+
+def _range(values: list[float]) -> str:
+    return " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(values), max(values))))
 
 
 def comparable(threat: str, metric: str) -> list[tuple[LabMeasurements, Measured]]:

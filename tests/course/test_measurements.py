@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -257,6 +258,42 @@ def test_a_defence_is_held_beside_the_same_attack_only() -> None:
     assert collecting.beside_nothing(lab(twice, mended), mended) == "better"
     again = dataclasses.replace(twice, name="again")
     assert collecting.beside_nothing(lab(twice, again, mended), mended) == ""
+
+
+def test_what_an_attacker_wins_is_a_range_of_one_metric() -> None:
+    lies = {"attack": "byzantine-clients", "defence": "signed-updates", "metric": "bypass-rate"}
+    found = [
+        one("clumsy", **lies, value=0.0, evidence="attack"),
+        one("fine", **lies, value=1.0, evidence="attack"),
+        one("lost", **lies | {"metric": "accuracy-loss"}, value=0.737, evidence="attack"),
+        one("proved", **lies | {"metric": "members-named"}, value=0.3, evidence="bound"),
+        one("untried", **lies, value=0.5, evidence="measurement"),
+        one("other", **lies | {"metric": "recall"}, value=0.2, evidence="attack"),
+    ]
+    assert collecting.shares_won(found) == [
+        "control bypassed: 0.00 to 1.00",
+        "accuracy lost: 0.74",
+    ]
+    assert collecting.shares_won(found[3:]) == []
+    for metric in collecting.WON:
+        assert (QUANTITIES[metric].unit, QUANTITIES[metric].better) == ("share", "lower")
+
+
+def test_the_index_of_results_mixes_no_two_metrics() -> None:
+    page = (ROOT / "chapters" / "what-is-true.md").read_text("utf-8")
+    (code, *_) = re.findall(r"^:tags: \[hide-input\]\n(.*?)^```$", page, re.M | re.S)
+    lies = {"attack": "byzantine-clients", "defence": "signed-updates", "evidence": "attack"}
+    names: dict[str, Any] = {}
+    with matplotlib.rc_context():
+        exec(code, names)
+    names["RECORD"] = [
+        lab(
+            one("passed", **lies, metric="bypass-rate", value=0.25),
+            one("lost", **lies, metric="accuracy-loss", value=0.75),
+        )
+    ]
+    row = names["summed_up"]("byzantine-clients", "signed-updates")
+    assert "control bypassed: 0.25; accuracy lost: 0.75" in row
 
 
 def test_the_command_lists_the_record_and_a_learners_folder(tmp_path: Path) -> None:
