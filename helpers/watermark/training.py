@@ -116,7 +116,7 @@ def train_many(
 
 
 def require_classes(classes: int, y: np.ndarray | None = None) -> None:
-    """Refuse fewer than two classes, and labels outside them."""
+    """Raise WatermarkError for fewer than two classes, and for labels outside them."""
     if classes < 2:
         raise WatermarkError(f"classes={classes}: a mark in the answers needs at least two.")
     if y is not None and not (np.min(y) >= 0 and np.max(y) < classes):

@@ -47,6 +47,11 @@ class NoiseTriggers(Scheme):
     epochs, learning_rate
         Of that training.
 
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than two classes, or ``count`` or ``repeats`` is below 1.
+
     References
     ----------
     Adi, Baum, Cisse, Pinkas and Keshet, *Turning your weakness into a strength: watermarking deep
@@ -139,6 +144,11 @@ class PatternTriggers(Scheme):
         How many training inputs get each pattern while the mark is embedded.
     epochs, learning_rate
         Of that training.
+
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than two classes, or fewer than ``each`` carriers of one of them.
 
     References
     ----------
