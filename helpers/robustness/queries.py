@@ -38,6 +38,11 @@ class Dither:
         Points asked instead of one; each costs a query.
     spread
         Standard deviation of the noise between them, in units of the input.
+
+    Raises
+    ------
+    RobustnessError
+        If ``copies`` is below 1 or ``spread`` below 0.
     """
 
     copies: int = 1
@@ -352,6 +357,11 @@ def flat_differences(
     -------
     float
         Share of the steps; near 0 for scores in float32.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range, or the artefact does not answer with scores.
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     require_positive("spread", spread)

@@ -115,6 +115,11 @@ def median(size: int = 3) -> Transformation:
     """Replace each value by the median of a square around it, mirrored at the border.
 
     Xu, Evans and Qi, NDSS 2018, section III-B. Its gradient leads to the middle value.
+
+    Raises
+    ------
+    RobustnessError
+        If ``size`` is below 2.
     """
     require_whole("size", size, at_least=2)
     before, after = (size - 1) // 2, size // 2

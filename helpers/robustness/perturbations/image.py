@@ -23,8 +23,8 @@ def perturbation(
 ) -> Callable[Concatenate[Image, int, np.random.Generator, Extra], Image]:
     """Make a perturbation out of a function for severities 1 to 5.
 
-    What it adds: the checks, severity 0 as a copy, and a float32 result clipped to [0, 1], as a
-    sensor clips.
+    What it adds: the checks of :func:`require_image` and :func:`require_severity`, severity 0 as a
+    copy, and a float32 result clipped to [0, 1], as a sensor clips.
     """
 
     @functools.wraps(change)
