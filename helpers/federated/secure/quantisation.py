@@ -118,14 +118,14 @@ def word_type(modulus_bits: int) -> np.dtype:
 
 
 def reduce_words(words: np.ndarray, modulus_bits: int) -> np.ndarray:
-    """Reduce words modulo 2^modulus_bits, in place, and return them."""
+    """Reduce words ``(d,)`` modulo 2^modulus_bits, in place, and return them."""
     if modulus_bits < 8 * words.dtype.itemsize:
         np.bitwise_and(words, words.dtype.type((1 << modulus_bits) - 1), out=words)
     return words
 
 
 def pack_words(words: np.ndarray, modulus_bits: int) -> bytes:
-    """Write words below 2^modulus_bits in as few whole bytes each as hold them."""
+    """Write words ``(d,)`` below 2^modulus_bits in as few whole bytes each as hold them."""
     width = -(-modulus_bits // 8)
     words = np.ascontiguousarray(words, word_type(modulus_bits))
     raw = words.view(np.uint8)
