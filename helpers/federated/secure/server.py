@@ -246,7 +246,7 @@ class Server:
             private = self._rebuilt(owner, found, "mask key", self._is_mask_key)
             self._take_off(total, owner, private, in_sum)
         self.quantised_sum = reduce_words(total, plan.modulus_bits)
-        require_valid_sum(self.quantised_sum, len(in_sum), self.settings, plan)
+        require_valid_sum(self.quantised_sum, len(in_sum), self.settings)
         return dequantise(self.quantised_sum, len(in_sum), self.settings)
 
     def _take_off(
