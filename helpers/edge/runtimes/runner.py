@@ -73,7 +73,13 @@ class RemoteEngine(Engine):
 
 
 class LocalEngine(Engine):
-    """A model in this process: quicker to start, and only for files of one's own making."""
+    """A model in this process: quicker to start, and only for files of one's own making.
+
+    Raises
+    ------
+    EdgeError
+        If the runtime refuses the file.
+    """
 
     def __init__(self, artefact: Artefact, runtime: str, threads: int) -> None:
         try:
