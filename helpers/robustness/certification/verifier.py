@@ -257,6 +257,11 @@ def tail(count: int, trials: int, p: float) -> float:
 
     It is the regularised incomplete beta function I_p(count, trials - count + 1): NIST Digital
     Library of Mathematical Functions, 8.17.5, by the continued fraction 8.17.22.
+
+    Raises
+    ------
+    RejectedError
+        If the counts are so large that the fraction does not converge.
     """
     if count <= 0:
         return 1.0
