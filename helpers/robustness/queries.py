@@ -88,13 +88,13 @@ class Search:
         self.standing = np.ones(len(self.truth), np.bool_)
 
     def open(self, cost: int = 1) -> NDArray[np.int64]:
-        """Return the inputs that still stand and can pay for ``cost`` more answers."""
+        """Return which inputs ``(k,)`` still stand and can pay for ``cost`` more answers."""
         return np.flatnonzero(self.standing & (self.queries + cost <= self.limit))
 
     def margins(
         self, rows: NDArray[np.float32], which: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Ask about one point for each of some inputs; return the margins, and who has fallen.
+        """Ask about a point for each of k inputs; return margins and who has fallen, both ``(k,)``.
 
         A margin is the right class's score less the best other one, averaged over the dither. An
         input has fallen only if the artefact errs at the point itself, which is the first asked.

@@ -54,7 +54,7 @@ class Transformation:
     random: bool = False
 
     def __call__(self, images: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
-        """Transform an array of images, with random numbers from a seed."""
+        """Transform images ``(n, h, w, c)``, with random numbers from a seed."""
         rng = tf.random.Generator.from_seed(seed)
         return np.asarray(self.operation(tf.constant(images, tf.float32), rng))
 

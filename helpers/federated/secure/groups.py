@@ -34,7 +34,7 @@ def random_groups(num_clients: int, group_size: int, rng: np.random.Generator) -
     Returns
     -------
     list of np.ndarray
-        Sorted positions of each group, int64.
+        Sorted positions of each group, int64 ``(size,)``.
 
     Raises
     ------
