@@ -69,11 +69,6 @@ class Budget:
         numpy.ndarray
             float32. A change that is too long is cut (linf) or shortened (l2), then clipped to the
             bounds, which never lengthens it, as the clean input lies within them.
-
-        Raises
-        ------
-        RobustnessError
-            If the two differ in shape.
         """
         start = np.asarray(clean, np.float32)
         change = np.asarray(wanted, np.float32) - start

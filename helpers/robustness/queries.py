@@ -361,7 +361,7 @@ def flat_differences(
     Raises
     ------
     RobustnessError
-        If a setting is out of its range, or the artefact does not answer with scores.
+        If the inputs or a setting will not do, or the artefact does not answer with scores.
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     require_positive("spread", spread)

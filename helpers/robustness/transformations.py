@@ -119,7 +119,7 @@ def median(size: int = 3) -> Transformation:
     Raises
     ------
     RobustnessError
-        If ``size`` is below 2.
+        If ``size`` is no whole number of at least 2.
     """
     require_whole("size", size, at_least=2)
     before, after = (size - 1) // 2, size // 2

@@ -83,8 +83,8 @@ class Server:
 
         Raises
         ------
-        DeploymentError
-            If a round fails again and again.
+        DeploymentError, DivergenceError
+            If a round fails again and again, or training diverges.
         """
         self._resume()
         rounds, self._first = int(self._settings["rounds"]), len(self._records) + 1
