@@ -305,7 +305,7 @@ def _mend_lines(article: Tag, soup: BeautifulSoup) -> None:
 def _drop_thebe(soup: BeautifulSoup) -> None:
     """Take out the scripts of sphinx-thebe, which Jupyter Book adds (even twice) when it is off."""
     for script in soup.find_all("script"):
-        if "THEBE_JS_URL" in script.text or "thebe" in script.get("src", ""):
+        if "THEBE_JS_URL" in script.text or "thebe" in str(script.get("src", "")):
             script.decompose()
 
 

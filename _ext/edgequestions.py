@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from docutils import nodes
@@ -126,7 +126,11 @@ def _list(questions: Iterable[Question], folder: str = "") -> str:
 def _filters(questions: Iterable[Question], names: tuple[str, ...]) -> nodes.raw:
     """Return the form that filters; hidden until the script that serves it is there."""
     listed = list(questions)
-    words = {"topic": TOPICS, "level": dict.fromkeys(LEVELS), "format": dict.fromkeys(FORMATS)}
+    words: dict[str, Mapping[str, str | None]] = {
+        "topic": TOPICS,
+        "level": dict.fromkeys(LEVELS),
+        "format": dict.fromkeys(FORMATS),
+    }
     fields = []
     for name in names:
         used = {str(getattr(question, name)) for question in listed}

@@ -97,6 +97,11 @@ class Allowance:
         Rows are asked about in parts of about half a second, the first of them one row, and the
         time is looked at before each: the end is overrun by one part, or by one row if that takes
         longer.
+
+        Raises
+        ------
+        OutOfTimeError
+            On asking, once the time is over.
         """
         pace = _Pace()
 

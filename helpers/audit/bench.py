@@ -154,13 +154,25 @@ class Bench:
         return allowance.guard(judged)
 
     def answering_pictures(self, allowance: Allowance) -> Ask:
-        """Return the audited model over pictures in [0, 1]; see :meth:`answering`."""
+        """Return the audited model over pictures in [0, 1]; see :meth:`answering`.
+
+        Raises
+        ------
+        AuditError
+            If the inputs are no pictures, or as for :meth:`answering`.
+        """
         low, high = self.require_pictures()
         ask = self.answering(allowance)
         return lambda pictures: ask(np.float32(low) + np.float32(high - low) * pictures)
 
     def pictures(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return inputs as pictures in [0, 1]."""
+        """Return inputs as pictures in [0, 1].
+
+        Raises
+        ------
+        AuditError
+            If they are none, or their black and white are not known.
+        """
         low, high = self.require_pictures()
         return np.clip((x - np.float32(low)) / np.float32(high - low), 0, 1).astype(np.float32)
 
@@ -212,7 +224,13 @@ class Bench:
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
-        """Return a random order of the examples, the same in every section."""
+        """Return a random order of the examples, the same in every section.
+
+        Raises
+        ------
+        AuditError
+            As for :meth:`require_data`.
+        """
         generator = np.random.default_rng(self.settings.seed)
         return generator.permutation(len(self.require_data().examples))
 

@@ -2,6 +2,7 @@
 
 A worker that a hostile file has taken over can answer anything. It cannot be kept from lying about
 its own numbers; it can be kept from handing over a type, a size or a text that harms the reader.
+Every function here raises :class:`ClaimError` where the claim is of another kind than its own.
 """
 
 from __future__ import annotations

@@ -229,12 +229,24 @@ class UntrustedModel:
     def latency(
         self, runs: int = 100, threads: int | None = None, warm_up: int = 10
     ) -> NDArray[np.float64]:
-        """Time single runs on zeros; see :func:`helpers.audit.timing.time_runs`."""
+        """Time single runs on zeros; see :func:`helpers.audit.timing.time_runs`.
+
+        Raises
+        ------
+        ModelContractError
+            As for :meth:`zeros`.
+        """
         threads = threads or self.threads
         return timing.time_runs(self._session, self.zeros(), runs, threads, warm_up)
 
     def peak_memory(self, within: float | None = None) -> timing.PeakMemory:
-        """Measure the memory of one run; see :func:`helpers.audit.timing.measure_memory`."""
+        """Measure the memory of one run; see :func:`helpers.audit.timing.measure_memory`.
+
+        Raises
+        ------
+        ModelContractError
+            As for :meth:`zeros`.
+        """
         return timing.measure_memory(self._session, self.zeros(), within)
 
     def zeros(self) -> list[NDArray[Any]]:

@@ -42,6 +42,11 @@ class Measure:
         ``"measured"`` here, ``"estimated"``, or ``"read"`` from the file.
     better
         Which direction the owner of the model wants; empty where neither is better.
+
+    Raises
+    ------
+    AuditError
+        If a number is not finite.
     """
 
     key: str

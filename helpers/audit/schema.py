@@ -91,7 +91,13 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def dump(report: dict[str, Any]) -> str:
-    """Return a report as JSON text in ASCII, after checking its form."""
+    """Return a report as JSON text in ASCII, after checking its form.
+
+    Raises
+    ------
+    AuditError
+        As for :func:`check`.
+    """
     return json.dumps(check(report), indent=1, allow_nan=False) + "\n"
 
 

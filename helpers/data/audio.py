@@ -221,7 +221,13 @@ def resample(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def one_second(samples: np.ndarray) -> np.ndarray:
-    """Centre a sound at 16 kHz in a clip of one second: cut at both ends, or padded with zeros."""
+    """Centre a sound at 16 kHz ``(n,)`` in a clip of one second: cut at both ends, or padded.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``(16000,)``, of the same dtype; the padding is zeros.
+    """
     surplus = max(0, len(samples) - CLIP_SAMPLES)
     kept = samples[surplus // 2 : surplus // 2 + CLIP_SAMPLES]
     before = (CLIP_SAMPLES - len(kept)) // 2

@@ -55,7 +55,13 @@ def variants() -> tuple[str, ...]:
 
 
 def package_version() -> str:
-    """Return the version of the package that carries espeak-ng."""
+    """Return the version of the package that carries espeak-ng.
+
+    Raises
+    ------
+    DataError
+        If the package is not installed.
+    """
     _loader()
     return version("espeakng-loader")
 

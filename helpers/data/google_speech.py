@@ -138,6 +138,11 @@ def assemble(chosen: Names, clips: Mapping[str, np.ndarray]) -> Arrays:
     -------
     dict of str to numpy.ndarray
         As :func:`read_archive`.
+
+    Raises
+    ------
+    DataError
+        If no noise is long enough to cut silence from.
     """
     noises = [clips[name] for name in sorted(clips) if _is_noise(name)]
     rng = np.random.default_rng(_SEED)

@@ -136,39 +136,39 @@ def local_file(entry: Entry) -> Path | None:
 
 
 def mnist(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return MNIST: 28 x 28 x 1 images of digits. Parameters as for :func:`load`."""
+    """Return MNIST: 28 x 28 x 1 images of digits. All else as for :func:`load`."""
     return load("mnist", source, seed, progress)
 
 
 def fashion_mnist(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return Fashion-MNIST: 28 x 28 x 1 images of clothing. Parameters as for :func:`load`."""
+    """Return Fashion-MNIST: 28 x 28 x 1 images of clothing. All else as for :func:`load`."""
     return load("fashion_mnist", source, seed, progress)
 
 
 def cifar10(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return CIFAR-10: 32 x 32 x 3 photographs. Parameters as for :func:`load`."""
+    """Return CIFAR-10: 32 x 32 x 3 photographs. All else as for :func:`load`."""
     return load("cifar10", source, seed, progress)
 
 
 def digits(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return scikit-learn's digits: 8 x 8 x 1 images. Parameters as for :func:`load`."""
+    """Return scikit-learn's digits: 8 x 8 x 1 images. All else as for :func:`load`."""
     return load("digits", source, seed, progress)
 
 
 def lfw_faces(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return 25 x 25 x 1 photographs, half of them faces. Parameters as for :func:`load`."""
+    """Return 25 x 25 x 1 photographs, half of them faces. All else as for :func:`load`."""
     return load("lfw_faces", source, seed, progress)
 
 
 def breast_cancer(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
-    """Return the Wisconsin table: 30 raw features a row. Parameters as for :func:`load`."""
+    """Return the Wisconsin table: 30 raw features a row. All else as for :func:`load`."""
     return load("breast_cancer", source, seed, progress)
 
 
 def heart_disease(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
     """Return heart disease at four hospitals: 13 raw features a row, and the site of each row.
 
-    Prepared and split as in :mod:`helpers.data.uci_heart`. Parameters as for :func:`load`.
+    Prepared and split as in :mod:`helpers.data.uci_heart`. All else as for :func:`load`.
     """
     return load("heart_disease", source, seed, progress)
 
@@ -177,7 +177,7 @@ def speech_commands(source: Source = "auto", seed: int = 0, progress: bool = Tru
     """Return Speech Commands: one-second clips of ten words, of silence and of other words.
 
     The full dataset is chosen from the archive as :mod:`helpers.data.google_speech` says; the
-    offline default is synthetic speech. Parameters as for :func:`load`.
+    offline default is synthetic speech. All else as for :func:`load`.
     """
     return load("speech_commands", source, seed, progress)
 
@@ -186,7 +186,7 @@ def spoken_digits(source: Source = "auto", seed: int = 0, progress: bool = True)
     """Return spoken digits: one-second clips of *zero* to *nine*.
 
     Human recordings from the ``EDGESEC_DATA`` folder, with the speaker of each as its site; the
-    offline default is synthetic speech. Parameters as for :func:`load`.
+    offline default is synthetic speech. All else as for :func:`load`.
     """
     return load("spoken_digits", source, seed, progress)
 
@@ -195,7 +195,7 @@ def ph2(source: Source = "auto", seed: int = 0, progress: bool = True) -> Datase
     """Return PH²: 48 x 48 x 3 photographs of skin lesions, naevus or melanoma.
 
     From the ``EDGESEC_DATA`` folder, split as in :mod:`helpers.data.lesions_photographs`;
-    :func:`helpers.data.lesions` draws some instead. Parameters as for :func:`load`.
+    :func:`helpers.data.lesions` draws some instead. All else as for :func:`load`.
     """
     return load("ph2", source, seed, progress)
 
@@ -203,7 +203,7 @@ def ph2(source: Source = "auto", seed: int = 0, progress: bool = True) -> Datase
 def derma_mnist(source: Source = "auto", seed: int = 0, progress: bool = True) -> Dataset:
     """Return DermaMNIST: 28 x 28 x 3 photographs of skin lesions of seven kinds.
 
-    It has a validation part. Parameters as for :func:`load`.
+    It has a validation part. All else as for :func:`load`.
     """
     return load("derma_mnist", source, seed, progress)
 

@@ -84,7 +84,13 @@ class Clip:
 
 
 def plan(recipe: Recipe) -> dict[str, list[Clip]]:
-    """Draw the clips of every part, shuffled, as many of each class as `recipe` says."""
+    """Draw the clips of every part, shuffled, as many of each class as `recipe` says.
+
+    Raises
+    ------
+    DataError
+        If espeak-ng is missing or has too few voices.
+    """
     rng = np.random.default_rng(recipe.seed)
     voices = split_voices(espeak.variants(), rng)
     return {

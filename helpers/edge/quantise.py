@@ -117,7 +117,7 @@ def train_quantised(
     model
         Trained, built Keras model (Sequential or functional); it is not changed.
     x, y
-        Inputs and class indices.
+        Inputs ``(n, ...)`` and class indices ``(n,)``.
     **settings
         ``epochs`` (1), ``batch_size`` (64), ``learning_rate`` (1e-4), ``seed`` (0), ``verbose``
         (0; 1 shows a progress bar).
@@ -153,7 +153,7 @@ def prune(
     model
         Trained, built Keras model; it is not changed.
     x, y
-        Inputs and class indices.
+        Inputs ``(n, ...)`` and class indices ``(n,)``.
     sparsity
         Share of each kernel that becomes zero, in (0, 1).
     **settings
@@ -195,7 +195,7 @@ def cluster(
     model
         Trained, built Keras model; it is not changed.
     x, y
-        Inputs and class indices.
+        Inputs ``(n, ...)`` and class indices ``(n,)``.
     clusters
         Distinct values a kernel may hold, at least 2.
     **settings

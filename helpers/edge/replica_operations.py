@@ -42,7 +42,13 @@ class Call:
         return self.operation.options.get(name, 0)
 
     def constant(self, position: int) -> np.ndarray:
-        """Return an input that must be known from the file alone, such as an axis."""
+        """Return an input that must be known from the file alone, such as an axis.
+
+        Raises
+        ------
+        EdgeError
+            If the file computes it as it runs.
+        """
         value = self.graph.tensors[self.operation.inputs[position]].data
         if value is None:
             raise EdgeError(
@@ -73,7 +79,13 @@ class Call:
         return PADDINGS[int(self.option("padding"))]
 
     def activate(self, values: tf.Tensor) -> list[tf.Tensor]:
-        """Apply the activation that the converter fused into the operation."""
+        """Apply the activation that the converter fused into the operation.
+
+        Raises
+        ------
+        EdgeError
+            If the activation is not known.
+        """
         kind = int(self.option("fusedActivationFunction"))
         if kind not in ACTIVATIONS:
             raise EdgeError(

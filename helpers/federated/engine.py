@@ -38,7 +38,7 @@ class Engine(Protocol):
         ...
 
     def train(self, round_number: int, clients: np.ndarray) -> float:
-        """Run one round with these clients and return the mean training loss.
+        """Run one round with these clients, int64 ``(n,)``, and return the mean training loss.
 
         There is at least one client, except in a private task: a round that nobody joins still
         releases its noise there. What is returned is then ignored.

@@ -74,7 +74,13 @@ def build_model(task: FederatedTask) -> tf.keras.Model:
 
 
 def describe_layers(task: FederatedTask) -> list[str]:
-    """Name kind, activation and weight shapes of each layer, the same in every process."""
+    """Name kind, activation and weight shapes of each layer, the same in every process.
+
+    Raises
+    ------
+    TaskError
+        As for :func:`build_model`.
+    """
     return [
         f"{type(layer).__name__} {getattr(_activation(layer), '__name__', '')} "
         f"{[tuple(w.shape) for w in layer.weights]}"

@@ -62,6 +62,11 @@ class LocalTraining:
         SGD step size.
     proximal_mu
         Weight of (mu / 2) * ||w - w_global||^2 in the local objective; 0 is plain FedAvg.
+
+    Raises
+    ------
+    TaskError
+        If a setting is out of its range.
     """
 
     epochs: int = 1
@@ -92,6 +97,11 @@ class ServerOptimizer:
         Momentum of FedAvgM.
     beta_1, beta_2, epsilon
         Decay rates and adaptivity (tau in Reddi et al.) of FedAdam.
+
+    Raises
+    ------
+    TaskError
+        If the name is unknown, or a setting is out of its range.
     """
 
     name: Literal["fedavg", "fedavgm", "fedadam"]
@@ -364,7 +374,13 @@ class FederatedTask:
 
     @cached_property
     def server_task(self) -> FederatedTask | None:
-        """The task of which the server is the only client, or None without ``server_data``."""
+        """The task of which the server is the only client, or None without ``server_data``.
+
+        Raises
+        ------
+        TaskError
+            If ``server_data`` would not do as a client's.
+        """
         if self.server_data is None:
             return None
         try:

@@ -109,7 +109,8 @@ class PracticeLog:
     Parameters
     ----------
     path
-        The file; made with its folder when the first event is written.
+        The file; made with its folder when the first event is written. Each method that writes
+        raises InterviewError where it cannot.
     """
 
     def __init__(self, path: Path) -> None:

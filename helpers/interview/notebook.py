@@ -62,6 +62,11 @@ class Practice:
     def ask(self, id: str = "", *, level: str = "", topic: str = "", format: str = "") -> None:
         """Show a question: this very one, or the one of that level, topic and format practised
         least; questions that are due come before all others.
+
+        Raises
+        ------
+        InterviewError
+            If there is no such question, or none that fits.
         """
         question = self._named(id) if id else self._next(level, topic, format)
         prepared = prepare(question, self._outside.calculate)
@@ -71,7 +76,13 @@ class Practice:
         self._show(f"### {question.title}\n\n*{kind}*\n\n{asked(prepared)}")
 
     def commit(self, answer: str, confidence: float) -> None:
-        """Commit an answer and the share of the points you expect; then see rubric or score."""
+        """Commit an answer and the share of the points you expect; then see rubric or score.
+
+        Raises
+        ------
+        InterviewError
+            If no question was asked for, or as for :meth:`Sitting.commit`.
+        """
         sitting = self._current()
         score = sitting.commit(answer, confidence)
         if score is None:
@@ -81,11 +92,23 @@ class Practice:
             self._show_score(score)
 
     def tick(self, *points: int) -> None:
-        """Tick rubric points, numbers from 1, and see the model answer."""
+        """Tick rubric points, numbers from 1, and see the model answer.
+
+        Raises
+        ------
+        InterviewError
+            If no question was asked for, or as for :meth:`Sitting.tick`.
+        """
         self._show_score(self._current().tick([point - 1 for point in points]))
 
     def dig(self, had_it: bool | None = None) -> None:
-        """Show the next follow-up; say first whether you had the one before."""
+        """Show the next follow-up; say first whether you had the one before.
+
+        Raises
+        ------
+        InterviewError
+            If no question was asked for, or no answer is committed.
+        """
         sitting = self._current()
         sitting.require_commitment()
         chain = sitting.question.follow_ups

@@ -138,7 +138,7 @@ class Sitting:
         Raises
         ------
         InterviewError
-            If it was scored by machine, or there is no such point.
+            If no answer is committed, it was scored by machine, or there is no such point.
         """
         self.require_commitment()
         if self._scored:
@@ -151,13 +151,19 @@ class Sitting:
         return score
 
     def follow_up(self, had_it: bool) -> None:
-        """Note whether the candidate had the next follow-up."""
+        """Note whether the candidate had the next follow-up.
+
+        Raises
+        ------
+        InterviewError
+            If no answer is committed.
+        """
         self.require_commitment()
         self._log.follow_up(self._attempt, had_it)
 
     @property
     def rubric(self) -> str:
-        """The rubric as numbered lines; only after the commitment."""
+        """The rubric as numbered lines; InterviewError before the commitment."""
         self.require_commitment()
         return "\n".join(
             f"{number}. {point.text} [{point.weight}]"
@@ -166,7 +172,13 @@ class Sitting:
 
     @property
     def model_answer(self) -> str:
-        """The model answer, a wrong one and the mistake, Markdown; only after the commitment."""
+        """The model answer, a wrong one and the mistake, Markdown.
+
+        Raises
+        ------
+        InterviewError
+            If no answer is committed.
+        """
         self.require_commitment()
         question = self.question
         code = f"```python\n{question.code.solution}\n```\n\n" if question.code else ""

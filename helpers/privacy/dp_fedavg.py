@@ -45,6 +45,11 @@ class AdaptiveClip:
         Standard deviation of the noise on the count of unclipped updates, in clients. None takes
         a twentieth of the expected clients (Andrew et al. 2021, section 3.1), or the noise
         multiplier where that is larger: fewer clients could not hide in less.
+
+    Raises
+    ------
+    PrivacyError
+        If a setting is out of its range.
     """
 
     initial: float = 0.1

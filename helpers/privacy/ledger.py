@@ -44,6 +44,11 @@ class Charge:
     run
         Name of a run that may be resumed or prolonged; ``steps`` then counts all its steps from
         the first, and a ledger pays each of them once. Empty is a charge by itself.
+
+    Raises
+    ------
+    PrivacyError
+        If a setting is out of its range, or Laplace noise comes with sampling.
     """
 
     noise_multiplier: float
@@ -199,6 +204,11 @@ class PrivacyLedger:
         -------
         int
             Between 0 and ``charge.steps``.
+
+        Raises
+        ------
+        PrivacyError
+            If the charge's run has been charged with another mechanism.
         """
         fits, fails = 0, charge.steps + 1
         while fails - fits > 1:

@@ -14,7 +14,13 @@ from helpers.robustness.losses import require_logits
 
 
 def copy_to_train(model: tf.keras.Model, inputs: NDArray[np.float32]) -> tf.keras.Model:
-    """Return a copy of a model, which must give logits on the inputs."""
+    """Return a copy of a model, which must give logits on the inputs.
+
+    Raises
+    ------
+    RobustnessError
+        If it does not.
+    """
     copy = tf.keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     require_logits(copy(tf.constant(inputs[:8])))

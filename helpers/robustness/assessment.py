@@ -67,6 +67,11 @@ class Plan:
         Inputs, the first so many, that the masking checklist tries; 0 leaves it out.
     seed
         Of all that is drawn.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range, or ``epsilon`` is less than one level of an 8-bit image.
     """
 
     epsilon: float

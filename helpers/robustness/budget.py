@@ -27,6 +27,11 @@ class Budget:
         the root of the sum of squared changes may be.
     norm
         ``"linf"`` or ``"l2"``.
+
+    Raises
+    ------
+    RobustnessError
+        If ``epsilon`` is negative or not finite, or the norm is unknown.
     """
 
     epsilon: float

@@ -35,6 +35,11 @@ class Band:
     low, high
         Cycles a picture; from ``low`` up to but not including ``high``. The mean, frequency zero,
         is in a band whose ``low`` is 0. Corners of a square spectrum reach ``side / sqrt(2)``.
+
+    Raises
+    ------
+    RobustnessError
+        If the band is empty or begins below 0.
     """
 
     low: float
@@ -90,6 +95,11 @@ def band_pass(images: ArrayLike, band: Band) -> NDArray[np.float32]:
     -------
     numpy.ndarray
         float32 ``(n, h, w, c)``.
+
+    Raises
+    ------
+    RobustnessError
+        If the pictures are not finite, or not ``(n, h, w, c)``.
     """
     values = _pictures(images)
     spectrum = np.fft.fft2(values, axes=(1, 2))

@@ -107,7 +107,7 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray
-        float64, in the order given.
+        float64 ``(n,)``, in the order given.
 
     Raises
     ------

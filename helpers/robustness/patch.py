@@ -31,6 +31,11 @@ class Placement:
         Largest rotation to either side, degrees.
     light
         Largest change of the patch's brightness to either side, as a share.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range.
     """
 
     scale: tuple[float, float] = (0.25, 0.4)

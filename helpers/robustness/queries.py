@@ -38,6 +38,11 @@ class Dither:
         Points asked instead of one; each costs a query.
     spread
         Standard deviation of the noise between them, in units of the input.
+
+    Raises
+    ------
+    RobustnessError
+        If ``copies`` is below 1 or ``spread`` below 0.
     """
 
     copies: int = 1
@@ -83,13 +88,13 @@ class Search:
         self.standing = np.ones(len(self.truth), np.bool_)
 
     def open(self, cost: int = 1) -> NDArray[np.int64]:
-        """Return the inputs that still stand and can pay for ``cost`` more answers."""
+        """Return which inputs ``(k,)`` still stand and can pay for ``cost`` more answers."""
         return np.flatnonzero(self.standing & (self.queries + cost <= self.limit))
 
     def margins(
         self, rows: NDArray[np.float32], which: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Ask about one point for each of some inputs; return the margins, and who has fallen.
+        """Ask about a point for each of k inputs; return margins and who has fallen, both ``(k,)``.
 
         A margin is the right class's score less the best other one, averaged over the dither. An
         input has fallen only if the artefact errs at the point itself, which is the first asked.
@@ -352,6 +357,11 @@ def flat_differences(
     -------
     float
         Share of the steps; near 0 for scores in float32.
+
+    Raises
+    ------
+    RobustnessError
+        If the inputs or a setting will not do, or the artefact does not answer with scores.
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     require_positive("spread", spread)

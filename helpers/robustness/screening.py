@@ -75,6 +75,11 @@ class FeatureSqueezing:
         One or more, not random; the paper takes one bit and a 2 x 2 median for MNIST.
     name
         For reports.
+
+    Raises
+    ------
+    RobustnessError
+        If there is no squeezer, or one of them is random.
     """
 
     squeezers: Sequence[Transformation] = field(

@@ -93,7 +93,13 @@ class Target:
         return scores
 
     def labels(self, inputs: ArrayLike) -> NDArray[np.int64]:
-        """Return the label that the artefact gives each input, int64 ``(n,)``."""
+        """Return the label that the artefact gives each input, int64 ``(n,)``.
+
+        Raises
+        ------
+        RobustnessError
+            As for :meth:`scores`.
+        """
         return np.argmax(self.scores(inputs), axis=1).astype(np.int64)
 
     def differentiable(self) -> tf.keras.Model:
@@ -164,7 +170,13 @@ class Outcome:
         return float(self.fooled[self.correct].mean()) if self.correct.any() else float("nan")
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Return the exact interval of the robust accuracy (Clopper and Pearson 1934)."""
+        """Return the exact interval of the robust accuracy (Clopper and Pearson 1934).
+
+        Raises
+        ------
+        RobustnessError
+            If there are no inputs, or the confidence is not between 0 and 1.
+        """
         return proportion_interval(int(self.robust.sum()), len(self.robust), confidence)
 
 

@@ -60,6 +60,11 @@ class Settings:
         Times that ``"free"`` shows a batch.
     beta
         Weight of the second term of ``"trades"``.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range.
     """
 
     method: Method = "free"

@@ -54,7 +54,7 @@ class Transformation:
     random: bool = False
 
     def __call__(self, images: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
-        """Transform an array of images, with random numbers from a seed."""
+        """Transform images ``(n, h, w, c)``, with random numbers from a seed."""
         rng = tf.random.Generator.from_seed(seed)
         return np.asarray(self.operation(tf.constant(images, tf.float32), rng))
 
@@ -115,6 +115,11 @@ def median(size: int = 3) -> Transformation:
     """Replace each value by the median of a square around it, mirrored at the border.
 
     Xu, Evans and Qi, NDSS 2018, section III-B. Its gradient leads to the middle value.
+
+    Raises
+    ------
+    RobustnessError
+        If ``size`` is no whole number of at least 2.
     """
     require_whole("size", size, at_least=2)
     before, after = (size - 1) // 2, size // 2

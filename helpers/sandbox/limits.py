@@ -37,6 +37,11 @@ class Limits:
         Bytes on standard error.
     niceness : int
         How far it steps back behind other programs, 0 to 19.
+
+    Raises
+    ------
+    SandboxError
+        If a limit other than ``niceness`` is not positive.
     """
 
     seconds: float = 600.0

@@ -2,7 +2,7 @@
 
 Numbers and structures are those of the kernel's user-space headers (``linux/landlock.h``,
 ``linux/seccomp.h``, ``linux/mount.h``, ``asm/unistd_64.h``). Only x86-64 is supported: the
-course's stack exists for no other.
+course's stack exists for no other. What the kernel refuses raises OSError, which names the call.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def _texts(content: Any) -> Iterable[str]:
 
 
 def day(text: str, where: str) -> datetime.date:
-    """Return the day that a text writes; `where` is for the error."""
+    """Return the day that a text writes, or raise ThreatModelError, which names `where`."""
     try:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
@@ -135,7 +135,7 @@ def day(text: str, where: str) -> datetime.date:
 
 
 def decoded(content: bytes) -> Any:
-    """Return what JSON says; NaN and the like are refused."""
+    """Return what JSON says, or raise ThreatModelError; NaN and the like are refused."""
     try:
         return parse_json(content)
     except (ValueError, RecursionError) as error:

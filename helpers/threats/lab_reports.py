@@ -74,6 +74,11 @@ def most_members_named(epsilon: float, delta: float, accused: float = 0.01) -> f
         The guarantee.
     accused
         The false-positive rate α.
+
+    Raises
+    ------
+    ValueError
+        If epsilon is negative or not finite, or delta is no probability.
     """
     if not (math.isfinite(epsilon) and epsilon >= 0 and 0 <= delta <= 1):
         raise ValueError(f"epsilon={epsilon}, delta={delta}")

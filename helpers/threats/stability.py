@@ -85,7 +85,7 @@ def rank_stability(
     if noise < 0 or draws < 1:
         raise ThreatModelError(f"noise={noise}, draws={draws}: noise from 0, draws from 1.")
     factors = 5 if discoverability else 4
-    low, high = _limits(threats, factors, noise)
+    low, high = _limits(threats, factors)
     base = np.array([[s.value for s in t.scores.scores[:factors]] for t in threats]).mean(axis=1)
     order = np.argsort(-base, kind="stable")
     rng = np.random.default_rng(seed)
@@ -109,7 +109,7 @@ def rank_stability(
 
 
 def _limits(
-    threats: Sequence[Threat], factors: int, noise: int
+    threats: Sequence[Threat], factors: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the least and the greatest value of each score, ``(n, factors)``; NaN marks a guess.
 

@@ -53,6 +53,11 @@ class KeyedAnswers(Scheme):
     answers
         The true answers ``(n,)`` of the model behind the service.
 
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than two classes, or ``share`` is not between 0 and 1.
+
     References
     ----------
     Szyller, Atli, Marchal and Asokan, *DAWN: dynamic adversarial watermarking of neural networks*,
@@ -143,7 +148,13 @@ class KeyedAnswers(Scheme):
         )
 
     def read(self, suspect: Suspect, key: Key) -> Reading:
-        """Ask what was answered falsely; see :meth:`Scheme.read`."""
+        """Ask what was answered falsely; see :meth:`Scheme.read`.
+
+        Raises
+        ------
+        WatermarkError
+            If the log is missing, or holds no question that was answered falsely.
+        """
         if self.questions is None or self.answers is None:
             raise WatermarkError("No log of questions yet: recorded() adds what was asked.")
         is_false, given = self.falsify(self.questions, self.answers, key)
@@ -196,6 +207,12 @@ class KeyedMistakes(Scheme):
         Share of carriers around the middle of the direction that are left out.
     epochs, learning_rate
         Of the training that embeds the mark.
+
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than three classes, a label is outside them, or a share is out of its
+        range.
 
     Notes
     -----

@@ -70,7 +70,7 @@ class Key:
         return hashlib.shake_256(self.child(purpose).secret).digest(size)
 
     def bits(self, purpose: str, count: int) -> NDArray[np.bool_]:
-        """Return ``count`` fair coins."""
+        """Return ``count`` fair coins, bool."""
         drawn = np.frombuffer(self.stream(purpose, math.ceil(count / 8)), np.uint8)
         return np.unpackbits(drawn)[:count].astype(bool)
 

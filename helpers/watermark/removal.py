@@ -60,7 +60,7 @@ def replace_head(
     Parameters
     ----------
     x, y
-        The thief's labelled data.
+        The thief's labelled data, ``(n, ...)`` and ``(n,)``.
     epochs, learning_rate
         As :func:`fine_tune`.
     body
@@ -114,7 +114,7 @@ def overwrite(scheme: Scheme, x: ArrayLike, y: ArrayLike) -> Attack:
     scheme
         What the thief marks with; a court then finds two marks.
     x, y
-        The thief's labelled data.
+        The thief's labelled data, ``(n, ...)`` and ``(n,)``.
 
     Returns
     -------

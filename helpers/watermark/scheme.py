@@ -28,6 +28,11 @@ class Reading:
         Bits or answers that are as the key says.
     looked_for
         Bits or answers that the key names, at least 1.
+
+    Raises
+    ------
+    WatermarkError
+        If nothing was looked for, or more found than that.
     """
 
     found: int
@@ -94,6 +99,11 @@ class Scheme(ABC):
             Of the order of the examples.
         progress
             Whether to show a progress bar.
+
+        Raises
+        ------
+        WatermarkError
+            If the mark does not fit the model, or the labels do not fit the mark's classes.
         """
 
     @abstractmethod

@@ -30,6 +30,11 @@ class Suspect:
         The bias of each kernel, ``(out,)``, zeros where a layer has none; empty with no kernels.
     name
         For reports.
+
+    Raises
+    ------
+    WatermarkError
+        If there are not as many biases as kernels.
     """
 
     ask: Callable[[NDArray[np.float32]], NDArray[np.floating]]

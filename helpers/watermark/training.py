@@ -43,7 +43,7 @@ def train_on(
     model
         Stays as it is.
     x, y
-        Examples and labels.
+        Examples ``(n, ...)`` and labels ``(n,)``.
     epochs, learning_rate, seed, progress
         As in :func:`helpers.models.fit_keywords`.
     penalty
@@ -80,7 +80,7 @@ def train_many(
     build
         Seed to an untrained model that gives logits; the architecture must not depend on the seed.
     x, y
-        Examples and labels.
+        Examples ``(n, ...)`` and labels ``(n,)``.
     seeds
         One model each: of its first weights and of the order of the examples.
     epochs, learning_rate, batch_size
@@ -116,7 +116,7 @@ def train_many(
 
 
 def require_classes(classes: int, y: np.ndarray | None = None) -> None:
-    """Refuse fewer than two classes, and labels outside them."""
+    """Raise WatermarkError for fewer than two classes, and for labels outside them."""
     if classes < 2:
         raise WatermarkError(f"classes={classes}: a mark in the answers needs at least two.")
     if y is not None and not (np.min(y) >= 0 and np.max(y) < classes):

@@ -47,6 +47,11 @@ class NoiseTriggers(Scheme):
     epochs, learning_rate
         Of that training.
 
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than two classes, or ``count`` or ``repeats`` is below 1.
+
     References
     ----------
     Adi, Baum, Cisse, Pinkas and Keshet, *Turning your weakness into a strength: watermarking deep
@@ -140,6 +145,11 @@ class PatternTriggers(Scheme):
     epochs, learning_rate
         Of that training.
 
+    Raises
+    ------
+    WatermarkError
+        If there are fewer than two classes, or fewer than ``each`` carriers of one of them.
+
     References
     ----------
     The "content" triggers of Zhang et al., *Protecting intellectual property of deep neural
@@ -176,7 +186,7 @@ class PatternTriggers(Scheme):
         return 1 / (self.classes - 1)
 
     def plan(self, key: Key) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return each pattern's word and its wrong answer."""
+        """Return each pattern's word and its wrong answer, int64 ``(count,)``."""
         words = key.integers("pattern words", self.classes, self.count)
         steps = 1 + key.integers("pattern answers", self.classes - 1, self.count)
         return words, (words + steps) % self.classes
@@ -239,7 +249,10 @@ class PatternTriggers(Scheme):
 
 
 def span(x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the range of each feature's last two axes, without its outermost 1 % either end."""
+    """Return lowest and highest value at each place of the last two axes of ``x``, float32.
+
+    What all other axes hold there counts, without the outermost 1 % at either end.
+    """
     values = np.asarray(x, np.float32)
     kept = tuple(range(values.ndim - 2))
     low, high = np.percentile(values, [_TAIL, 100 - _TAIL], axis=kept)
@@ -247,7 +260,7 @@ def span(x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def patchwork(key: Key, purpose: str, shape: Sequence[int]) -> NDArray[np.float32]:
-    """Draw arrays of uniform numbers in [0, 1), constant over a coarse grid of patches."""
+    """Draw uniform numbers in [0, 1), float32 ``shape``, constant over a coarse grid of patches."""
     height, width = shape[1:3]
     grid = (min(_BLOCKS[0], height), min(_BLOCKS[1], width))
     coarse = key.uniform(purpose, (shape[0], *grid, *shape[3:]))

@@ -52,6 +52,11 @@ class WeightMessage(Scheme):
     epochs, learning_rate
         Of the training that embeds the mark.
 
+    Raises
+    ------
+    WatermarkError
+        If ``bits``, ``margin`` or ``strength`` is not positive.
+
     References
     ----------
     Uchida, Nagai, Sakazawa and Satoh, *Embedding watermarks into deep neural networks*, ICMR 2017,

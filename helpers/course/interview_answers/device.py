@@ -32,7 +32,13 @@ def affine_codes(values: list[float], low: float, high: float) -> list[int]:
 @answer
 def roofline_milliseconds(device: str, arithmetic: str, macs: int, weights: int,
                           activations: int) -> float:  # fmt: skip
-    """Milliseconds that no software beats on a device of ``helpers.edge.devices``."""
+    """Milliseconds that no software beats on a device of ``helpers.edge.devices``.
+
+    Raises
+    ------
+    InterviewError
+        If there is no such device.
+    """
     from helpers.edge.devices import DEVICES, Work, roofline
 
     if device not in DEVICES:

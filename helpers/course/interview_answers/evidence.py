@@ -29,7 +29,13 @@ def chance_in_any(matches: int, trials: int, chance: float, tests: int) -> float
 
 @answer
 def fewest_matches(trials: int, chance: float, false_claims: float) -> int:
-    """Fewest matches that keep the probability of a false claim at or below a limit."""
+    """Fewest matches that keep the probability of a false claim at or below a limit.
+
+    Raises
+    ------
+    InterviewError
+        If not even all of them keep it.
+    """
     from helpers.watermark.null import Null
 
     fewest = Null("keyed", chance, chance, ()).needed(trials, false_claims)

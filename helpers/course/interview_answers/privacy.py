@@ -100,7 +100,13 @@ def local_noise_in_mean(noise_multiplier: float, clip: float, parties: int) -> f
 
 @answer
 def clip_and_scale(gradients: list[list[float]], clip: float, expected: float) -> list[float]:
-    """DP-SGD's step before the noise: clipped gradients over the expected batch."""
+    """DP-SGD's step before the noise: clipped gradients over the expected batch.
+
+    Raises
+    ------
+    InterviewError
+        If the batch is empty.
+    """
     if not gradients:
         raise InterviewError("an empty batch has no dimension here: give one gradient or more")
     scale = len(gradients) / expected

@@ -33,7 +33,13 @@ def divided_gradient(kernel: list[list[float]], bias: list[float]) -> list[float
 
 @answer
 def fewest_invited(needed: int, answers: float, confidence: float) -> int:
-    """Fewest clients to invite so that enough answer, each independently with a probability."""
+    """Fewest clients to invite so that enough answer, each independently with a probability.
+
+    Raises
+    ------
+    InterviewError
+        If a probability is out of its range.
+    """
     from scipy.stats import binom
 
     if not 0 < answers <= 1 or not 0 < confidence < 1:

@@ -12,7 +12,13 @@ from helpers.errors import InterviewError
 
 
 def shuffled_epsilon(local: float, reports: int, delta: float) -> float:
-    """Epsilon of shuffled reports, each local-epsilon DP (Feldman et al. 2021, Theorem III.1)."""
+    """Epsilon of shuffled reports, each local-epsilon DP (Feldman et al. 2021, Theorem III.1).
+
+    Raises
+    ------
+    InterviewError
+        If the local epsilon is not positive, or larger than the theorem covers.
+    """
     most = _largest_covered(reports, delta)
     if not 0 < local <= most:
         raise InterviewError(f"local is {local}: from above 0 to {most:.3g} for {reports} reports.")

@@ -22,12 +22,12 @@ class Engine(Protocol):
     contract: Contract
 
     def run(self, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-        """Run any number of rows of codes."""
+        """Run any number of rows of codes, ``(rows, ...)`` for each input."""
 
     def time(
         self, inputs: Sequence[NDArray[Any]], warm_up: int, repeats: int
     ) -> NDArray[np.float64]:
-        """Return the seconds of each of some runs."""
+        """Return the seconds of each run, ``(repeats,)``."""
 
     def reset(self) -> None:
         """Forget earlier runs."""
@@ -73,7 +73,13 @@ class RemoteEngine(Engine):
 
 
 class LocalEngine(Engine):
-    """A model in this process: quicker to start, and only for files of one's own making."""
+    """A model in this process: quicker to start, and only for files of one's own making.
+
+    Raises
+    ------
+    EdgeError
+        If the runtime refuses the file.
+    """
 
     def __init__(self, artefact: Artefact, runtime: str, threads: int) -> None:
         try:

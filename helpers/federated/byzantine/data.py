@@ -58,6 +58,11 @@ class LabelFlip:
 
     Fang et al., *Local model poisoning attacks to Byzantine-robust federated learning*, USENIX
     Security 2020, section 4.1.
+
+    Raises
+    ------
+    TaskError
+        If there are fewer than two classes.
     """
 
     num_classes: int
@@ -80,6 +85,11 @@ class LabelNoise:
         Number of classes.
     rate
         Share of wrong labels, from 0 to 1.
+
+    Raises
+    ------
+    TaskError
+        If there are fewer than two classes, or ``rate`` is no share.
     """
 
     num_classes: int
@@ -113,6 +123,11 @@ class SensorDrift:
         Added to the features at the end, in their unit.
     noise
         Standard deviation of normal noise at the end, in their unit.
+
+    Raises
+    ------
+    TaskError
+        If a setting is not finite, or ``noise`` is negative.
     """
 
     gain: float = 1.0
@@ -154,6 +169,11 @@ class Trigger:
         """Make a square of ``size`` pixels in the lower right of an ``(h, w, c)`` image.
 
         Gu, Dolan-Gavitt and Garg, *BadNets*, 2017, section 3.1 (a pattern of bright pixels).
+
+        Raises
+        ------
+        TaskError
+            If ``size`` is below 1 or more than the image's height or width.
         """
         height, width = image_shape[0], image_shape[1]
         require_whole("size", size, at_least=1)
@@ -163,7 +183,13 @@ class Trigger:
         return cls(tuple(grid[-size:, -size:].ravel().tolist()), value)
 
     def stamp(self, x: np.ndarray) -> np.ndarray:
-        """Return a copy of examples ``(n, ...)`` that carry the trigger."""
+        """Return a copy of examples ``(n, ...)`` that carry the trigger.
+
+        Raises
+        ------
+        TaskError
+            If there is no position, or one lies outside an example.
+        """
         stamped = np.array(x)
         flat = stamped.reshape(len(stamped), -1)
         if (
@@ -189,6 +215,11 @@ class Backdoor:
         Class that the trigger shall give.
     fraction
         Share of the client's examples that get it.
+
+    Raises
+    ------
+    TaskError
+        If ``target`` is negative, or ``fraction`` is no share.
     """
 
     trigger: Trigger

@@ -22,6 +22,11 @@ class SignFlip:
 
     Li et al., *RSA: Byzantine-robust stochastic aggregation methods for distributed learning from
     heterogeneous datasets*, AAAI 2019, section 5.
+
+    Raises
+    ------
+    TaskError
+        If ``scale`` is not positive.
     """
 
     scale: float = 1.0
@@ -42,6 +47,11 @@ class InnerProductManipulation:
     A small ``epsilon`` hides among the honest updates and still turns the aggregate's inner
     product with the true mean negative. Xie, Koyejo and Gupta, *Fall of empires: breaking
     Byzantine-tolerant SGD by inner product manipulation*, UAI 2019, section 4.
+
+    Raises
+    ------
+    TaskError
+        If ``epsilon`` is not positive.
     """
 
     epsilon: float
@@ -62,6 +72,11 @@ class ALittleIsEnough:
     ``z=None`` is the paper's: so far from the mean that, were the coordinates normal, enough
     honest clients would still lie further out. Baruch, Baruch and Goldberg, *A little is enough:
     circumventing defenses for distributed learning*, NeurIPS 2019, Algorithm 3.
+
+    Raises
+    ------
+    TaskError
+        If ``z`` is given and not positive.
     """
 
     z: float | None = None
@@ -107,6 +122,17 @@ class MinMax:
     from it than the two furthest honest updates are from each other. Shejwalkar and Houmansadr,
     *Manipulating the Byzantine*, NDSS 2021, section IV-B, which searches for gamma by halving;
     here it is the root of a quadratic for each honest update.
+
+    Attributes
+    ----------
+    direction
+        Against the honest updates' standard deviation (``"deviation"``), or against their mean's
+        unit vector (``"unit"``) or sign (``"sign"``); section IV-A.
+
+    Raises
+    ------
+    TaskError
+        If the direction is unknown.
     """
 
     direction: Direction = "deviation"
@@ -132,6 +158,16 @@ class MinSum:
 
     The largest gamma for which that sum stays within the largest such sum of any honest update.
     Shejwalkar and Houmansadr, NDSS 2021, section IV-B; here in closed form.
+
+    Attributes
+    ----------
+    direction
+        As for :class:`MinMax`.
+
+    Raises
+    ------
+    TaskError
+        If the direction is unknown.
     """
 
     direction: Direction = "deviation"
@@ -185,6 +221,11 @@ class FreeRider:
         ``"none"`` sends zeros, ``"previous"`` the last aggregate, which everyone could compute
         from the global models (Lin, Du and Liu, *Free-riders in federated learning*, 2019, delta
         weights), ``"noise"`` the last aggregate's norm in a random direction.
+
+    Raises
+    ------
+    TaskError
+        If the disguise is unknown.
     """
 
     disguise: Literal["none", "previous", "noise"] = "previous"
@@ -217,6 +258,11 @@ class ModelReplacement:
     ----------
     boost
         Factor; None is n / b.
+
+    Raises
+    ------
+    TaskError
+        If ``boost`` is given and not positive.
     """
 
     boost: float | None = None

@@ -295,12 +295,18 @@ class CertificateAuthority:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner can read (mode 0600 from its first byte on)."""
+    """Write a new file that only its owner can read (mode 0600 from its first byte on).
+
+    Raises
+    ------
+    DeploymentError
+        If the file exists.
+    """
     _write(path, content, 0o600)
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet."""
+    """Write a new file that everyone can read; raise DeploymentError if it exists."""
     _write(path, content, 0o644)
 
 

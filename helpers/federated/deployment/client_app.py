@@ -81,6 +81,12 @@ def make_app(folder: Path) -> ClientApp:
     ----------
     folder
         The hospital's folder.
+
+    Raises
+    ------
+    DeploymentError
+        If the folder's data are not those the hospital joined with; in a round, if the server asks
+        for another task or sends weights of other shapes.
     """
     node = open_node(folder)
     agreed = task_digest(node.task.fingerprint)

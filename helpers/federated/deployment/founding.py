@@ -69,6 +69,11 @@ class Settings:
         of the machine itself are added.
     certificate_days
         Validity of the certificates.
+
+    Raises
+    ------
+    TaskError, DeploymentError
+        If a setting is out of its range, or a server's name cannot stand in a certificate.
     """
 
     clients: int = 4

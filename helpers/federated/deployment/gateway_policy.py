@@ -121,7 +121,13 @@ class Policy:
         return ""
 
     def is_revoked(self, serial: int) -> bool:
-        """Whether a serial number is on the list as it is now."""
+        """Whether a serial number is on the list as it is now.
+
+        Raises
+        ------
+        OSError, ValueError
+            As for :func:`read_crl`.
+        """
         self._refresh()
         return serial in self._revoked
 

@@ -33,6 +33,11 @@ class Hosts:
         ClientApps of single hospitals, ``"module:function"`` by name.
     routes
         Addresses of the gateway for single hospitals, by name.
+
+    Raises
+    ------
+    DeploymentError
+        If the folder holds no consortium, or ``apps`` or ``routes`` names a stranger.
     """
 
     def __init__(self, layout: Layout, apps: Mapping[str, str], routes: Mapping[str, str]) -> None:
@@ -98,7 +103,13 @@ class Hosts:
 
     @property
     def address(self) -> str:
-        """Where the gateway listens, ``host:port``."""
+        """Where the gateway listens, ``host:port``.
+
+        Raises
+        ------
+        DeploymentError
+            If the gateway has not started.
+        """
         state = read_json(self.layout.state("gateway"))
         if state is None:
             raise DeploymentError("The gateway has not started: call start().")
@@ -113,6 +124,11 @@ class Hosts:
         name
             A hospital, ``"server"`` (its three processes), or one of ``"superlink"``,
             ``"gateway"``, ``"serverapp"``.
+
+        Raises
+        ------
+        DeploymentError
+            If nothing is called that.
         """
         for one in self._named(name):
             process = self._processes.get(one)
@@ -130,6 +146,11 @@ class Hosts:
         app
             ClientApp that a hospital runs from now on, ``"module:function"``; None is the one it
             ran before.
+
+        Raises
+        ------
+        DeploymentError
+            If nothing is called that, or the server does not come up.
         """
         if app is not None:
             self._apps |= _of_hospitals("apps", {name: app}, self.hospitals)
@@ -145,7 +166,13 @@ class Hosts:
                 self._launch(one)
 
     def pause(self, name: str) -> None:
-        """Freeze a host (SIGSTOP): the slow client, or the network that is cut."""
+        """Freeze a host (SIGSTOP): the slow client, or the network that is cut.
+
+        Raises
+        ------
+        DeploymentError
+            If nothing is called that, or it is not running.
+        """
         for one in self._named(name):
             process = self._running(one)
             _signal_group(process, signal.SIGSTOP)
@@ -153,7 +180,13 @@ class Hosts:
                 time.sleep(_POLL)  # a busy machine delivers the signal a little later
 
     def resume(self, name: str) -> None:
-        """Let a frozen host go on (SIGCONT)."""
+        """Let a frozen host go on (SIGCONT).
+
+        Raises
+        ------
+        DeploymentError
+            If nothing is called that, or it is not running.
+        """
         for one in self._named(name):
             _signal_group(self._running(one), signal.SIGCONT)
 
@@ -185,7 +218,13 @@ class Hosts:
         return process is not None and process.poll() is None
 
     def pids(self, name: str) -> list[int]:
-        """Return the process ids of a host, that of the ClientApp included."""
+        """Return the process ids of a host, that of the ClientApp included.
+
+        Raises
+        ------
+        DeploymentError
+            If nothing is called that.
+        """
         ids = [self._processes[one].pid for one in self._named(name) if self.is_alive(one)]
         state = read_json(self.layout.state(name)) or {}
         return [*ids, *([state["clientapp"]] if "clientapp" in state and ids else [])]

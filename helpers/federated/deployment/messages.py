@@ -43,7 +43,7 @@ class Instruction(NamedTuple):
 
 
 def instruction(ticket: Ticket, weights: Sequence[np.ndarray], task: str) -> Message:
-    """Make the message that asks a node to train."""
+    """Make the message that asks a node to train, from the global weights, float32."""
     config = {
         "server-round": ticket.round_number,
         "challenge": ticket.challenge,

@@ -48,7 +48,7 @@ def logits(weights: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
 
 
 def mean_loss(weights: Sequence[np.ndarray], data: ClientData) -> float:
-    """Mean cross-entropy of the network on some examples."""
+    """Mean cross-entropy of the network on some examples, in nats."""
     return float(_losses(logits(weights, data.x), data.y).mean())
 
 

@@ -71,7 +71,13 @@ def last_checkpoint(layout: Layout, task: DenseTask) -> Checkpoint | None:
 
 
 def read_history(layout: Layout) -> History:
-    """Return the rounds that a deployment has done (see :meth:`Consortium.history`)."""
+    """Return the rounds that a deployment has done (see :meth:`Consortium.history`).
+
+    Raises
+    ------
+    DeploymentError
+        If no round is done yet.
+    """
     task = DenseTask.load(layout.server)
     saved = last_checkpoint(layout, task)
     if saved is None:
@@ -158,7 +164,7 @@ def real_hosts(layout: Layout) -> str:
 
 
 def final_weights(layout: Layout) -> list[np.ndarray]:
-    """Return the weights in ``server/final_weights.npz``."""
+    """Return the global weights in ``server/final_weights.npz``, float32, layer by layer."""
     with np.load(layout.server / "final_weights.npz", allow_pickle=False) as archive:
         return [archive[f"w{index}"] for index in range(len(archive.files))]
 

@@ -79,7 +79,13 @@ class Server:
         self._mailbox = Mailbox(grid)
 
     def run(self) -> None:
-        """Train up to the number of rounds that is asked for, from the last checkpoint on."""
+        """Train up to the number of rounds that is asked for, from the last checkpoint on.
+
+        Raises
+        ------
+        DeploymentError, DivergenceError
+            If a round fails again and again, or training diverges.
+        """
         self._resume()
         rounds, self._first = int(self._settings["rounds"]), len(self._records) + 1
         self._event("run started", run=str(self._run_id), first_round=self._first)

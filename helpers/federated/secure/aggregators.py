@@ -34,6 +34,11 @@ class SecureMean:
         sends its update times its share of it, and the share, and both are added up. None counts
         every client alike, for a task with ``weighting="uniform"``.
 
+    Raises
+    ------
+    TaskError
+        If ``max_examples`` is given and not positive.
+
     Notes
     -----
     The mean is off by at most ``settings.error_bound`` where clients count alike, and by at most
@@ -102,6 +107,11 @@ class SecureGroups:
         Clients a group, at least 2: each hides among so many.
     settings
         Settings of each group's round.
+
+    Raises
+    ------
+    TaskError
+        If ``group_size`` is below 2.
     """
 
     rule: RobustAggregator
@@ -156,6 +166,11 @@ class RobustThenPrivate:
     noise_multiplier
         Standard deviation of the noise over the sensitivity; an accountant turns it into epsilon
         (one Gaussian mechanism a round, replacement of one client, no amplification).
+
+    Raises
+    ------
+    TaskError
+        If a setting is out of its range.
 
     Notes
     -----

@@ -85,6 +85,11 @@ def flower_seeds(many: Iterable[bytes]) -> np.ndarray:
 
     The function runs as it is, with a recorder in the place of ``RandomState``: creating half a
     million real generators would take minutes and show nothing more.
+
+    Raises
+    ------
+    TaskError
+        If Flower is not installed, or is another version.
     """
     recorded: list[int] = []
 

@@ -52,6 +52,11 @@ class CkksParameters:
         Values are multiplied by 2^scale_bits before they are rounded.
     public_key
         Encrypt with a public key, so that clients need no secret; it makes more noise.
+
+    Raises
+    ------
+    TaskError
+        If SEAL knows no such degree, or a number of bits is out of its range.
     """
 
     poly_modulus_degree: int
@@ -116,6 +121,11 @@ class CkksParameters:
         -------
         list of str
             Each names the bound; empty if all is well.
+
+        Raises
+        ------
+        TaskError
+            If ``num_clients`` or ``largest_value`` is not positive.
         """
         require_whole("num_clients", num_clients, at_least=1)
         require_positive("largest_value", largest_value)
@@ -241,7 +251,13 @@ def make_keys(
 
 
 def encrypt(keys: CkksKeys, vector: np.ndarray) -> list[bytes]:
-    """Encrypt a vector ``(d,)`` in as many ciphertexts as hold it, serialised."""
+    """Encrypt a vector ``(d,)`` in as many ciphertexts as hold it, serialised.
+
+    Raises
+    ------
+    TaskError
+        If the vector is not finite, or the key's context cannot be read.
+    """
     import tenseal
 
     values, context, slots = finite_vector(vector), _context(keys.client), keys.parameters.slots

@@ -36,6 +36,11 @@ class Client:
     random_bytes
         Source of keys: the operating system, in everything but teaching.
 
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
+
     Notes
     -----
     Proved for a server that follows the protocol and is curious (and for fewer than the threshold
@@ -72,11 +77,23 @@ class Client:
 
     @property
     def plan(self) -> Plan:
-        """The plan of the round, once the roster has said how many take part."""
+        """The plan of the round, once the roster has said how many take part.
+
+        Raises
+        ------
+        TaskError
+            If there is no roster yet.
+        """
         return self.settings.plan(self._known_roster().num_clients)
 
     def advertise(self) -> bytes:
-        """Return the client's public keys (stage ``advertise``)."""
+        """Return the client's public keys (stage ``advertise``).
+
+        Raises
+        ------
+        TaskError
+            If another stage is due.
+        """
         self._enter("advertise")
         message = messages.PublicKeys(
             self.round_number, self.client, self._mask_keys.public, self._share_keys.public

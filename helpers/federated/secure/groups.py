@@ -34,7 +34,7 @@ def random_groups(num_clients: int, group_size: int, rng: np.random.Generator) -
     Returns
     -------
     list of np.ndarray
-        Sorted positions of each group, int64.
+        Sorted positions of each group, int64 ``(size,)``.
 
     Raises
     ------
@@ -65,6 +65,11 @@ def group_means(updates: np.ndarray, group_size: int, rng: np.random.Generator) 
     -------
     np.ndarray
         ``(groups, d)``, for a robust rule.
+
+    Raises
+    ------
+    TaskError
+        If there are fewer clients than one group needs, or the updates are no real matrix.
     """
     rows = as_matrix(updates)
     groups = random_groups(len(rows), group_size, rng)

@@ -157,7 +157,7 @@ def expand(key: bytes, num_values: int, modulus_bits: int) -> np.ndarray:
 
 
 def add_mask(words: np.ndarray, key: bytes, *, subtract: bool = False) -> None:
-    """Add the mask of a key to words, or take it away, in place and without reducing.
+    """Add the mask of a key to words ``(d,)``, or take it away, in place and without reducing.
 
     A block at a time, which stays in the processor's cache: no mask is ever stored as a whole.
     Reduce the words with :func:`reduce_words` when the last mask is in.

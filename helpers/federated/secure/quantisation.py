@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from helpers.errors import TaskError
-from helpers.federated.secure.settings import Plan, SecureSettings
+from helpers.federated.secure.settings import SecureSettings
 
 # Values handled at a time, so that the steps of the arithmetic stay in the processor's cache.
 _BLOCK = 1 << 14
@@ -77,8 +77,8 @@ def dequantise(total: np.ndarray, count: int, settings: SecureSettings) -> np.nd
     return total.astype(np.float64) * settings.step - count * settings.clip
 
 
-def require_valid_sum(total: np.ndarray, count: int, settings: SecureSettings, plan: Plan) -> None:
-    """Raise TaskError if a sum of ``count`` vectors cannot come from values in range.
+def require_valid_sum(total: np.ndarray, count: int, settings: SecureSettings) -> None:
+    """Raise TaskError if a sum ``(d,)`` of ``count`` vectors cannot come from values in range.
 
     The check sees masks that do not cancel. It does not see a client that adds to its vector what
     keeps the sum in range: nobody but that client can.
@@ -118,14 +118,14 @@ def word_type(modulus_bits: int) -> np.dtype:
 
 
 def reduce_words(words: np.ndarray, modulus_bits: int) -> np.ndarray:
-    """Reduce words modulo 2^modulus_bits, in place, and return them."""
+    """Reduce words ``(d,)`` modulo 2^modulus_bits, in place, and return them."""
     if modulus_bits < 8 * words.dtype.itemsize:
         np.bitwise_and(words, words.dtype.type((1 << modulus_bits) - 1), out=words)
     return words
 
 
 def pack_words(words: np.ndarray, modulus_bits: int) -> bytes:
-    """Write words below 2^modulus_bits in as few whole bytes each as hold them."""
+    """Write words ``(d,)`` below 2^modulus_bits in as few whole bytes each as hold them."""
     width = -(-modulus_bits // 8)
     words = np.ascontiguousarray(words, word_type(modulus_bits))
     raw = words.view(np.uint8)

@@ -67,6 +67,12 @@ class Server:
         Sum of the vectors as they came, after the third stage.
     quantised_sum
         The same without masks, after the last.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range, ``clients`` are not distinct whole numbers from 0, or the
+        settings do not suit so many.
     """
 
     def __init__(
@@ -104,7 +110,13 @@ class Server:
 
     @property
     def plan(self) -> Plan:
-        """The plan of the round, once it is known who takes part."""
+        """The plan of the round, once it is known who takes part.
+
+        Raises
+        ------
+        TaskError
+            If that is not known yet.
+        """
         if self._plan is None:
             raise TaskError("The plan is known after stage 'advertise'.")
         return self._plan
@@ -147,7 +159,13 @@ class Server:
         }
 
     def shared(self, received: Received) -> dict[int, bytes]:
-        """Take sealed shares and pass each on to the one it is for."""
+        """Take sealed shares and pass each on to the one it is for.
+
+        Raises
+        ------
+        TaskError, PrivacyError
+            If another stage is due; if too few clients are left to hide among.
+        """
         limit = messages.size_limit(messages.SealedShares, self.plan.num_neighbours)
         taken = self._take("share", received, messages.SealedShares, limit, self._for_neighbours)
         self._commitments = {client: message.commitment for client, message in taken.items()}
@@ -160,7 +178,13 @@ class Server:
         return answers
 
     def masked(self, received: Received) -> dict[int, bytes]:
-        """Add the masked vectors up, and ask each survivor for its shares."""
+        """Add the masked vectors up, and ask each survivor for its shares.
+
+        Raises
+        ------
+        TaskError, PrivacyError
+            As for :meth:`shared`.
+        """
         plan = self.plan
         size = self.num_values * plan.bytes_per_value
         limit = messages.size_limit(messages.MaskedVector, 0, size)
@@ -222,7 +246,7 @@ class Server:
             private = self._rebuilt(owner, found, "mask key", self._is_mask_key)
             self._take_off(total, owner, private, in_sum)
         self.quantised_sum = reduce_words(total, plan.modulus_bits)
-        require_valid_sum(self.quantised_sum, len(in_sum), self.settings, plan)
+        require_valid_sum(self.quantised_sum, len(in_sum), self.settings)
         return dequantise(self.quantised_sum, len(in_sum), self.settings)
 
     def _take_off(

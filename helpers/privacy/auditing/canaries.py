@@ -69,6 +69,11 @@ class AuditSettings:
         The mechanism to run.
     seed
         Decides who is included, and is passed to the trainer.
+
+    Raises
+    ------
+    PrivacyError
+        If a setting is out of its range.
     """
 
     num_canaries: int = 4000

@@ -52,6 +52,12 @@ def charge_for(query: Query, schema: Schema, epsilon: float) -> Charge:
 
 
 def exact(epsilon: float) -> Fraction:
-    """Return epsilon as the decimal fraction it was written as, for exact sampling."""
+    """Return epsilon as the decimal fraction it was written as, for exact sampling.
+
+    Raises
+    ------
+    PrivacyError
+        If it is not a finite number above 0.
+    """
     require_positive("epsilon", epsilon)
     return Fraction(repr(float(epsilon)))

@@ -162,7 +162,13 @@ class LogFile:
             connection.execute("COMMIT")
 
     def private(self, name: str) -> str:
-        """Return one of the values given to :meth:`create`; they are not part of the log."""
+        """Return one of the values given to :meth:`create`; they are not part of the log.
+
+        Raises
+        ------
+        PrivacyError
+            If there is no log, or it was altered.
+        """
         with self.transaction() as transaction:
             row = transaction.connection.execute(
                 "SELECT value FROM private WHERE name = ?", (name,)

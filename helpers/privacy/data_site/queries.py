@@ -133,7 +133,10 @@ class Query:
         raise NotImplementedError
 
     def answer(self, noisy: list[np.ndarray], schema: Schema) -> float | list[float]:
-        """Turn the noisy parts (in the unit of the column) into the answer; post-processing."""
+        """Turn the noisy parts into the answer; post-processing.
+
+        Each part is float64 ``(k,)`` in the unit of the column.
+        """
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:

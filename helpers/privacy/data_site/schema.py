@@ -33,6 +33,12 @@ class Column:
         answers are multiples of it.
     categories
         The values of a category; empty for a number.
+
+    Raises
+    ------
+    PrivacyError
+        If the name is too long or empty, a category is given twice, or the bounds and the
+        resolution are no grid that can be summed exactly.
     """
 
     name: str
@@ -85,6 +91,11 @@ class Schema:
         What the table is called.
     columns
         Its columns, in order.
+
+    Raises
+    ------
+    PrivacyError
+        If there is no column, or two have the same name.
     """
 
     name: str
@@ -110,7 +121,13 @@ class Schema:
         raise PrivacyError(f"There is no column {name!r} in {self.name}: it has {known}.")
 
     def number(self, name: object) -> Column:
-        """Return the column called `name`, which must hold numbers."""
+        """Return the column called `name`, which must hold numbers.
+
+        Raises
+        ------
+        PrivacyError
+            If there is none, or it holds categories.
+        """
         column = self.column(name)
         if not column.is_number:
             raise PrivacyError(f"Column {name!r} holds categories; ask for a Count or a Histogram.")

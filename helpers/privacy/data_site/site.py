@@ -189,7 +189,13 @@ class DataSite:
         check_chain(self.log(), anchors)
 
     def researcher(self, name: str) -> Researcher:
-        """Return the side of the desk that a researcher sees."""
+        """Return the side of the desk that a researcher sees.
+
+        Raises
+        ------
+        PrivacyError
+            If the name is empty or longer than 100 characters.
+        """
         return Researcher(self, _name("researcher", name))
 
     def preview(self, query: Query, epsilon: float) -> Release:
@@ -233,7 +239,13 @@ class DataSite:
         return number
 
     def assess(self, number: int) -> Assessment:
-        """Return what a reviewer should know of a request; changes nothing."""
+        """Return what a reviewer should know of a request; changes nothing.
+
+        Raises
+        ------
+        PrivacyError
+            If there is no such request.
+        """
         state = self._state()
         request = state.request(number)
         spent = state.ledger().spent
@@ -245,11 +257,23 @@ class DataSite:
         return Assessment(spent, after, state.epsilon, recorded, reach)
 
     def approve(self, number: int, reviewer: str, reason: str = "") -> None:
-        """Allow a pending request to be answered, as long as the budget lasts."""
+        """Allow a pending request to be answered, as long as the budget lasts.
+
+        Raises
+        ------
+        PrivacyError
+            If there is no such request, it is not pending, or the reviewer made it.
+        """
         self._decide(number, reviewer, "approved", reason)
 
     def deny(self, number: int, reviewer: str, reason: str) -> None:
-        """Refuse a pending request, and say why."""
+        """Refuse a pending request, and say why.
+
+        Raises
+        ------
+        PrivacyError
+            As for :meth:`approve`, and if no reason is given.
+        """
         if not reason.strip():
             raise PrivacyError("reason is empty: the researcher must learn why it was denied.")
         self._decide(number, reviewer, "denied", reason)

@@ -45,6 +45,11 @@ class ShadowTraining:
         Examples a step; the last ones of an epoch that fill no batch are left out of it.
     learning_rate, momentum
         Of SGD.
+
+    Raises
+    ------
+    PrivacyError
+        If a setting is out of its range.
     """
 
     epochs: int = 30
@@ -122,6 +127,11 @@ def train_side_by_side(
     ------
     index, weights
         Row, and what ``get_weights()`` gives.
+
+    Raises
+    ------
+    PrivacyError
+        If a batch is larger than a shadow's own examples.
     """
     free: SimpleQueue[_Lane] = SimpleQueue()
     lanes = min(lanes, len(missing))

@@ -39,6 +39,11 @@ class IntervalTraining:
         Share of the passes in which it grows from 0 to its full size.
     final_clean_weight
         Weight of the clean loss at the end; it falls from 1 as the radius grows (kappa).
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range, or the two shares of the passes exceed 1 together.
     """
 
     epochs: int = 30

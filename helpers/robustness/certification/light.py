@@ -96,6 +96,11 @@ def light_in_l2(
     numpy.ndarray
         float64 ``(n,)``, to compare with certified radii. Without clipping a shift of the
         brightness has the length of the shift times the root of the number of values.
+
+    Raises
+    ------
+    RobustnessError
+        As for :func:`change_light`.
     """
     changed = change_light(images, brightness=brightness, contrast=contrast, noise=noise, seed=seed)
     return distances(images, changed, "l2")

@@ -83,6 +83,11 @@ def radius_ceiling(sigma: float, trials: int, alpha: float) -> float:
     """Return the radius if every vote agrees: with so many votes no certificate is larger.
 
     It is ``sigma`` times the normal quantile of ``alpha ** (1 / trials)``.
+
+    Raises
+    ------
+    RobustnessError
+        If a number is out of its range.
     """
     return certified_radius(sigma, trials, trials, alpha)
 

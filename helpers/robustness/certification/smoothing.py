@@ -72,6 +72,11 @@ class Smoothing:
         that one number. See :mod:`helpers.robustness.certification.light`.
     seed
         Of the noise.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range.
     """
 
     sigma: float

@@ -46,7 +46,7 @@ class SpotCheck:
 
     @property
     def alarms(self) -> NDArray[np.int64]:
-        """Positions of the images whose counts cannot well be honest."""
+        """Positions ``(k,)`` of the images whose counts cannot well be honest."""
         return self.images[self.p_values <= self.level]
 
     @property

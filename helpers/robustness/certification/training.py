@@ -53,6 +53,11 @@ class NoiseTraining:
         Weight of the entropy of that mean (eta).
     over
         What the noise moves; as in :class:`~helpers.robustness.certification.smoothing.Smoothing`.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range.
     """
 
     method: Method = "noise"

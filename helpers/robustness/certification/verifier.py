@@ -119,7 +119,7 @@ def verify(data: bytes, artefact: bytes | None = None) -> Summary:
 
 
 def read(path: Path) -> bytes:
-    """Read a file that is not too large to be a certificate."""
+    """Read a file; raise RejectedError if it is too large to be a certificate."""
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     _require(len(data) <= MOST_BYTES, f"the file is larger than {MOST_BYTES} bytes")
@@ -142,7 +142,13 @@ def digest(content: dict[str, Any]) -> str:
 
 
 def parse(data: bytes) -> dict[str, Any]:
-    """Read a certificate strictly: one canonical JSON object with the fields of this version."""
+    """Read a certificate strictly: one canonical JSON object with the fields of this version.
+
+    Raises
+    ------
+    RejectedError
+        If it is anything else.
+    """
     _require(len(data) <= MOST_BYTES, f"the file is larger than {MOST_BYTES} bytes")
     try:
         content = json.loads(data.decode("ascii"), parse_constant=_no_constant)
@@ -251,6 +257,11 @@ def tail(count: int, trials: int, p: float) -> float:
 
     It is the regularised incomplete beta function I_p(count, trials - count + 1): NIST Digital
     Library of Mathematical Functions, 8.17.5, by the continued fraction 8.17.22.
+
+    Raises
+    ------
+    RejectedError
+        If the counts are so large that the fraction does not converge.
     """
     if count <= 0:
         return 1.0

@@ -94,7 +94,7 @@ class Augmentation:
         boxes: NDArray[np.float32],
         rng: np.random.Generator,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return a changed image and its boxes."""
+        """Return a changed image ``(side, side, 3)`` and its boxes ``(k, 4)``."""
         image, boxes = _turned(image, boxes, int(rng.integers(4)), bool(rng.integers(2)))
         if self.colour:
             gain, shift = rng.uniform(-self.colour, self.colour, 2)

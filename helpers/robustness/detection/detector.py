@@ -101,6 +101,11 @@ class Detector:
         -------
         tuple of Detections
             One an image, the surest first.
+
+        Raises
+        ------
+        RobustnessError
+            If the pictures have another shape than the detector takes.
         """
         return decode_predictions(self.raw(images), self.anchors, score)
 

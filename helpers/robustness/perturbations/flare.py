@@ -45,6 +45,11 @@ class Lens:
         Of the aperture: the number of spikes, and of the corners of a ghost. Even.
     ghosts
         How many images of the aperture there are.
+
+    Raises
+    ------
+    RobustnessError
+        If a setting is out of its range, or ``blades`` is odd.
     """
 
     veil: float = 0.30

@@ -23,8 +23,8 @@ def perturbation(
 ) -> Callable[Concatenate[Image, int, np.random.Generator, Extra], Image]:
     """Make a perturbation out of a function for severities 1 to 5.
 
-    What it adds: the checks, severity 0 as a copy, and a float32 result clipped to [0, 1], as a
-    sensor clips.
+    What it adds: the checks of :func:`require_image` and :func:`require_severity`, severity 0 as a
+    copy, and a float32 result clipped to [0, 1], as a sensor clips.
     """
 
     @functools.wraps(change)
@@ -113,6 +113,11 @@ def disc_kernel(radius: float) -> NDArray[np.float64]:
     ----------
     radius
         In pixels, above 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(side, side)``, an odd side; it sums to 1.
     """
     reach, fine = int(np.ceil(radius)), 9
     points = (np.arange((2 * reach + 1) * fine) + 0.5) / fine - reach - 0.5
@@ -131,6 +136,11 @@ def line_kernel(length: float, angle: float) -> NDArray[np.float64]:
         In pixels.
     angle
         Radians, from the x axis towards y.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``(side, side)``, an odd side; it sums to 1.
     """
     reach = int(np.ceil(length / 2)) + 1
     points = max(int(np.ceil(length * 8)), 1)
@@ -148,7 +158,8 @@ def deposit(
 ) -> None:
     """Add an amount at points between pixels, shared by the four pixels around each.
 
-    Points outside the canvas are dropped.
+    The canvas ``(h, w)`` is changed in place; `x` and `y`, ``(n,)``, are in pixels. Points outside
+    the canvas are dropped.
     """
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     right, down = x - column, y - row
