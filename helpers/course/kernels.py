@@ -8,12 +8,28 @@ from jupyter_client.manager import AsyncKernelManager
 
 from helpers._schemas import IRI_GRAMMAR
 
+# TensorFlow imports JAX, a sixth of its own time, for one converter that no notebook calls. JAX
+# stays away while that module is made, and comes to whoever asks for it afterwards.
+_WITHOUT_JAX = """
+import sys
+
+class SparesJax:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        asks = sys.modules.get("tensorflow.lite.python.util") if name == "jax" else None
+        if asks is not None and asks.__spec__._initializing:
+            raise ModuleNotFoundError("JAX is spared")
+
+sys.meta_path.insert(0, SparesJax)
+"""
+
 # Run before the first cell. They bind no name, which every notebook would then hold.
 _FIRST = (
     f'__import__("sys").modules.setdefault("{IRI_GRAMMAR}", None)',
     # Importing TensorFlow and tracing a graph make many small objects that stay. Looked through for
     # garbage at every 700 more, as Python does, they take a sixth of that time.
     '__import__("gc").set_threshold(20_000, 10, 10)',
+    f"exec({_WITHOUT_JAX!r}, {{}})",
 )
 
 
