@@ -266,10 +266,23 @@ def test_every_attack_has_one_layer_and_letters_may_be_capitals() -> None:
     assert set(right.values()) == set(LAYERS)
     capitals = {name: f" {letter.upper()}" for name, letter in right.items()}
     assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
-    for slip, told in (
-        ("c", "1 of 12 attacks have another letter"),
-        ("e", "'e' is none of the letters"),
-    ):
-        found = judge_value(task, {**right, "backwards": slip}, right)  # type: ignore[arg-type]
+    strange = judge_value(task, {**right, "backwards": "e"}, right)  # type: ignore[arg-type]
+    assert (strange.status, strange.points) == ("mismatch", 0)
+    assert "'e' is none of the letters" in strange.explanation
+
+
+def test_wrong_letters_are_told_by_their_table_and_cannot_be_counted() -> None:
+    task = LAB.task("q7")
+    assert task is not None
+    right = task.reference(0, "full")
+    outside, sent = list(right)[:7], list(right)[7:]
+    told = {}
+    for names in (outside[:1], outside[-2:], outside, sent[:1], sent[1:], sent):
+        wrong = {**right, **{name: "b" if right[name] != "b" else "a" for name in names}}
+        found = judge_value(task, wrong, right)  # type: ignore[arg-type]
         assert found.status == "mismatch"
-        assert told in found.explanation
+        told[tuple(names)] = found.explanation
+        assert not any(character.isdigit() for character in found.explanation)
+    assert len(set(told.values())) == 2
+    assert "attacks from outside" in told[tuple(outside)]
+    assert "a member sent" in told[tuple(sent)]
