@@ -89,6 +89,18 @@ def cut(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> b
     return start + challenge + payload
 
 
+def with_lengths(code: str, wrap: int = 2**64) -> Callable[..., bytes]:
+    """Exercise 2 with lengths of a format, modulo `wrap`."""
+
+    def answer(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+        parts = (node.encode(), challenge, payload)
+        lengths = (struct.pack(code, len(part) % wrap) for part in parts)
+        joined = b"".join(length + part for length, part in zip(lengths, parts, strict=True))
+        return struct.pack("<QQ", run, number) + joined
+
+    return answer
+
+
 def as_json(run: float, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
     return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
 
@@ -178,6 +190,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", joined(b"::"), "two different updates give the same bytes"),
     ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
     ("q2", with_one_length, "two different updates give the same bytes"),
+    ("q2", with_lengths("B", 256), "two different updates give the same bytes"),
+    ("q2", with_lengths("<H", 65536), "two different updates give the same bytes"),
     ("q2", filled, "`challenge` is not covered, or not all of it"),
     ("q2", cut, "`node` is not covered, or not all of it"),
     ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
@@ -230,6 +244,8 @@ def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed
     ("task", "answer"),
     [
         ("q1", letting_in(raises=InvalidSignature)),  # another name is a ValueError
+        ("q2", with_lengths("B")),
+        ("q2", with_lengths("<H")),
         ("q2", lambda run, number, *rest: struct.pack("<II", run, number) + repr(rest).encode()),
     ],
 )
@@ -250,6 +266,7 @@ def hashed_parts(run: int, number: int, node: str, challenge: bytes, payload: by
         ("q1", letting_in()),
         ("q2", as_json),
         ("q2", hashed_parts),
+        ("q2", with_lengths(">I")),
         ("q2", lambda *a: repr(a).encode()),
         ("q3", by_gate()),
         ("q6", tuples),
