@@ -71,6 +71,7 @@ def radial_frequencies(height: int, width: int) -> NDArray[np.float64]:
     A picture that is not square is measured along its longer side, so that a ring holds waves of
     one length in pixels.
     """
+    _require_sides(height, width)
     side = max(height, width)
     rows, columns = np.fft.fftfreq(height) * side, np.fft.fftfreq(width) * side
     return np.hypot(rows[:, None], columns[None, :])
@@ -349,11 +350,24 @@ def fourier_wave(height: int, width: int, row: int, column: int) -> NDArray[np.f
         Of the picture.
     row, column
         Whole cycles down and across; a wave of both signs is the same one.
+
+    Raises
+    ------
+    RobustnessError
+        If a side or a frequency is no whole number.
     """
+    _require_sides(height, width)
+    for name, cycles in (("row", row), ("column", column)):
+        require_whole(name, cycles, at_least=-max(height, width))
     y, x = np.mgrid[:height, :width]
     # A quarter turn less, and the fastest wave would be sampled where it is zero.
     wave = np.cos(2 * np.pi * (row * y / height + column * x / width) - np.pi / 4)
     return np.asarray(wave / np.linalg.norm(wave))
+
+
+def _require_sides(height: int, width: int) -> None:
+    require_whole("height", height, at_least=1)
+    require_whole("width", width, at_least=1)
 
 
 def _tried(frequencies: Sequence[int] | None, most: int) -> NDArray[np.int64]:

@@ -257,13 +257,15 @@ def roc(clean: ArrayLike, adversarial: ArrayLike) -> Roc:
     Raises
     ------
     RobustnessError
-        If there are too few.
+        If there are too few, or one is NaN.
     """
     from sklearn.metrics import roc_curve
 
     negative, positive = (np.asarray(values, np.float64).ravel() for values in (clean, adversarial))
     if min(len(negative), len(positive)) < 2:
         raise RobustnessError("A ROC curve with an interval needs two clean and two adversarial.")
+    if np.isnan(negative).any() or np.isnan(positive).any():
+        raise RobustnessError("NaN among the suspicions: they cannot be put in order.")
     truth = np.repeat([0, 1], [len(negative), len(positive)])
     false, true, _ = roc_curve(truth, np.concatenate([negative, positive]))
     wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
