@@ -125,7 +125,7 @@ def split_noise(noise_multiplier: float, count_noise: float) -> float:
 
 
 def clip_updates(
-    updates: NDArray[np.floating], l2_norm_clip: float
+    updates: ArrayLike, l2_norm_clip: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Scale down every update longer than the clip norm.
 

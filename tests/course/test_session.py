@@ -231,7 +231,7 @@ def test_a_mistyped_key_is_shown_with_the_nearest_and_with_all(lab: Lab, capsys:
     assert lab.entries("verdicts", right, known) == right
     assert lab.entries("verdicts", {}, known) == {}
     assert capsys.readouterr().out == ""
-    given = {**right, "H2 ": "dropped", "unmet@intime": "x", 3: "y"}
+    given: dict[Any, str] = {**right, "H2 ": "dropped", "unmet@intime": "x", 3: "y"}
     assert lab.entries("verdicts", given, known) == right
     shown = capsys.readouterr().out
     for part in (

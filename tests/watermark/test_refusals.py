@@ -31,10 +31,11 @@ Y = np.arange(12) % 3
 SPOILT = np.where(np.arange(12)[:, None, None, None] == 3, np.float32(np.nan), X)
 NULL = measure(0.5, [Reading(3, 10)] * 8)
 
-INFERENCE = DatasetInference(X, Y, X[::-1], Y[::-1])
-NOISE = NoiseTriggers(np.zeros((5, 1)), np.ones((5, 1)), (6, 5, 1), 3)
-PATTERN = PatternTriggers(X, Y, 3, each=2, size=(3, 3))
-MISTAKES = KeyedMistakes(X, Y, 3)
+INFERENCE: Any = DatasetInference(X, Y, X[::-1], Y[::-1])
+EDGE = np.zeros((5, 1), np.float32)
+NOISE: Any = NoiseTriggers(EDGE, EDGE + 1, (6, 5, 1), 3)
+PATTERN: Any = PatternTriggers(X, Y, 3, each=2, size=(3, 3))
+MISTAKES: Any = KeyedMistakes(X, Y, 3)
 
 REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: replace(INFERENCE, steps=0), "steps=0 must be a whole number of at least 1"),
