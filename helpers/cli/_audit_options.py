@@ -30,7 +30,8 @@ def settings_of(options: dict[str, Any]) -> Settings:
         require_public_key(options["public_key"])
     return Settings(
         options["seed"], fraction(options["epsilon"]), options["images"], options["queries"],
-        options["devices"], options["public_key"], options["signature"], options["answers"] or "", _mark(options),
+        options["devices"], options["public_key"], options["signature"], options["answers"] or "",
+        _mark(options),
     )  # fmt: skip
 
 
