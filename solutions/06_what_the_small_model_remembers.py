@@ -725,7 +725,7 @@ lab.check("q7")
 
 # %%
 seen = encode(frames_seen)
-answers = recognise(seen, templates, -1.0)  # no cosine is lower: nobody is refused
+answers = np.asarray(recognise(seen, templates, -1.0))  # no cosine is lower: nobody is refused
 print(f"{np.mean(answers == who):.1%} of the frames of staff are named rightly")
 
 # %% [markdown]
@@ -777,8 +777,8 @@ door.round(2)
 # %%
 threshold, _ = at_the_door(likeness_of, 0.2)
 remaining = np.delete(templates, 17, axis=0)
-left = recognise(seen[who == 17], remaining, threshold)
-before = recognise(seen[who == 17], templates, threshold)
+left = np.asarray(recognise(seen[who == 17], remaining, threshold))
+before = np.asarray(recognise(seen[who == 17], templates, threshold))
 print(f"person 17's frames: {np.mean(before == 17):.0%} named as 17 before; afterwards")
 print(f"{np.mean(left == -1):.0%} are refused, and no model had to be trained again")
 

@@ -693,6 +693,7 @@ would_turn = {
     "H4": f"Its own loss only if the correlation ({alike:+.2f}) is nearer to 0 than to -1.",
     "H5": "The cause if the float model is right on half of what int8 loses.",
 }
+committed = lab.entries("verdicts", verdicts, would_turn)
 whole = max(before.mean() - after.mean(), 1 / len(y))  # of one bay at least
 for name, (first, second) in alone_loses.items():
     share = (first.mean() - second.mean()) / whole
@@ -700,7 +701,7 @@ for name, (first, second) in alone_loses.items():
     shown = share > 0 and p < 0.05
     again = name.startswith("H4") and alike < -0.5  # what H1 loses, counted once more
     reading = "dropped" if again or not shown else "cause" if share >= 0.5 else "part"
-    yours = verdicts.get(name[:2], "nothing yet")
+    yours = committed.get(name[:2], "nothing yet")
     print(f"{name:24} {share:4.0%} of the loss, p = {p:.1g}: {reading}. You said: {yours}")
     print(f"   {would_turn[name[:2]]}")
 

@@ -774,8 +774,7 @@ def decided(texts, decisions):
         return decide(texts, {}, TODAY)
 
 
-risks = decided(to_decide, decisions)
-print("not asked for, and left out:", ", ".join(set(decisions) - set(to_decide)) or "nothing")
+risks = decided(to_decide, lab.entries("decisions", decisions, to_decide))
 pd.Series({risk.threat: risk.problem(TODAY) or risk.decision for risk in risks}).to_frame("now")
 
 # %% [markdown]
@@ -884,9 +883,10 @@ unmet = {
 
 # %%
 missed = [f"unmet@{f.claim.name}" for f in examination.findings if f.state == "not supported"]
-answered = [name for name in missed if name in unmet]
+owned = lab.entries("unmet", unmet, [f"unmet@{claim.name}" for claim in claims])
+answered = [name for name in missed if name in owned]
 texts = {name: f"The claim {name.removeprefix('unmet@')} is not met." for name in answered}
-case = replace(case, risks=(*risks, *decided(texts, unmet)))
+case = replace(case, risks=(*risks, *decided(texts, owned)))
 folder = write_case(office / "case", case, file.data, evidence)
 examination = examine(*read_case(folder), TODAY, required)
 print("missed:", ", ".join(missed) or "nothing")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROBED, LEAST_PROBED = 128, 16  # examples by which the answers' form is told
 PART = 8  # of them asked at once
+LEAST_EPSILON = 1 / 255  # one level of an 8-bit picture
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Settings:
         from them.
     mark
         The owner's mark in the weights to look for; None leaves it out.
+
+    Raises
+    ------
+    AuditError
+        If a number is out of its range.
     """
 
     seed: int = 0
@@ -76,6 +82,14 @@ class Settings:
     signature: Path | None = None
     answers: str = ""
     mark: WeightMark | None = None
+
+    def __post_init__(self) -> None:
+        if not LEAST_EPSILON <= self.epsilon <= 1:
+            raise AuditError(f"epsilon={self.epsilon!r} must lie between 1/255 and 1.")
+        for name, least in (("seed", 0), ("images", 1), ("attack_queries", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < least:
+                raise AuditError(f"{name}={value!r} must be a whole number of at least {least}.")
 
 
 @dataclass(eq=False)

@@ -26,14 +26,12 @@ def settings_of(options: dict[str, Any]) -> Settings:
     if unknown:
         raise AuditError(f"device {sorted(unknown)[0]!r} is not known: choose one of "
                          f"{', '.join(DEVICES)}.")  # fmt: skip
-    epsilon = fraction(options["epsilon"])
-    if not 1 / 255 <= epsilon <= 1:
-        raise AuditError(f"epsilon {options['epsilon']} must lie between 1/255 and 1.")
     if options["public_key"] is not None:
         require_public_key(options["public_key"])
     return Settings(
-        options["seed"], epsilon, options["images"], options["queries"], options["devices"],
-        options["public_key"], options["signature"], options["answers"] or "", _mark(options),
+        options["seed"], fraction(options["epsilon"]), options["images"], options["queries"],
+        options["devices"], options["public_key"], options["signature"], options["answers"] or "",
+        _mark(options),
     )  # fmt: skip
 
 

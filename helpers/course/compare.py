@@ -45,8 +45,11 @@ def row_of(comparison: Comparison) -> Comparison:
         if isinstance(expected, list | tuple) and isinstance(got, np.ndarray) and got.ndim:
             got = got.tolist()
         elif isinstance(expected, np.ndarray) and isinstance(got, list | tuple):
-            row = all(isinstance(item, bool | int | float | complex) for item in got)
-            got = np.asarray(got) if row else got
+            other = [i for i, item in enumerate(got) if not isinstance(item, int | float | complex)]
+            if other and expected.ndim == 1:
+                kind, first = describe.kind(got), describe.summary(got[other[0]])
+                return f"a row of numbers was expected, got {kind}: its [{other[0]}] is {first}"
+            got = got if other else np.asarray(got)
         return comparison(got, expected, args)
 
     return compare

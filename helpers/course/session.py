@@ -11,12 +11,13 @@ import difflib
 import functools
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from helpers._text import nearest
 from helpers.course import artefacts, checks, measurements
 from helpers.course.calling import call, last_line, parameter_names
 from helpers.course.cards import Card, notice, report_card, show, verdict_card
@@ -169,6 +170,16 @@ class Lab:
             asked = "{} to {} words, ".format(*memo.words) if memo.words else ""
             heading = f"not written yet. It is {asked}read against:"
         show(notice(f"{memo.title}: {heading}", *rubric))
+
+    def entries(self, what: str, given: Any, known: Collection[str]) -> dict[str, Any]:
+        """Return what the learner's dict `what` says of the `known` keys; show its other keys."""
+        if not isinstance(given, dict):
+            show(notice(f"{what} is no dict but {_short(given)}, and is left unread"))
+            return {}
+        if others := [key for key in given if key not in known]:
+            near = [f"{_short(key)} is left out: {nearest(str(key), known)}" for key in others]
+            show(notice(f"{what} has the keys {', '.join(known)}, and no others", *near))
+        return {key: value for key, value in given.items() if key in known}
 
     def record(self, name: str = "", **measured: Any) -> None:
         """Record what was measured, in the form that every lab shares, and show it.

@@ -44,6 +44,11 @@ class Work:
     weights: int
     activations: int
 
+    def __post_init__(self) -> None:
+        for name, count in vars(self).items():
+            if not 0 <= count < math.inf:
+                raise EdgeError(f"{name}={count!r} must be finite and at least 0.")
+
 
 @dataclass(frozen=True)
 class Published:

@@ -45,8 +45,10 @@ class Latency:
         Raises
         ------
         EdgeError
-            If the share is not between 0 and 100.
+            If the share is not between 0 and 100, or there are no runs.
         """
+        if not len(self.seconds) or np.isnan(self.seconds).any():
+            raise EdgeError(f"{len(self.seconds)} runs, or one without a time: nothing to sum up.")
         if not 0 <= share <= 100:
             raise EdgeError(f"share={share!r} must lie between 0 and 100.")
         return float(np.percentile(self.seconds, share)) * 1e3

@@ -45,7 +45,7 @@ def round_weights(
     Raises
     ------
     EdgeError
-        If ``bits`` is out of range or a weight is not finite.
+        If ``bits`` is out of range, there is no such axis, or a weight is not finite.
 
     References
     ----------
@@ -57,6 +57,11 @@ def round_weights(
     values = np.asarray(weights, np.float64)
     if not np.isfinite(values).all():
         raise EdgeError("The weights hold NaN or infinity: they cannot be rounded.")
+    if not values.size:
+        raise EdgeError(f"Weights of shape {values.shape} hold nothing to round.")
+    whole = isinstance(axis, int | np.integer) and not isinstance(axis, bool)
+    if axis is not None and not (whole and -values.ndim <= axis < values.ndim):
+        raise EdgeError(f"axis={axis!r} is none of the {values.ndim} of shape {values.shape}.")
     kept = None if axis is None else axis % values.ndim
     others = tuple(d for d in range(values.ndim) if d != kept)
     largest = np.abs(values).max(axis=others, keepdims=True)

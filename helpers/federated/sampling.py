@@ -6,6 +6,8 @@ resumed run continues exactly where it stopped.
 
 import numpy as np
 
+from helpers.federated.validation import require_rate, require_whole
+
 _PARTICIPANTS, _SHUFFLE = 0, 1
 _STREAMS = {"aggregation": 2, "attack": 3, "guess": 4}
 _COINS = 5
@@ -31,7 +33,14 @@ def sample_clients(
     -------
     np.ndarray
         Sorted int64 ``(clients_per_round,)``.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("clients_per_round", clients_per_round, at_least=1)
+    require_whole("num_clients", num_clients, at_least=clients_per_round)
     if clients_per_round == num_clients:
         return np.arange(num_clients, dtype=np.int64)
     rng = _generator(seed, _PARTICIPANTS, round_number)
@@ -61,7 +70,14 @@ def poisson_clients(
     -------
     np.ndarray
         Sorted int64 ``(clients that join,)``; may be empty.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("num_clients", num_clients, at_least=1)
+    require_rate("sample_rate", sample_rate)
     rng = _generator(seed, _COINS, round_number)
     return np.flatnonzero(rng.random(num_clients) < sample_rate).astype(np.int64)
 
@@ -75,7 +91,14 @@ def epoch_orders(
     -------
     np.ndarray
         int64 ``(epochs, num_examples)``; each row is a permutation of ``range(num_examples)``.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("num_examples", num_examples, at_least=1)
+    require_whole("epochs", epochs, at_least=1)
     rng = _generator(seed, _SHUFFLE, round_number, client)
     return np.stack([rng.permutation(num_examples) for _ in range(epochs)])
 
@@ -104,7 +127,13 @@ def client_batches(
     -------
     list of np.ndarray
         int64 positions in the client's own data, in the order of training.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("batch_size", batch_size, at_least=1)
     orders = epoch_orders(seed, round_number, client, num_examples, epochs)
     return [
         order[start : start + batch_size]
@@ -134,4 +163,6 @@ def round_generator(seed: int, stream: str, round_number: int) -> np.random.Gene
 
 
 def _generator(seed: int, stream: int, *key: int) -> np.random.Generator:
+    for number in (seed, *key):
+        require_whole("seed, round or client", number, at_least=0)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *key)))

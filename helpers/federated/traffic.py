@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from helpers.errors import TaskError
+from helpers.federated.validation import require_whole
 
 
 class Traffic(NamedTuple):
@@ -61,10 +62,11 @@ def bytes_per_round(
         If a count is negative or a size not positive.
     """
     up = bytes_per_value if bytes_per_value_up is None else bytes_per_value_up
-    if num_clients < 0:
-        raise TaskError(f"num_clients={num_clients} must not be negative.")
-    if min(up, bytes_per_value) <= 0:
-        raise TaskError(f"bytes a value ({bytes_per_value} down, {up} up) must be above 0.")
+    require_whole("num_clients", num_clients, at_least=0)
+    if not all(0 < size < math.inf for size in (up, bytes_per_value)):
+        raise TaskError(
+            f"bytes a value ({bytes_per_value} down, {up} up) must be finite and above 0."
+        )
     values = sum(math.prod(shape) for shape in shapes)
     return Traffic(
         up=num_clients * math.ceil(values * up),

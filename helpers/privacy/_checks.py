@@ -40,6 +40,20 @@ def require_probability(name: str, value: Any) -> None:
         raise PrivacyError(f"{name}={value!r} must be a number with 0 < {name} < 1.")
 
 
+def require_share(name: str, value: Any) -> None:
+    """Raise PrivacyError unless ``0 <= value < 1``."""
+    if not _is_number(value) or not 0 <= value < 1:
+        raise PrivacyError(f"{name}={value!r} must be a number with 0 <= {name} < 1.")
+
+
+def require_classes(name: str, labels: np.ndarray) -> None:
+    """Raise PrivacyError unless ``labels`` are whole numbers of at least 0."""
+    if labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
+        raise PrivacyError(
+            f"{name} of type {labels.dtype} must be class numbers: whole and at least 0."
+        )
+
+
 def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise PrivacyError unless ``value`` is one of ``choices``."""
     if value not in choices:

@@ -174,7 +174,8 @@ def privacy_profile(
     require_positive("noise_multiplier", noise_multiplier)
     accountant = pld.PLDAccountant(value_discretization_interval=_COARSEST)
     accountant.compose(dp_sgd_event(noise_multiplier, sample_rate, steps, "poisson"))
-    return [float(accountant.get_delta(value)) for value in epsilons]
+    # What rounding adds may take the bound of a hopeless run past a probability.
+    return [min(1.0, float(accountant.get_delta(value))) for value in epsilons]
 
 
 def calibrate_noise(

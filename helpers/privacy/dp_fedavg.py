@@ -130,7 +130,7 @@ def split_noise(noise_multiplier: float, count_noise: float) -> float:
 
 
 def clip_updates(
-    updates: NDArray[np.floating], l2_norm_clip: float
+    updates: ArrayLike, l2_norm_clip: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Scale down every update longer than the clip norm.
 
@@ -145,8 +145,14 @@ def clip_updates(
     -------
     clipped, unclipped
         float64 ``(n, d)``, and bool ``(n,)``: which were within the clip norm.
+
+    Raises
+    ------
+    PrivacyError
+        If the clip norm is not positive, or the updates do not fit.
     """
-    values = np.asarray(updates, np.float64)
+    require_positive("l2_norm_clip", l2_norm_clip)
+    values = _checked_updates(updates).astype(np.float64)
     norms = np.linalg.norm(values, axis=1)
     return values * (l2_norm_clip / np.maximum(norms, l2_norm_clip))[:, None], norms <= l2_norm_clip
 
@@ -187,8 +193,9 @@ def private_round(
     PrivacyError
         If the settings or the updates do not fit.
     """
-    values = _checked_updates(updates)
-    clipped, unclipped = clip_updates(values, l2_norm_clip)
+    require_not_negative("noise_multiplier", noise_multiplier)
+    require_positive("expected_clients", expected_clients)
+    clipped, unclipped = clip_updates(updates, l2_norm_clip)
     share, following, multiplier = math.nan, l2_norm_clip, noise_multiplier
     if clip.learning_rate > 0:
         deviation = clip.count_noise or max(expected_clients / 20, noise_multiplier)
@@ -198,7 +205,7 @@ def private_round(
         count = float(np.sum(unclipped - 0.5)) + noise
         share = count / expected_clients + 0.5
         following = l2_norm_clip * math.exp(-clip.learning_rate * (share - clip.target_quantile))
-    noise_vector = rng.normal(scale=multiplier * l2_norm_clip, size=values.shape[1])
+    noise_vector = rng.normal(scale=multiplier * l2_norm_clip, size=clipped.shape[1])
     update = (clipped.sum(axis=0) + noise_vector) / expected_clients
     return RoundRelease(update.astype(np.float32), l2_norm_clip, share, following)
 

@@ -35,6 +35,28 @@ def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise RobustnessError(f"{name}={value!r} is not known: choose one of {', '.join(choices)}.")
 
 
+def require_known(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:
+    """Raise RobustnessError if scores ``(n, classes)`` do not fit labels ``(n,)`` from 0 on."""
+    if scores.ndim != 2 or labels.shape != (len(scores),) or labels.dtype.kind not in "iu":
+        raise RobustnessError(
+            f"scores of shape {scores.shape} and labels {labels.dtype} of shape {labels.shape}: "
+            "expected (n, classes) and whole numbers (n,)."
+        )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < scores.shape[1]:
+        raise RobustnessError(
+            f"labels from {labels.min()} to {labels.max()} do not fit the {scores.shape[1]} "
+            "classes that are scored."
+        )
+
+
+def require_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise RobustnessError unless an array ``(n, ...)`` holds numbers, all of them finite."""
+    if values.ndim < 2 or not values.size or not np.isfinite(values).all():
+        raise RobustnessError(
+            f"{name} of shape {values.shape} must be (n, ...) with n at least 1, and finite."
+        )
+
+
 def checked_pairs(
     inputs: ArrayLike, labels: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

@@ -88,7 +88,8 @@ class Plan:
                 f"epsilon={self.epsilon:.6g} is less than one level of an 8-bit image "
                 f"({1 / 255:.6g}): nothing that can be saved lies within it."
             )
-        for name, least in (("steps", 2), ("restarts", 1), ("queries", 1), ("examined", 0)):
+        least_of = {"steps": 2, "restarts": 1, "queries": 1, "examined": 0, "seed": 0}
+        for name, least in least_of.items():
             require_whole(name, getattr(self, name), least)
 
 

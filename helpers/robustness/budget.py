@@ -69,9 +69,20 @@ class Budget:
         numpy.ndarray
             float32. A change that is too long is cut (linf) or shortened (l2), then clipped to the
             bounds, which never lengthens it, as the clean input lies within them.
+
+        Raises
+        ------
+        RobustnessError
+            If the shapes differ, a number is NaN, or the bounds do not rise.
         """
-        start = np.asarray(clean, np.float32)
-        change = np.asarray(wanted, np.float32) - start
+        start, goal = np.asarray(clean, np.float32), np.asarray(wanted, np.float32)
+        if start.shape != goal.shape:
+            raise RobustnessError(f"Clean {start.shape} and wanted {goal.shape} differ in shape.")
+        if len(bounds) != 2 or not bounds[0] < bounds[1]:
+            raise RobustnessError(f"bounds={bounds} must be two numbers that rise.")
+        change = goal - start
+        if np.isnan(change).any():
+            raise RobustnessError("NaN among the inputs, or both infinite: no change can be cut.")
         if self.norm == "linf":
             change = np.clip(change, -self.epsilon, self.epsilon)
         else:

@@ -139,8 +139,8 @@ def query_curve(outcome: Outcome, queries: Sequence[int], confidence: float = 0.
     if outcome.queries is None:
         raise RobustnessError(f"{outcome.attack} counts no queries.")
     at = np.asarray(queries, np.float64)
-    if at.ndim != 1 or not len(at) or (np.diff(at) <= 0).any():
-        raise RobustnessError(f"queries={list(queries)} must be a rising list.")
+    if at.ndim != 1 or not len(at) or not (np.diff(at, prepend=-1) > 0).all() or at[0] < 0:
+        raise RobustnessError(f"queries={list(queries)} must be a rising list, from 0 on.")
     if not outcome.correct.any():
         raise RobustnessError("No input is classified right to begin with: nothing to fool.")
     fooled = outcome.fooled[outcome.correct]

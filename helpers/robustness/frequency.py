@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import checked_pairs, require_not_negative, require_whole
+from helpers.robustness._traced import traced
 from helpers.robustness.losses import cross_entropy, require_logits
 
 # Inputs (n, h, w, c) -> class indices (n,).
@@ -76,6 +77,7 @@ def radial_frequencies(height: int, width: int) -> NDArray[np.float64]:
     A picture that is not square is measured along its longer side, so that a ring holds waves of
     one length in pixels.
     """
+    _require_sides(height, width)
     side = max(height, width)
     rows, columns = np.fft.fftfreq(height) * side, np.fft.fftfreq(width) * side
     return np.hypot(rows[:, None], columns[None, :])
@@ -223,24 +225,27 @@ def band_limited_pgd(
     return np.concatenate([part.numpy() for part in found])
 
 
-@lru_cache(maxsize=16)
 def _compiled(model: tf.keras.Model, shape: tuple[int, ...]) -> Callable[..., Any]:
     """Trace the attack once for a model and pictures of one shape, whatever the band."""
+    return traced(model, ("band", shape), lambda answers: _loop(answers, shape))
+
+
+def _loop(answers: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[..., Any]:
     rows, labels = tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int64)
     mask, number = tf.TensorSpec((1, 1, *shape[:2]), tf.complex64), tf.TensorSpec((), tf.float32)
     signature = (rows, labels, rows, mask, number, number, tf.TensorSpec((), tf.int32))
-    compiled: Callable[..., Any] = tf.function(partial(_climb, model), input_signature=signature)
+    compiled: Callable[..., Any] = tf.function(partial(_climb, answers), input_signature=signature)
     return compiled
 
 
 def _climb(
-    model: Any, rows: Any, goal: Any, start: Any, mask: Any, epsilon: Any, step: Any, steps: Any
+    answers: Any, rows: Any, goal: Any, start: Any, mask: Any, epsilon: Any, step: Any, steps: Any
 ) -> Any:
     change = tf.ensure_shape(_shortened(_filtered(start, mask), epsilon), rows.shape)
     for _ in tf.range(steps):
         with tf.GradientTape() as tape:
             tape.watch(change)
-            logits = model(tf.clip_by_value(rows + change, 0.0, 1.0), training=False)
+            logits = answers(tf.clip_by_value(rows + change, 0.0, 1.0))
             losses = cross_entropy(logits, goal)
         uphill = _filtered(tape.gradient(losses, change), mask)
         moved = change + step * uphill / tf.maximum(_length(uphill), 1e-12)
@@ -359,11 +364,24 @@ def fourier_wave(height: int, width: int, row: int, column: int) -> NDArray[np.f
         Of the picture.
     row, column
         Whole cycles down and across; a wave of both signs is the same one.
+
+    Raises
+    ------
+    RobustnessError
+        If a side or a frequency is no whole number.
     """
+    _require_sides(height, width)
+    for name, cycles in (("row", row), ("column", column)):
+        require_whole(name, cycles, at_least=-max(height, width))
     y, x = np.mgrid[:height, :width]
     # A quarter turn less, and the fastest wave would be sampled where it is zero.
     wave = np.cos(2 * np.pi * (row * y / height + column * x / width) - np.pi / 4)
     return np.asarray(wave / np.linalg.norm(wave))
+
+
+def _require_sides(height: int, width: int) -> None:
+    require_whole("height", height, at_least=1)
+    require_whole("width", width, at_least=1)
 
 
 def _tried(frequencies: Sequence[int] | None, most: int) -> NDArray[np.int64]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +17,7 @@ from helpers.robustness._checks import (
     require_not_negative,
     require_whole,
 )
+from helpers.robustness._traced import answer, traced
 from helpers.robustness.budget import Budget, Norm
 from helpers.robustness.losses import Loss, LossName, find_loss, require_logits
 
@@ -319,9 +319,7 @@ class _Climb:
 
     def outputs(self, inputs: Any) -> Any:
         """What the model says, in inference mode."""
-        if isinstance(self.model, tf.keras.Model):
-            return self.model(inputs, training=False)
-        return self.model(inputs)
+        return answer(self.model, inputs)
 
     def project(self, clean: Any, moved: Any, epsilon: Any, corners: tuple[Any, Any]) -> Any:
         """Move inputs back into the budget and the bounds; the corners are those of an L∞ box."""
@@ -332,9 +330,15 @@ class _Climb:
         return tf.clip_by_value(clean + change, *self.bounds)
 
 
-@lru_cache(maxsize=16)
 def _compiled(climb: _Climb, shape: tuple[int, ...]) -> Callable[..., Any]:
     """Trace a loop once for inputs of one shape, whatever the radius, the steps and the batch."""
+    settings = (climb.norm, climb.loss, climb.bounds, climb.targeted, climb.samples)
+    return traced(
+        climb.model, (*settings, shape), lambda model: _loop(_Climb(model, *settings), shape)
+    )
+
+
+def _loop(climb: _Climb, shape: tuple[int, ...]) -> Callable[..., Any]:
     inputs, labels = tf.TensorSpec((None, *shape), tf.float32), tf.TensorSpec((None,), tf.int64)
     number, count = tf.TensorSpec((), tf.float32), tf.TensorSpec((), tf.int32)
     signature = (inputs, labels, inputs, number, number, count)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
     checked_pairs,
+    require_known,
     require_not_negative,
     require_positive,
     require_whole,
@@ -127,8 +128,14 @@ def score_margins(scores: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     -------
     numpy.ndarray
         float64 ``(n,)``.
+
+    Raises
+    ------
+    RobustnessError
+        If a label is none of the classes, or the shapes do not fit.
     """
     values, truth = np.array(scores, np.float64), np.asarray(labels)
+    require_known(truth, values)
     rows = np.arange(len(values))
     right = values[rows, truth].copy()
     values[rows, truth] = -np.inf
@@ -190,6 +197,8 @@ def square(
             f"inputs of shape {clean.shape} must be (n, height, width, channels)."
         )
     require_whole("queries", queries, at_least=1)
+    if not 0 < share <= 1:
+        raise RobustnessError(f"share={share!r} must be a share above 0 and at most 1.")
     budget, rng = Budget(epsilon), np.random.default_rng(seed)
     search = Search(target, truth, dither or Dither(), queries, rng)
     cost = search.dither.copies
@@ -283,8 +292,9 @@ def nes(
     require_whole("queries", queries, at_least=1)
     require_whole("pairs", pairs, at_least=1)
     require_positive("spread", spread)
+    if step_size is not None:
+        require_positive("step_size", step_size)
     step = budget.epsilon / 5 if step_size is None else step_size
-    require_not_negative("step_size", step)
     search = Search(target, truth, Dither(), queries, np.random.default_rng(seed))
     current = clean.copy()
     search.margins(current, np.arange(len(clean)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -125,6 +125,10 @@ class Guard:
     def alarms(self, inputs: ArrayLike) -> NDArray[np.bool_]:
         """Return which inputs raise the alarm, bool ``(n,)``."""
         return self.suspicion(inputs) > self.threshold
+
+    @cached_property
+    def _outputs(self) -> Callable[[Any], Any]:
+        return _with_detector(self)  # the same function each time, so that PGD compiles it once
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,13 +266,15 @@ def roc(clean: ArrayLike, adversarial: ArrayLike) -> Roc:
     Raises
     ------
     RobustnessError
-        If there are too few.
+        If there are too few, or one is NaN.
     """
     from sklearn.metrics import roc_curve
 
     negative, positive = (np.asarray(values, np.float64).ravel() for values in (clean, adversarial))
     if min(len(negative), len(positive)) < 2:
         raise RobustnessError("A ROC curve with an interval needs two clean and two adversarial.")
+    if np.isnan(negative).any() or np.isnan(positive).any():
+        raise RobustnessError("NaN among the suspicions: they cannot be put in order.")
     truth = np.repeat([0, 1], [len(negative), len(positive)])
     false, true, _ = roc_curve(truth, np.concatenate([negative, positive]))
     wins = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
@@ -324,7 +330,7 @@ def evade(
     """
     clean, truth = checked_pairs(inputs, labels, guard.target.bounds)
     require_whole("restarts", restarts, at_least=1)
-    attack = Pgd(_with_detector(guard), budget.norm, _in_turn, guard.target.bounds)
+    attack = Pgd(guard._outputs, budget.norm, _in_turn, guard.target.bounds)
     found, standing = clean.copy(), np.arange(len(clean))
     for restart in range(restarts):
         if not len(standing):
@@ -337,7 +343,6 @@ def evade(
     return screen(guard, judge(guard.target, clean, truth, found, attack=name, budget=budget))
 
 
-@lru_cache(maxsize=16)  # the same function for a guard, so that PGD compiles it once
 def _with_detector(guard: Guard) -> Callable[[Any], Any]:
     """Logits, and in one more column how far below the threshold the suspicion lies."""
     model = guard.target.differentiable()

@@ -12,7 +12,7 @@ from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
     checked_pairs,
     require_choice,
-    require_not_negative,
+    require_positive,
     require_whole,
 )
 from helpers.robustness.budget import Budget
@@ -79,9 +79,10 @@ def simba(
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     require_whole("queries", queries, at_least=1)
+    if step_size is not None:
+        require_positive("step_size", step_size)
     step = budget.epsilon * (1.0 if budget.norm == "linf" else 0.2)
     step = step if step_size is None else step_size
-    require_not_negative("step_size", step)
     rng = np.random.default_rng(seed)
     directions = _Directions(clean.shape, basis, lowest, rng)
     search = Search(target, truth, dither or Dither(), queries, rng)

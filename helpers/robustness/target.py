@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from helpers.errors import RobustnessError
-from helpers.robustness._checks import checked_pairs
+from helpers.robustness._checks import checked_pairs, require_known, require_whole
 from helpers.robustness.budget import Budget, Norm, distances
 
 if TYPE_CHECKING:
@@ -218,17 +218,20 @@ def judge(
     Raises
     ------
     RobustnessError
-        If an input left the bounds or the budget: such an attack proves nothing.
+        If a label is none of the artefact's classes, or an input left the bounds or the budget:
+        such an attack proves nothing.
     """
     clean, truth = checked_pairs(inputs, labels, target.bounds)
     changed, _ = checked_pairs(adversarial, truth, target.bounds)
     if budget is not None:
         budget.require(clean, changed)
+    scores = target.scores(clean)
+    require_known(truth, scores)
     measure = norm if budget is None else budget.norm
     return Outcome(
         attack,
         changed,
-        target.labels(clean) == truth,
+        np.argmax(scores, axis=1) == truth,
         target.labels(changed) != truth,
         distances(clean, changed, measure),
         measure,
@@ -246,6 +249,8 @@ def proportion_interval(
     RobustnessError
         If a count or the confidence is out of its range.
     """
+    for name, count in (("successes", successes), ("trials", trials)):
+        require_whole(name, count, at_least=0)
     if not 0 <= successes <= trials or trials < 1 or not 0 < confidence < 1:
         raise RobustnessError(
             f"successes={successes}, trials={trials}, confidence={confidence}: expected "

@@ -131,7 +131,10 @@ def day(text: str, where: str) -> datetime.date:
     try:
         return datetime.date.fromisoformat(text)
     except ValueError as error:
-        raise ThreatModelError(f"{where}: {error}.") from error
+        raise ThreatModelError(
+            f"{where}: {shown(text)} is no day of the calendar; write year, month and day, as in "
+            "2026-12-31."
+        ) from error
 
 
 def decoded(content: bytes) -> Any:

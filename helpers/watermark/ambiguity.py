@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_finite, require_whole
 from helpers.watermark.key import Key
 
 
@@ -60,7 +61,7 @@ def brute_force_key(
     Raises
     ------
     WatermarkError
-        If ``tries`` is not positive.
+        If ``tries`` is not positive, or the test says anything outside [0, 1].
 
     References
     ----------
@@ -68,14 +69,15 @@ def brute_force_key(
     techniques: limitations, attacks, and implications*, IEEE Journal on Selected Areas in
     Communications 16(4), 1998, on ambiguity and why a key must not be chosen freely.
     """
-    if tries < 1:
-        raise WatermarkError(f"tries={tries} must be at least 1.")
+    require_whole(1, tries=tries)
     rng = np.random.default_rng(seed)
     best: tuple[float, Key | None] = (-1.0, None)
     trail = np.empty(tries)
     for number in tqdm(range(tries), desc="keys", disable=not progress):
         key = Key(rng.bytes(32))
         found = evidence(key)
+        if not 0 <= found <= 1:
+            raise WatermarkError(f"Evidence must lie in [0, 1]; got {found}.")
         if found > best[0]:
             best = (found, key)
         trail[number] = best[0]
@@ -100,11 +102,20 @@ def expected_best(bits: int, tries: ArrayLike) -> NDArray[np.float64]:
     -------
     numpy.ndarray
         float64, in the shape of ``tries``.
+
+    Raises
+    ------
+    WatermarkError
+        If the message has no bit, or somebody tries no key.
     """
     from scipy.stats import binom
 
+    require_whole(1, bits=bits)
+    numbers = np.asarray(tries, np.float64)
+    if not (numbers >= 1).all():
+        raise WatermarkError(f"tries={tries!r} must all be at least 1.")
     below = binom.cdf(np.arange(bits), bits, 0.5)  # at most 0, 1, ... bits - 1 matches
-    powers = below ** np.asarray(tries, np.float64)[..., None]
+    powers = below ** numbers[..., None]
     return np.asarray((bits - powers.sum(axis=-1)) / bits)
 
 
@@ -130,6 +141,7 @@ def tries_for(bits: int, matches: int) -> float:
     """
     from scipy.stats import binom
 
+    require_whole(0, bits=bits, matches=matches)
     if not 0 <= matches <= bits:
         raise WatermarkError(f"matches={matches} must lie between 0 and the {bits} bits.")
     return float(1 / binom.sf(matches - 1, bits, 0.5))
@@ -147,7 +159,7 @@ def forge_projection(weights: ArrayLike, message: ArrayLike, seed: int = 0) -> N
     weights
         What the mark is read from, ``(m,)``.
     message
-        Bits, ``(t,)``.
+        Bits, ``(t,)``: booleans, or 0 and 1.
     seed
         Of the rows.
 
@@ -155,9 +167,17 @@ def forge_projection(weights: ArrayLike, message: ArrayLike, seed: int = 0) -> N
     -------
     numpy.ndarray
         float32 ``(t, m)``; the signs of its product with the weights are the message.
+
+    Raises
+    ------
+    WatermarkError
+        If the weights are not finite, or the message is not of bits.
     """
-    vector = np.asarray(weights, np.float64).ravel()
-    wanted = np.where(np.asarray(message, bool), 1.0, -1.0)
+    vector, bits = np.asarray(weights, np.float64).ravel(), np.asarray(message)
+    require_finite("weights", vector)
+    if bits.ndim != 1 or not np.isin(bits, (0, 1)).all():
+        raise WatermarkError(f"message={message!r} must be a row of bits, 0 or 1 each.")
+    wanted = np.where(bits.astype(bool), 1.0, -1.0)
     rows = np.random.default_rng(seed).standard_normal((len(wanted), len(vector)))
     read = np.where(rows @ vector >= 0, 1.0, -1.0)
     return np.asarray(rows * (read * wanted)[:, None], np.float32)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_examples, require_positive, require_whole
 from helpers.watermark.key import Key
 from helpers.watermark.removal import fit_scores
 from helpers.watermark.scheme import Access, Reading, Scheme
@@ -76,6 +77,12 @@ class KeyedAnswers(Scheme):
         require_classes(self.classes)
         if not 0 < self.share < 1:
             raise WatermarkError(f"share={self.share}: between 0 and 1, such as 0.01.")
+        if self.questions is not None and self.answers is not None:
+            self._check_log(self.questions, self.answers)
+
+    def _check_log(self, questions: ArrayLike, answers: ArrayLike) -> None:
+        require_examples("questions", questions, answers)
+        require_classes(self.classes, np.asarray(answers))
 
     @property
     def chance(self) -> float:
@@ -102,7 +109,15 @@ class KeyedAnswers(Scheme):
             True answers ``(n,)``.
         key
             The owner's secret.
+
+        Raises
+        ------
+        WatermarkError
+            If there is not one answer a question, of the classes that there are, or a question is
+            not finite.
         """
+        if len(np.asarray(questions)):
+            self._check_log(questions, answers)
         drawn = np.array([_draw(key, question) for question in np.asarray(questions)])
         truth = np.asarray(answers, np.int64)
         if not len(drawn):
@@ -235,6 +250,9 @@ class KeyedMistakes(Scheme):
 
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
+        require_examples("carriers", self.carriers, self.carrier_labels)
+        require_whole(1, epochs=self.epochs)
+        require_positive(learning_rate=self.learning_rate)
         if self.classes < 3 or not 0 < self.lean < 0.5 or not 0 <= self.middle < 1:
             raise WatermarkError(
                 f"classes={self.classes}, lean={self.lean}, middle={self.middle}: at least three "
@@ -301,8 +319,10 @@ def second_answers(suspect: Suspect, x: NDArray[np.float32], y: ArrayLike) -> ND
     Raises
     ------
     WatermarkError
-        If a label is beyond the classes that the suspect knows.
+        If inputs and labels do not fit each other, or a label is beyond the classes that the
+        suspect knows.
     """
+    require_examples("x", x, y)
     scores = np.array(suspect.scores(x), np.float64)
     if np.max(y, initial=0) >= scores.shape[1]:
         raise WatermarkError(

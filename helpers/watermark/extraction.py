@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_positive, require_whole
 from helpers.watermark.removal import softmax
 from helpers.watermark.survival import Attack, Victim
 from helpers.watermark.training import BATCH_SIZE
@@ -57,7 +58,7 @@ def extract(
     Raises
     ------
     WatermarkError
-        If the method is unknown, or there are more queries than inputs.
+        If the method is unknown, a setting is not positive, or there are more queries than inputs.
 
     References
     ----------
@@ -68,7 +69,9 @@ def extract(
     inputs = np.asarray(x, np.float32)
     if method not in get_args(Method):
         raise WatermarkError(f"method={method!r} must be one of {', '.join(get_args(Method))}.")
-    if not 1 <= queries <= len(inputs):
+    require_whole(1, queries=queries, epochs=epochs)
+    require_positive(learning_rate=learning_rate)
+    if queries > len(inputs):
         raise WatermarkError(f"queries={queries} must lie between 1 and the {len(inputs)} inputs.")
 
     def attack(victim: Victim, seed: int) -> tf.keras.Model:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_examples, require_positive, require_whole
 from helpers.watermark.folding import suspect_of
 from helpers.watermark.key import Key
 from helpers.watermark.scheme import Access, Reading, Scheme
@@ -73,6 +74,9 @@ class BoundaryFingerprint(Unmarked):
     points: NDArray[np.float32]
     labels: NDArray[np.int64]
 
+    def __post_init__(self) -> None:
+        require_examples("points", self.points, self.labels)
+
     @classmethod
     def of(
         cls,
@@ -108,8 +112,10 @@ class BoundaryFingerprint(Unmarked):
         Raises
         ------
         WatermarkError
-            If fewer than half the walks arrive.
+            If a setting is not positive, or fewer than half the walks arrive.
         """
+        require_whole(1, count=count, steps=steps)
+        require_positive(gap=gap, step_size=step_size)
         import tensorflow as tf
 
         scale = float(np.std(x))
@@ -191,6 +197,13 @@ class DatasetInference(Unmarked):
     unseen_labels: NDArray[np.integer]
     directions: int = 4
     steps: int = 6
+
+    def __post_init__(self) -> None:
+        require_whole(1, directions=self.directions, steps=self.steps)
+        require_examples("private", self.private, self.private_labels)
+        require_examples("unseen", self.unseen, self.unseen_labels)
+        if not np.std(self.private) > 0:
+            raise WatermarkError("private inputs are all alike: a push has no length to go by.")
 
     def read(self, suspect: Suspect, key: Key) -> Reading:
         """Compare how long the two kinds of clips hold out; see :meth:`Scheme.read`."""

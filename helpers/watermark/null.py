@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_whole
 from helpers.watermark.scheme import Reading
 
 CONFIDENCE = 0.999
@@ -54,7 +55,16 @@ class Null:
         return (1 + as_high) / (1 + len(self.innocents))
 
     def needed(self, looked_for: int, alpha: float) -> int | None:
-        """Return the fewest found that reach a level, or None if even all of them do not."""
+        """Return the fewest found that reach a level, or None if even all of them do not.
+
+        Raises
+        ------
+        WatermarkError
+            If nothing is looked for, or the level is not between 0 and 1.
+        """
+        require_whole(1, looked_for=looked_for)
+        if not 0 < alpha < 1:
+            raise WatermarkError(f"alpha={alpha} must lie between 0 and 1.")
         found = bisect.bisect_left(
             range(looked_for + 1),
             True,
@@ -86,7 +96,7 @@ def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
     Raises
     ------
     WatermarkError
-        If there are fewer than eight models.
+        If there are fewer than eight models, or the chance is no probability.
 
     References
     ----------
@@ -98,6 +108,8 @@ def measure(chance: float | None, readings: Sequence[Reading]) -> Null:
         raise WatermarkError(
             f"{len(readings)} independent models: a null takes at least {MIN_INNOCENTS}."
         )
+    if chance is not None and not 0 <= chance <= 1:
+        raise WatermarkError(f"chance={chance} must be a probability: between 0 and 1, or None.")
     shares = tuple(reading.share for reading in readings)
     if chance is None:
         return Null("ranked", None, None, shares)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
 from helpers.models import fit_keywords
+from helpers.watermark._checks import require_positive, require_whole
 from helpers.watermark.chain import kind
 from helpers.watermark.key import Key
 from helpers.watermark.scheme import Scheme
@@ -41,7 +42,14 @@ def fine_tune(x: ArrayLike, y: ArrayLike, epochs: int = 3, learning_rate: float 
     -------
     callable
         Returns the trained copy.
+
+    Raises
+    ------
+    WatermarkError
+        If a setting is not positive.
     """
+    require_whole(1, epochs=epochs)
+    require_positive(learning_rate=learning_rate)
     inputs, labels = np.asarray(x, np.float32), np.asarray(y)
     return lambda victim, seed: train_on(
         victim.model, inputs, labels, epochs, learning_rate, seed, progress=False
@@ -158,14 +166,14 @@ def distil(
     Raises
     ------
     WatermarkError
-        If `temperature` is not positive.
+        If a setting is not positive.
 
     References
     ----------
     Hinton, Vinyals and Dean, *Distilling the knowledge in a neural network*, arXiv:1503.02531.
     """
-    if not temperature > 0:
-        raise WatermarkError(f"temperature={temperature} must be positive.")
+    require_whole(1, epochs=epochs)
+    require_positive(temperature=temperature, learning_rate=learning_rate)
 
     def attack(victim: Victim, seed: int) -> tf.keras.Model:
         inputs = np.asarray(x, np.float32)

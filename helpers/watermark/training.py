@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from helpers.errors import WatermarkError
 from helpers.models import fit_keywords
+from helpers.watermark._checks import require_labels, require_whole
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -117,9 +118,12 @@ def train_many(
 
 def require_classes(classes: int, y: np.ndarray | None = None) -> None:
     """Raise WatermarkError for fewer than two classes, and for labels outside them."""
-    if classes < 2:
-        raise WatermarkError(f"classes={classes}: a mark in the answers needs at least two.")
-    if y is not None and not (np.min(y) >= 0 and np.max(y) < classes):
+    require_whole(2, classes=classes)
+    if y is None:
+        return
+    labels = np.asarray(y)
+    require_labels(labels)
+    if labels.max() >= classes:
         raise WatermarkError(
-            f"Labels from {np.min(y)} to {np.max(y)} do not fit {classes} classes."
+            f"Labels from {labels.min()} to {labels.max()} do not fit {classes} classes."
         )

@@ -10,6 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import (
+    require_examples,
+    require_finite,
+    require_positive,
+    require_whole,
+)
 from helpers.watermark.key import Key
 from helpers.watermark.scheme import Access, Reading, Scheme
 from helpers.watermark.suspect import Suspect
@@ -74,8 +80,11 @@ class NoiseTriggers(Scheme):
 
     def __post_init__(self) -> None:
         require_classes(self.classes)
-        if min(self.count, self.repeats) < 1:
-            raise WatermarkError(f"count={self.count}, repeats={self.repeats}: at least 1 each.")
+        require_whole(1, count=self.count, repeats=self.repeats, epochs=self.epochs)
+        require_positive(learning_rate=self.learning_rate)
+        require_sizes("shape", self.shape)
+        require_finite("low", self.low)
+        require_finite("high", self.high)
 
     @classmethod
     def within(cls, x: np.ndarray, classes: int, count: int = 64) -> NoiseTriggers:
@@ -173,6 +182,12 @@ class PatternTriggers(Scheme):
 
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
+        require_examples("carriers", self.carriers, self.carrier_labels)
+        require_whole(1, count=self.count, each=self.each, repeats=self.repeats, epochs=self.epochs)
+        require_positive(learning_rate=self.learning_rate)
+        require_sizes("size", self.size)
+        if not 0 < self.weight <= 1:
+            raise WatermarkError(f"weight={self.weight} must be a share above 0, and at most 1.")
         counts = np.bincount(self.carrier_labels, minlength=self.classes)
         if counts.min() < self.each:
             raise WatermarkError(
@@ -254,9 +269,18 @@ def span(x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     What all other axes hold there counts, without the outermost 1 % at either end.
     """
     values = np.asarray(x, np.float32)
+    require_finite("x", values)
     kept = tuple(range(values.ndim - 2))
     low, high = np.percentile(values, [_TAIL, 100 - _TAIL], axis=kept)
     return low.astype(np.float32), high.astype(np.float32)
+
+
+def require_sizes(name: str, sizes: Sequence[int]) -> None:
+    """Refuse anything but two or more whole sizes of at least 1."""
+    for size in sizes:
+        require_whole(1, **{name: size})
+    if len(sizes) < 2:
+        raise WatermarkError(f"{name}={tuple(sizes)} must hold at least two sizes.")
 
 
 def patchwork(key: Key, purpose: str, shape: Sequence[int]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import WatermarkError
+from helpers.watermark._checks import require_positive, require_whole
 from helpers.watermark.folding import folded_kernel, kernel_layers
 from helpers.watermark.key import Key
 from helpers.watermark.scheme import Access, Reading, Scheme
@@ -73,11 +74,11 @@ class WeightMessage(Scheme):
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        if self.bits < 1 or min(self.margin, self.strength) <= 0:
-            raise WatermarkError(
-                f"bits={self.bits}, margin={self.margin} and strength={self.strength} must all be "
-                "positive."
-            )
+        require_whole(0, layer=self.layer)
+        require_whole(1, bits=self.bits, epochs=self.epochs)
+        require_positive(
+            margin=self.margin, strength=self.strength, learning_rate=self.learning_rate
+        )
 
     @property
     def chance(self) -> float:

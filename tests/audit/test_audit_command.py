@@ -309,6 +309,7 @@ def test_help_shows_options_and_examples() -> None:
         (("--budget", "soon"), "1h30m"),
         (("--device", "toaster"), "cortex-m4"),
         (("--epsilon", "300/255"), "between 1/255 and 1"),
+        (("--seed", "-1"), "seed=-1 must be a whole number of at least 0"),
         (("--data", "{model}"), r"no \.npz"),
         (("--range", "1,0", "--data", "{data}"), "smaller first"),
         (("--label-offset", "5", "--data", "{data}"), "classes"),

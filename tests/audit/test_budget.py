@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.audit.allowance import PART_SECONDS, Allowance, parse_duration
-from helpers.audit.bench import Bench
+from helpers.audit.bench import Bench, Settings
 from helpers.audit.data import Examples
 from helpers.audit.results import Measure, Notes
 from helpers.audit.runner import Clocks, run_audit
@@ -256,3 +256,19 @@ def test_a_slow_model_is_asked_one_row_before_more() -> None:
     one = bench(count=200, clock=clock, cost=3.0)
     report = run_audit(one, 30, sections=SECTIONS, clocks=Clocks(clock))
     assert report["seconds"] <= 30 + 3.0 * 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("epsilon", -1.0),
+        ("epsilon", np.nan),
+        ("seed", -1),
+        ("images", -1),
+        ("images", 2.5),
+        ("attack_queries", 1),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_name(setting: str, value: Any) -> None:
+    with pytest.raises(AuditError, match=f"{setting}={value!r} must"):
+        Settings(**{setting: value})

@@ -115,8 +115,16 @@ def test_a_row_is_measured_in_the_form_that_was_expected() -> None:
     assert "list of 3" in str(compare(np.array([1.0, 2.0]), [1.0, 2.0, 3.0], ()))
     assert "differ" in str(compare([1.0, 2.5], np.array([1.0, 2.0]), ()))
     assert compare(np.array(1.0), 1.0, ()) is None
-    for no_row in ([[1.0], 2.0], [[1.0], [2.0, 3.0]], ["one", "two"], [None, 2.0]):
-        assert "a list of 2" in str(compare(no_row, np.array([1.0, 2.0]), ()))
+    for no_row, told in (
+        ([[1.0], 2.0], "[0] is [1]"),
+        ([[1.0], [2.0, 3.0]], "[0] is [1]"),
+        ([1.0, "two"], "[1] is 'two'"),
+        ((None, 2.0), "[0] is None"),
+    ):
+        found = str(compare(no_row, np.array([1.0, 2.0]), ()))
+        assert found.startswith("a row of numbers was expected, got a ")
+        assert found.endswith(told)
+    assert "np.array(...)" in str(compare([[1.0, 2.0]], np.array([[1.0, 2.0]]), ()))
 
 
 def test_a_property_sees_arguments_and_result() -> None:

@@ -89,6 +89,18 @@ def cut(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> b
     return start + challenge + payload
 
 
+def with_lengths(code: str, wrap: int = 2**64) -> Callable[..., bytes]:
+    """Exercise 2 with lengths of a format, modulo `wrap`."""
+
+    def answer(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+        parts = (node.encode(), challenge, payload)
+        lengths = (struct.pack(code, len(part) % wrap) for part in parts)
+        joined = b"".join(length + part for length, part in zip(lengths, parts, strict=True))
+        return struct.pack("<QQ", run, number) + joined
+
+    return answer
+
+
 def as_json(run: float, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
     return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
 
@@ -178,6 +190,8 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", joined(b"::"), "two different updates give the same bytes"),
     ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
     ("q2", with_one_length, "two different updates give the same bytes"),
+    ("q2", with_lengths("B", 256), "two different updates give the same bytes"),
+    ("q2", with_lengths("<H", 65536), "two different updates give the same bytes"),
     ("q2", filled, "`challenge` is not covered, or not all of it"),
     ("q2", cut, "`node` is not covered, or not all of it"),
     ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
@@ -230,6 +244,8 @@ def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed
     ("task", "answer"),
     [
         ("q1", letting_in(raises=InvalidSignature)),  # another name is a ValueError
+        ("q2", with_lengths("B")),
+        ("q2", with_lengths("<H")),
         ("q2", lambda run, number, *rest: struct.pack("<II", run, number) + repr(rest).encode()),
     ],
 )
@@ -250,6 +266,7 @@ def hashed_parts(run: int, number: int, node: str, challenge: bytes, payload: by
         ("q1", letting_in()),
         ("q2", as_json),
         ("q2", hashed_parts),
+        ("q2", with_lengths(">I")),
         ("q2", lambda *a: repr(a).encode()),
         ("q3", by_gate()),
         ("q6", tuples),
@@ -266,10 +283,23 @@ def test_every_attack_has_one_layer_and_letters_may_be_capitals() -> None:
     assert set(right.values()) == set(LAYERS)
     capitals = {name: f" {letter.upper()}" for name, letter in right.items()}
     assert judge_value(task, capitals, right).status == "passed"  # type: ignore[arg-type]
-    for slip, told in (
-        ("c", "1 of 12 attacks have another letter"),
-        ("e", "'e' is none of the letters"),
-    ):
-        found = judge_value(task, {**right, "backwards": slip}, right)  # type: ignore[arg-type]
+    strange = judge_value(task, {**right, "backwards": "e"}, right)  # type: ignore[arg-type]
+    assert (strange.status, strange.points) == ("mismatch", 0)
+    assert "'e' is none of the letters" in strange.explanation
+
+
+def test_wrong_letters_are_told_by_their_table_and_cannot_be_counted() -> None:
+    task = LAB.task("q7")
+    assert task is not None
+    right = task.reference(0, "full")
+    outside, sent = list(right)[:7], list(right)[7:]
+    told = {}
+    for names in (outside[:1], outside[-2:], outside, sent[:1], sent[1:], sent):
+        wrong = {**right, **{name: "b" if right[name] != "b" else "a" for name in names}}
+        found = judge_value(task, wrong, right)  # type: ignore[arg-type]
         assert found.status == "mismatch"
-        assert told in found.explanation
+        told[tuple(names)] = found.explanation
+        assert not any(character.isdigit() for character in found.explanation)
+    assert len(set(told.values())) == 2
+    assert "attacks from outside" in told[tuple(outside)]
+    assert "a member sent" in told[tuple(sent)]

@@ -225,6 +225,30 @@ def test_a_forgotten_name_is_met_the_same_way(lab: Lab, capsys: Printed) -> None
     assert "is not a file name" in shown
 
 
+def test_a_mistyped_key_is_shown_with_the_nearest_and_with_all(lab: Lab, capsys: Printed) -> None:
+    known = ("H1", "H2", "unmet@in-time")
+    right = {"H2": "part", "H1": "cause"}
+    assert lab.entries("verdicts", right, known) == right
+    assert lab.entries("verdicts", {}, known) == {}
+    assert capsys.readouterr().out == ""
+    given: dict[Any, str] = {**right, "H2 ": "dropped", "unmet@intime": "x", 3: "y"}
+    assert lab.entries("verdicts", given, known) == right
+    shown = capsys.readouterr().out
+    for part in (
+        "verdicts has the keys H1, H2, unmet@in-time, and no others",
+        "'H2 ' is left out: did you mean 'H2'?",
+        "'unmet@intime' is left out: did you mean 'unmet@in-time'?",
+        "3 is left out: known: H1, H2, unmet@in-time",
+    ):
+        assert part in shown
+
+
+@pytest.mark.parametrize("given", [..., None, ["H1"], {"H1"}, "H1"])
+def test_what_is_no_dict_is_left_unread(lab: Lab, given: Any, capsys: Printed) -> None:
+    assert lab.entries("verdicts", given, ["H1"]) == {}
+    assert "verdicts is no dict but" in capsys.readouterr().out
+
+
 def test_mixing_up_functions_and_values_is_explained(lab: Lab, capsys: Printed) -> None:
     assert lab.answer("add", 5) == 5
     assert lab.task("bytes")(add) is add

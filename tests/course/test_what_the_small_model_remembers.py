@@ -114,12 +114,19 @@ def recognise_by_loops(codes: np.ndarray, templates: np.ndarray, threshold: floa
         ("q4", auc_by_erf),
         ("q5", step_by_tape),
         ("q6", identified_by_loops),
+        ("q7", recognise_by_loops),
         ("q7", lambda *args: np.array(recognise_by_loops(*args), int)),
     ],
 )
 def test_another_right_answer_passes(name: str, answer: Callable[..., Any], seed: int) -> None:
     found = judged(name, answer, seed)
     assert found.status == "passed", found.explanation
+
+
+def test_names_of_people_where_numbers_are_asked_for_are_told_so() -> None:
+    found = judged("q7", lambda *args: [str(person) for person in recognise_by_loops(*args)])
+    assert found.status == "mismatch"
+    assert "a row of numbers was expected" in found.explanation
 
 
 def test_the_terminal_sees_frames_of_the_right_people_and_no_photograph_twice() -> None:

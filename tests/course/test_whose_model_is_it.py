@@ -33,6 +33,14 @@ def test_a_slip_fails_and_is_named(name: str, told: str, slip: Callable[..., Any
     assert (found.status, found.explanation) == ("mismatch", told)
 
 
+def _with_lengths(width: int, secret: bytes, settings: bytes, file: bytes) -> str:
+    """Exercise 5 with lengths that wrap around."""
+    parts = (secret, settings, file)
+    lengths = ((len(part) % 256**width).to_bytes(width, "little") for part in parts)
+    joined = b"".join(length + part for length, part in zip(lengths, parts, strict=True))
+    return hashlib.sha256(joined).hexdigest()
+
+
 @pytest.mark.parametrize(
     ("name", "other"),
     [
@@ -40,6 +48,7 @@ def test_a_slip_fails_and_is_named(name: str, told: str, slip: Callable[..., Any
         ("q3", lambda k, n, p: stats.binomtest(k, n, p, alternative="greater").pvalue),
         ("q5", lambda s, t, f: hashlib.sha256(
             json.dumps([part.hex() for part in (s, t, f)]).encode()).hexdigest()),
+        ("q5", lambda *parts: _with_lengths(4, *parts)),
         ("q5", lambda s, t, f: hashlib.sha256(
             b"".join(hashlib.sha256(part).digest() for part in (s, t, f))).hexdigest()),
     ],
@@ -60,6 +69,8 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
             hashlib.sha256(part).digest() for part in (s, t, f)))).hexdigest(), "which part"),
         (lambda s, t, f: hashlib.sha256(
             s.ljust(64) + t.ljust(1000) + f).hexdigest(), "where one part ends"),
+        (lambda *parts: _with_lengths(1, *parts), "in them and however many"),
+        (lambda *parts: _with_lengths(2, *parts), "in them and however many"),
         (lambda s, t, f: hashlib.sha256(s + t + f).digest(), "hexadecimal"),
         (lambda s, t, f: hashlib.md5(s + t + f).hexdigest(), "hexadecimal"),
         (

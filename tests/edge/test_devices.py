@@ -133,3 +133,9 @@ def test_every_network_that_was_published_lies_in_the_range_of_its_device() -> N
 def test_what_cannot_be_estimated_is_refused(arguments: dict, words: str) -> None:
     with pytest.raises(EdgeError, match=words):
         estimate(Work(1, 1, 1), **arguments)
+
+
+@pytest.mark.parametrize("count", [-1, float("nan"), float("inf")])
+def test_work_below_nothing_or_without_end_is_refused(count: float) -> None:
+    with pytest.raises(EdgeError, match="activations="):
+        Work(1, 1, count)  # type: ignore[arg-type]

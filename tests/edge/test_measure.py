@@ -37,6 +37,9 @@ def test_percentiles_are_those_of_the_runs() -> None:
     assert latency.percentile(95) == pytest.approx(95)
     with pytest.raises(EdgeError, match="share=101"):
         latency.percentile(101)
+    for seconds in (np.zeros(0), np.array([0.1, np.nan])):
+        with pytest.raises(EdgeError, match="nothing to sum up"):
+            Latency("tflite", 1, 0, seconds).percentile(50)
 
 
 def test_peak_memory_grows_with_the_model(artefacts: dict[str, Artefact]) -> None:

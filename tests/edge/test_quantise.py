@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -47,6 +47,17 @@ def test_two_bits_leave_three_values_a_channel() -> None:
 def test_bits_out_of_range_are_named(bits: int) -> None:
     with pytest.raises(EdgeError, match="bits="):
         round_weights([1.0, 2.0], bits)
+
+
+@pytest.mark.parametrize("axis", [2, -3, 0.5, True])
+def test_an_axis_that_is_none_is_refused(axis: Any) -> None:
+    with pytest.raises(EdgeError, match=f"axis={axis!r} is none of the 2"):
+        round_weights(np.ones((3, 4)), 4, axis)
+
+
+def test_no_weights_are_nothing_to_round() -> None:
+    with pytest.raises(EdgeError, match="nothing to round"):
+        round_weights(np.ones((0, 4)), 4)
 
 
 def test_a_rounded_model_keeps_its_normalisation(network: tf.keras.Model) -> None:

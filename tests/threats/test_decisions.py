@@ -33,7 +33,11 @@ def test_each_risk_is_decided_or_open_in_the_order_in_which_it_was_asked() -> No
         ({"evasion@model": "accept"}, "give decision, owner, until, reason in brackets"),
         ({"evasion@model": ROW[:3]}, r"'evasion@model': give decision, owner, until, reason"),
         ({"evasion@model": (*ROW[:2], TODAY, "because")}, "until is 'datetime.date.* in quotes"),
-        ({"evasion@model": (*ROW[:2], "31.12.2026", "x")}, "'evasion@model': Invalid isoformat"),
+        (
+            {"evasion@model": (*ROW[:2], "31.12.2026", "x")},
+            "'evasion@model': '31.12.2026' is no day of the calendar; write year, month and day",
+        ),
+        ({"evasion@model": (*ROW[:2], "2026-02-30", "x")}, "'2026-02-30' is no day .* 2026-12-31"),
         ({"evasion@model": ("fix", *ROW[1:])}, "decision is 'fix'; known: accept, mitigate"),
     ],
     ids=lambda value: str(value)[:40],

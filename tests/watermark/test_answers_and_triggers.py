@@ -198,7 +198,7 @@ def test_settings_that_cannot_mark_are_refused(
 ) -> None:
     x, y = digits.x_test, digits.y_test
     for make, message in (
-        (lambda: NoiseTriggers.within(x, 1), "at least two"),
+        (lambda: NoiseTriggers.within(x, 1), "classes=1 must be a whole number of at least 2"),
         (lambda: NoiseTriggers.within(x, 10, 0), "count=0"),
         (lambda: PatternTriggers(x[:20], y[:20], 10), "carriers: give at least"),
         (lambda: PatternTriggers(x, y, 5), "do not fit 5 classes"),

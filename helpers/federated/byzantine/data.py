@@ -72,7 +72,7 @@ class LabelFlip:
 
     def __call__(self, data: ClientData, rng: np.random.Generator) -> ClientData:
         """Return the poisoned data; nothing is random."""
-        return ClientData(data.x, self.num_classes - 1 - np.asarray(data.y))
+        return ClientData(data.x, self.num_classes - 1 - _classes(data.y, self.num_classes))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class LabelNoise:
 
     def __call__(self, data: ClientData, rng: np.random.Generator) -> ClientData:
         """Return the data with ``round(rate * n)`` wrong labels."""
-        labels = np.array(data.y)
+        labels = _classes(data.y, self.num_classes).copy()
         wrong = rng.choice(len(labels), round(self.rate * len(labels)), replace=False)
         # A shift by 1 to num_classes - 1 never gives the right class back.
         shift = rng.integers(1, self.num_classes, len(wrong)).astype(labels.dtype)
@@ -163,6 +163,10 @@ class Trigger:
 
     positions: tuple[int, ...]
     value: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.value):
+            raise TaskError(f"value={self.value!r} of a trigger must be finite.")
 
     @classmethod
     def corner(cls, image_shape: Sequence[int], size: int = 3, value: float = 1.0) -> Trigger:
@@ -253,6 +257,18 @@ class Backdoor:
             raise TaskError(f"All test examples are of the target class {self.target}.")
         y = np.full(int(others.sum()), self.target, dtype=np.asarray(test.y).dtype)
         return ClientData(self.trigger.stamp(np.asarray(test.x)[others]), y)
+
+
+def _classes(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return labels ``(n,)``, once they are seen to be classes from 0 to ``num_classes`` - 1."""
+    given = np.asarray(labels)
+    inside = given.ndim == 1 and given.dtype.kind in "iuf" and (given == np.floor(given)).all()
+    if not inside or (len(given) and not 0 <= given.min() <= given.max() < num_classes):
+        raise TaskError(
+            f"labels {given.dtype} of shape {given.shape} must be one class each, 0 to "
+            f"{num_classes - 1}."
+        )
+    return given
 
 
 def _require_share(name: str, value: float) -> None:

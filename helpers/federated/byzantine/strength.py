@@ -7,6 +7,7 @@ tries factors on the server's rule, which it knows, and sends the one that does 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,7 +111,15 @@ def line_search(
     -------
     float
         The best argument that was tried.
+
+    Raises
+    ------
+    TaskError
+        If the range is none, or there are fewer calls than six.
     """
+    require_whole("evaluations", evaluations, at_least=6)
+    if not -math.inf < low < high < math.inf:
+        raise TaskError(f"low={low} and high={high} must be finite and rise.")
     grid = np.linspace(low, high, evaluations - evaluations // 3)
     tried = {float(point): function(float(point)) for point in grid}
     best = max(range(len(grid)), key=lambda index: tried[float(grid[index])])

@@ -11,7 +11,7 @@ import numpy as np
 from helpers.errors import TaskError
 from helpers.federated.byzantine.adversary import AttackView
 from helpers.federated.robust.matrix import squared_distances, squared_norms
-from helpers.federated.validation import require_positive
+from helpers.federated.validation import require_positive, require_whole
 
 Direction = Literal["deviation", "unit", "sign"]
 
@@ -102,8 +102,10 @@ def alie_z(num_clients: int, num_byzantine: int) -> float:
     Raises
     ------
     TaskError
-        If the Byzantine clients are no strict minority.
+        If the Byzantine clients are no strict minority, or a number is not whole.
     """
+    require_whole("num_clients", num_clients, at_least=1)
+    require_whole("num_byzantine", num_byzantine, at_least=0)
     if not 0 < 2 * num_byzantine < num_clients:
         raise TaskError(
             f"ALIE's z is defined for a minority: num_byzantine={num_byzantine} of {num_clients}. "

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from helpers.errors import TaskError
 from helpers.federated.robust.matrix import BLOCK, usable_updates
+from helpers.federated.validation import require_whole
 
 
 def coordinate_median(updates: np.ndarray, num_byzantine: int = 0) -> np.ndarray:
@@ -101,7 +103,16 @@ def meamed(updates: np.ndarray, num_byzantine: int) -> np.ndarray:
 
 
 def mean_of_closest(rows: np.ndarray, count: int) -> np.ndarray:
-    """Average, in each coordinate, the ``count`` values nearest to the median, ``(d,)``."""
+    """Average, in each coordinate, the ``count`` values nearest to the median, ``(d,)``.
+
+    Raises
+    ------
+    TaskError
+        If ``rows`` is not ``(n, d)`` with at least ``count`` rows, or ``count`` not positive.
+    """
+    require_whole("count", count, at_least=1)
+    if rows.ndim != 2 or count > len(rows):
+        raise TaskError(f"count={count} values of rows {rows.shape}: expected (n, d) with as many.")
 
     def near(block: np.ndarray) -> np.ndarray:
         gaps = np.abs(block - np.median(block, axis=0))

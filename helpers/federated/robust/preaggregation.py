@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from helpers.errors import TaskError
 from helpers.federated.robust.matrix import row_mean, squared_distances, usable_updates
 from helpers.federated.validation import require_between, require_whole
 
@@ -112,13 +113,19 @@ def worker_momentum(
     Raises
     ------
     TaskError
-        If ``momentum`` is out of range.
+        If ``momentum`` is out of range, or the shapes differ.
 
     References
     ----------
     Karimireddy, He and Jaggi, ICML 2021, section 5.
     """
     require_between("momentum", momentum, 0.0, 1.0)
+    begun = np.asarray(started)
+    if updates.ndim != 2 or previous.shape != updates.shape or begun.shape != updates.shape[:1]:
+        raise TaskError(
+            f"updates {updates.shape}, previous {previous.shape} and started {begun.shape}: "
+            "expected (n, d) twice, and (n,)."
+        )
     keep = updates.dtype.type(momentum)
     smoothed = keep * previous + (1 - keep) * updates
-    return np.where(np.asarray(started)[:, None], smoothed, updates)
+    return np.where(begun[:, None], smoothed, updates)

@@ -116,6 +116,9 @@ def krum_scores(
         As :func:`krum`.
     """
     n = len(distances)
+    if distances.shape != (n, n):
+        raise TaskError(f"distances of shape {distances.shape} must be (n, n).")
+    require_whole("num_byzantine", num_byzantine, at_least=0)
     if num_neighbours is None:
         # A lone honest update has itself only; with f = 0 there is nobody to defend against.
         if num_byzantine and n < 2 * num_byzantine + 3:

@@ -195,8 +195,10 @@ class RobustThenPrivate:
         Raises
         ------
         TaskError
-            If all updates of so few clients would be trimmed.
+            If all updates of so few clients would be trimmed, or a number is not positive.
         """
+        require_whole("num_clients", num_clients, at_least=1)
+        require_whole("num_values", num_values, at_least=1)
         kept = num_clients - 2 * self.num_byzantine
         if kept < 1:
             raise TaskError(

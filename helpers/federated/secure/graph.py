@@ -174,6 +174,7 @@ def choose_graph(
     """
     require_positive("privacy_bits", privacy_bits)
     require_positive("recovery_bits", recovery_bits)
+    require_whole("num_clients", num_clients, at_least=2)
     others = num_clients - 1
     for k in [*range(2, others, 2), others]:
         for t in range(k // 2 + 1, k + 1):

@@ -145,6 +145,7 @@ def clean_groups(num_clients: int, num_byzantine: int, group_size: int) -> float
     TaskError
         If a number is out of range.
     """
+    require_whole("num_clients", num_clients, at_least=1)
     require_whole("group_size", group_size, at_least=1)
     require_whole("num_byzantine", num_byzantine, at_least=0)
     if max(num_byzantine, group_size) > num_clients:

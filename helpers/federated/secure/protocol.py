@@ -181,6 +181,8 @@ def secure_sum(
         If too few clients are left.
     """
     settings = SecureSettings() if settings is None else settings
+    if not len(vectors) or any(np.ndim(vector) != 1 for vector in vectors):
+        raise TaskError("vectors must be one row of numbers for each client, (n, d), n at least 1.")
     numbers = list(range(len(vectors))) if clients is None else [int(c) for c in clients]
     if len(numbers) != len(vectors):
         raise TaskError(f"{len(numbers)} clients for {len(vectors)} vectors.")

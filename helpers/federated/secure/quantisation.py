@@ -6,6 +6,7 @@ import numpy as np
 
 from helpers.errors import TaskError
 from helpers.federated.secure.settings import SecureSettings
+from helpers.federated.validation import require_whole
 
 # Values handled at a time, so that the steps of the arithmetic stay in the processor's cache.
 _BLOCK = 1 << 14
@@ -73,7 +74,13 @@ def dequantise(total: np.ndarray, count: int, settings: SecureSettings) -> np.nd
     np.ndarray
         float64 ``(d,)``. For values within the clip the error is at most
         ``count * settings.error_bound``.
+
+    Raises
+    ------
+    TaskError
+        If no vector is in the sum.
     """
+    require_whole("count", count, at_least=1)
     return total.astype(np.float64) * settings.step - count * settings.clip
 
 

@@ -17,6 +17,7 @@ from helpers.federated.secure.protocol import secure_sum
 from helpers.federated.secure.quantisation import pack_words, reduce_words, unpack_words
 from helpers.federated.secure.settings import Plan, SecureSettings
 from helpers.federated.task import FederatedTask
+from helpers.federated.validation import require_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,13 @@ def influence_of_one(
     -------
     list of Influence
         ``moved`` is NaN where the server noticed: there is no mean.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("num_values", num_values, at_least=1)
     settings = SecureSettings() if settings is None else settings
     plan = settings.plan(num_clients)
     rng = np.random.default_rng(seed)
@@ -156,7 +163,15 @@ def ways_out(
         :func:`~helpers.federated.grid.robustness_grid` takes them.
     hidden_among
         ``{name: clients in the smallest sum that the aggregator sees}``.
+
+    Raises
+    ------
+    TaskError
+        If a number is out of its range.
     """
+    require_whole("num_clients", num_clients, at_least=1)
+    for size in group_sizes:
+        require_whole("group_sizes", size, at_least=2)
     settings = SecureSettings(clip=clip, value_bits=value_bits)
     makers: dict[str, Callable[[int], Aggregator]] = {
         "secure mean": lambda f: SecureMean(settings),

@@ -24,6 +24,7 @@ from helpers.errors import PrivacyError
 from helpers.privacy._checks import (
     require_not_negative,
     require_probability,
+    require_share,
     require_whole,
 )
 
@@ -118,7 +119,7 @@ def epsilon_lower_bound(
     PrivacyError
         If an argument is out of its range.
     """
-    require_not_negative("delta", delta)
+    require_share("delta", delta)
     require_probability("confidence", confidence)
     # Two tails, two proportions each: four bounds that must all hold.
     each = (1 - confidence) / 4
@@ -161,9 +162,10 @@ def one_run_p_value(
     PrivacyError
         If an argument is out of its range.
     """
-    require_whole("correct", correct, at_least=0)
+    for name, count in (("correct", correct), ("guesses", guesses), ("canaries", canaries)):
+        require_whole(name, count, at_least=0)
     require_not_negative("epsilon", epsilon)
-    require_not_negative("delta", delta)
+    require_share("delta", delta)
     if not correct <= guesses <= canaries:
         raise PrivacyError(
             f"correct={correct}, guesses={guesses}, canaries={canaries} must not fall."

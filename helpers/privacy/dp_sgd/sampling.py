@@ -76,6 +76,7 @@ def poisson_batches(
         If an argument is out of its range.
     """
     require_whole("steps", steps, at_least=0)
+    require_whole("skip", skip, at_least=0)
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     for stream in root.spawn(steps)[skip:]:
         yield poisson_batch(num_examples, sample_rate, np.random.default_rng(stream))

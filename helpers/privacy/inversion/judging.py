@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import PrivacyError
+from helpers.privacy._checks import require_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +130,7 @@ def evaluator_accuracy(
     Raises
     ------
     PrivacyError
-        If the evaluator answers in another shape.
+        If the evaluator answers in another shape, or a label is none of its classes.
     """
     pictures, wanted = np.asarray(images, np.float32), np.asarray(labels)
     scores = np.asarray(evaluator(pictures))
@@ -137,6 +138,11 @@ def evaluator_accuracy(
         raise PrivacyError(
             f"The evaluator answered with shape {scores.shape} for labels of shape {wanted.shape}; "
             "expected (n, classes)."
+        )
+    require_classes("labels", wanted)
+    if wanted.max() >= scores.shape[1]:
+        raise PrivacyError(
+            f"labels go up to {wanted.max()}, and the evaluator knows {scores.shape[1]} classes."
         )
     return float((scores.argmax(axis=1) == wanted).mean())
 

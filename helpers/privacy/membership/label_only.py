@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import PrivacyError
-from helpers.privacy._checks import require_positive, require_whole
+from helpers.privacy._checks import require_classes, require_positive, require_whole
 
 # Inputs of a shape to class labels, integers (n,): the whole interface of the attacked device.
 Labeller = Callable[[NDArray[np.float32]], ArrayLike]
@@ -38,13 +38,15 @@ def gap_scores(labels: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     PrivacyError
-        If the shapes differ.
+        If the shapes differ, or one of them holds no class numbers.
     """
     said, true = np.asarray(labels), np.asarray(y)
     if said.shape != true.shape or said.ndim != 1:
         raise PrivacyError(
             f"labels of shape {said.shape} and y of shape {true.shape} must both be (n,)."
         )
+    require_classes("labels", said)
+    require_classes("y", true)
     return (said == true).astype(np.float64)
 
 
@@ -87,9 +89,12 @@ def noise_scores(
         If a setting is out of range, shapes do not fit, or the device answers in another shape.
     """
     require_whole("copies", copies, at_least=1)
+    require_whole("seed", seed, at_least=0)
     for deviation in deviations:
         require_positive("deviation", deviation)
     inputs = np.asarray(x, np.float32)
+    if not np.isfinite(inputs).all():
+        raise PrivacyError("x holds NaN or infinity: give inputs in the range [0, 1] of images.")
     rng = np.random.default_rng(seed)
 
     def disturbed() -> Iterator[NDArray[np.float32]]:

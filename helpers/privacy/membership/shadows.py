@@ -68,6 +68,7 @@ def paired_halves(models: int, examples: int, seed: int) -> NDArray[np.bool_]:
     """
     require_whole("models", models, at_least=2)
     require_whole("examples", examples, at_least=2)
+    require_whole("seed", seed, at_least=0)
     if models % 2:
         raise PrivacyError(f"models={models} must be even: halves come in pairs.")
     rng = np.random.default_rng(seed)

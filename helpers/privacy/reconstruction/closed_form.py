@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import PrivacyError
+from helpers.privacy._checks import require_not_negative, require_whole
 
 # A bias gradient at or below this is taken as zero: the ratio would be rounding noise.
 SMALLEST_BIAS_GRADIENT = 1e-12
@@ -59,8 +60,7 @@ def update_to_gradient(
     """
     if not (np.isfinite(learning_rate) and learning_rate > 0):
         raise PrivacyError(f"learning_rate must be a positive number; got {learning_rate}.")
-    if num_steps < 1:
-        raise PrivacyError(f"num_steps must be at least 1; got {num_steps}.")
+    require_whole("num_steps", num_steps, at_least=1)
     if len(before) != len(after):
         raise PrivacyError(
             f"before has {len(before)} arrays and after has {len(after)}: pass both weight lists "
@@ -114,6 +114,7 @@ def invert_dense(
     Phong et al. (2018), "Privacy-Preserving Deep Learning via Additively Homomorphic
     Encryption", section III; Geiping et al. (2020), "Inverting Gradients", proposition 3.1.
     """
+    require_not_negative("smallest", smallest)
     kernel, bias = _dense_gradient(grad_kernel, grad_bias)
     unit = int(np.argmax(np.abs(bias)))
     if abs(bias[unit]) <= smallest:
@@ -159,6 +160,7 @@ def invert_dense_per_unit(
     PrivacyError
         When shapes do not fit or a value is not finite.
     """
+    require_not_negative("smallest", smallest)
     kernel, bias = _dense_gradient(grad_kernel, grad_bias)
     units = np.flatnonzero(np.abs(bias) > smallest).astype(np.int64)
     return (kernel[:, units] / bias[units]).T, units
@@ -237,8 +239,7 @@ def estimate_label_counts(
         ``mean_probabilities`` is out of range.
     """
     gradient = _last_bias_gradient(grad_last_bias)
-    if batch_size < 1:
-        raise PrivacyError(f"batch_size must be at least 1; got {batch_size}.")
+    require_whole("batch_size", batch_size, at_least=1)
     probabilities = _probabilities(mean_probabilities, gradient.size)
     expected = np.clip(batch_size * (probabilities - gradient), 0.0, None)
     return _round_to_total(expected, batch_size)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import RobustnessError
-from helpers.robustness._checks import require_not_negative, require_positive
+from helpers.robustness._checks import require_finite, require_not_negative, require_positive
 from helpers.robustness.budget import distances
 from helpers.robustness.certification.noise import MID_GREY
 
@@ -60,9 +60,10 @@ def change_light(
     Raises
     ------
     RobustnessError
-        If a number is out of its range.
+        If a number is out of its range, or there is no image.
     """
     clean = np.asarray(images, np.float32)
+    require_finite("images", clean)
     require_positive("contrast", contrast)
     require_not_negative("noise", noise)
     if not math.isfinite(brightness):

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from helpers.errors import RobustnessError
 from helpers.robustness._checks import (
     checked_pairs,
+    require_finite,
     require_not_negative,
     require_positive,
     require_whole,
@@ -176,9 +177,29 @@ def margin_radii(
 
 
 def largest_deviation(first: Ask, second: Ask, inputs: ArrayLike) -> float:
-    """Return the largest difference between two models' scores on some inputs: no bound."""
+    """Return the largest difference between two models' scores on some inputs: no bound.
+
+    Raises
+    ------
+    RobustnessError
+        If there are no inputs, or the scores of one model have another shape or are not finite.
+    """
     rows = np.asarray(inputs, np.float32)
-    return float(np.abs(np.asarray(first(rows)) - np.asarray(second(rows))).max())
+    require_finite("inputs", rows)
+    return float(_apart(first, second, rows).max())
+
+
+def _apart(first: Ask, second: Ask, rows: NDArray[np.float32]) -> NDArray[Any]:
+    """Return the largest difference between the scores of each input, ``(n,)``."""
+    one, other = np.asarray(first(rows)), np.asarray(second(rows))
+    if one.ndim != 2 or one.shape != other.shape or len(one) != len(rows):
+        raise RobustnessError(
+            f"The models answer {len(rows)} inputs with scores of shapes {one.shape} and "
+            f"{other.shape}: expected (n, classes) twice."
+        )
+    for scores in (one, other):
+        require_finite("scores", scores)
+    return np.abs(one - other).max(axis=1)
 
 
 def search_deviation(
@@ -213,21 +234,19 @@ def search_deviation(
     Raises
     ------
     RobustnessError
-        If a number is out of its range.
+        If a number is out of its range, or as :func:`largest_deviation`.
     """
     require_positive("radius", radius)
     require_whole("rounds", rounds, at_least=1)
     clean = np.asarray(inputs, np.float32)
+    require_finite("inputs", clean)
     rng = np.random.default_rng(seed)
 
-    def apart(rows: NDArray[np.float32]) -> NDArray[Any]:
-        return np.abs(np.asarray(first(rows)) - np.asarray(second(rows))).max(axis=1)
-
-    best, reached = clean, apart(clean)
+    best, reached = clean, _apart(first, second, clean)
     for _ in range(rounds):
         wanted = best + rng.uniform(-radius, radius, clean.shape).astype(np.float32) / 2
         tried = np.clip(wanted, np.maximum(clean - radius, 0), np.minimum(clean + radius, 1))
-        found = apart(tried)
+        found = _apart(first, second, tried)
         better = (found > reached).reshape(-1, *[1] * (clean.ndim - 1))
         best, reached = np.where(better, tried, best), np.maximum(found, reached)
     return float(reached.max())

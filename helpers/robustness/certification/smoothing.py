@@ -303,8 +303,18 @@ def majority(tally: ArrayLike, alpha: float) -> int:
         Votes for each class, ``(classes,)``.
     alpha
         Level of the two-sided binomial test between the first two.
+
+    Raises
+    ------
+    RobustnessError
+        If there are not two classes, a count is negative, or the level is out of its range.
     """
+    require_alpha(alpha)
     votes = np.asarray(tally, np.int64)
+    if votes.ndim != 1 or len(votes) < 2 or votes.min() < 0:
+        raise RobustnessError(
+            f"tally={votes.tolist()} must count the votes of two classes or more."
+        )
     second, first = np.sort(votes)[-2:].tolist()
     if first == second or stats.binomtest(first, first + second).pvalue > alpha:
         return ABSTAIN

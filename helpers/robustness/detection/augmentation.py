@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
+from helpers.robustness._checks import require_not_negative
 from helpers.robustness.perturbations.image import Image
 from helpers.robustness.perturbations.registry import PERTURBATIONS, find, perturb
 
@@ -55,11 +56,10 @@ class Augmentation:
             raise RobustnessError(
                 f"colour={self.colour} must be in [0, 1) and share={self.share} in [0, 1]."
             )
-        if min(self.blur, self.noise) < 0 or not 0 <= self.erase < 1:
-            raise RobustnessError(
-                f"blur={self.blur} and noise={self.noise} must not be negative, and "
-                f"erase={self.erase} must be in [0, 1)."
-            )
+        require_not_negative("blur", self.blur)
+        require_not_negative("noise", self.noise)
+        if not 0 <= self.erase < 1:
+            raise RobustnessError(f"erase={self.erase} must be in [0, 1).")
         if not self.severities or not set(self.severities) <= set(range(1, 6)):
             raise RobustnessError(f"severities={self.severities} must be some of 1 to 5.")
 

@@ -207,7 +207,18 @@ def non_maximum_suppression(
     -------
     numpy.ndarray
         int64, indices of the boxes to keep, the best first; the earlier of two with one score.
+
+    Raises
+    ------
+    RobustnessError
+        If there is not one finite score a box, or the overlap is no share.
     """
+    if boxes.shape != (len(scores), 4) or not np.isfinite(scores).all():
+        raise RobustnessError(
+            f"boxes {boxes.shape} and scores {scores.shape}: expected (k, 4), and (k,) finite."
+        )
+    if not 0 <= overlap <= 1:
+        raise RobustnessError(f"overlap={overlap!r} must be a share from 0 to 1.")
     order = np.argsort(-scores, kind="stable")
     overlaps = iou(boxes[order], boxes[order]) > overlap
     alive = np.ones(len(order), bool)

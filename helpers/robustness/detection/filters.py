@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
+from helpers.robustness._checks import require_finite, require_whole
 
 _LEAST_RANGE = 1e-3  # of full scale: a picture of one colour stays as it is
 # Clear drawn streets span 0.27 of full scale and more; in fog of severity 3 nearly all span less.
@@ -47,11 +48,15 @@ def stretch_contrast(
     Raises
     ------
     RobustnessError
-        If the shape is another or the percentiles do not rise within 0 to 100.
+        If the shape is another, a value is not finite, the percentiles do not rise within 0 to 100
+        or `narrow` is no share.
     """
     _require_images(images)
-    if not 0 <= low < high <= 100:
-        raise RobustnessError(f"low={low} and high={high} must rise within 0 to 100.")
+    if not 0 <= low < high <= 100 or not 0 < narrow <= 1:
+        raise RobustnessError(
+            f"low={low} and high={high} must rise within 0 to 100, and narrow={narrow} must be a "
+            "share above 0 and at most 1."
+        )
     flat = images.reshape(len(images), -1)
     dark, bright = np.percentile(flat, [low, high], axis=1)[..., None, None, None]
     span = bright - dark
@@ -86,7 +91,8 @@ def median(images: NDArray[np.float32], size: int = 3) -> NDArray[np.float32]:
     from scipy.ndimage import median_filter
 
     _require_images(images)
-    if size < 3 or size % 2 == 0:
+    require_whole("size", size, at_least=3)
+    if size % 2 == 0:
         raise RobustnessError(f"size={size} must be odd and at least 3.")
     return np.asarray(median_filter(images, (1, size, size, 1), mode="nearest"), np.float32)
 
@@ -103,3 +109,4 @@ def _require_images(images: NDArray[np.generic]) -> None:
         raise RobustnessError(
             f"images are {images.dtype} {images.shape}; expected float32 (n, h, w, 3)."
         )
+    require_finite("images", images)

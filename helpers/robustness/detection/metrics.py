@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
+from helpers.robustness._checks import require_whole
 from helpers.robustness.detection.boxes import Detections, Truth, box_area, iou
 
 # numpy.linspace, as in pycocotools: other ways of writing 0.55 differ in the last bit.
@@ -165,6 +166,8 @@ def checked_classes(
         )
     labels = [*(t.labels for t in truth), *(f.labels for f in found)]
     highest = max((int(values.max()) for values in labels if len(values)), default=-1)
+    if num_classes is not None:
+        require_whole("num_classes", num_classes, at_least=1)
     classes = highest + 1 if num_classes is None else num_classes
     if highest >= classes:
         raise RobustnessError(f"A label is {highest}, but num_classes={num_classes}.")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
+from helpers.robustness._checks import require_whole
 from helpers.robustness.perturbations.image import (
     Image,
     require_image,
@@ -62,9 +63,11 @@ class Lens:
         light = (self.veil, self.core, self.spike)
         if not all(np.isfinite(value) and value >= 0 for value in light) or self.core == 0:
             raise RobustnessError(f"{self}: veil and spike must be at least 0, core above 0.")
-        if self.blades < 4 or self.blades % 2 or self.ghosts < 0:
+        require_whole("blades", self.blades, at_least=4)
+        require_whole("ghosts", self.ghosts, at_least=0)
+        if self.blades % 2:
             raise RobustnessError(
-                f"{self}: blades must be an even number from 4, ghosts at least 0."
+                f"{self}: blades must be an even number from 4, as two edges face each other."
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers.errors import RobustnessError
+from helpers.robustness._checks import require_whole
 from helpers.robustness.perturbations.image import (
     Image,
     fractal_noise,
@@ -124,10 +124,9 @@ def default_patch(side: int = 32, seed: int = 0) -> Image:
     Raises
     ------
     RobustnessError
-        If the side is below 2.
+        If the side is no whole number from 2 on.
     """
-    if side < 2:
-        raise RobustnessError(f"side={side} must be at least 2 pixels.")
+    require_whole("side", side, at_least=2)
     colours = np.random.default_rng(seed).random((4, 4, 3)) > 0.5
     at = np.arange(side) * 4 // side
     return colours[at[:, None], at[None, :]].astype(np.float32)

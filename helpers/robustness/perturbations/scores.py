@@ -55,8 +55,8 @@ def robustness(clean: float, scores: Mapping[str, Sequence[float]]) -> Robustnes
     Raises
     ------
     RobustnessError
-        If there are no scores, their numbers differ, one is not finite or the clean one not
-        positive.
+        If there are no scores, their numbers differ, one is negative or not finite or the clean one
+        not positive.
 
     References
     ----------
@@ -71,6 +71,8 @@ def robustness(clean: float, scores: Mapping[str, Sequence[float]]) -> Robustnes
     table = np.array(list(scores.values()), np.float64)
     if not (np.isfinite(table).all() and np.isfinite(clean) and clean > 0):
         raise RobustnessError(f"Scores must be finite and the clean one above 0; it is {clean!r}.")
+    if table.min() < 0:
+        raise RobustnessError(f"Scores must be at least 0; one is {table.min():g}.")
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     mpc = float(table.mean())
     return Robustness(float(clean), means, mpc, mpc / float(clean))

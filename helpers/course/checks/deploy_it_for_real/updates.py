@@ -28,6 +28,15 @@ def _signed_reference(
     return numbers + b"".join(struct.pack("<Q", len(part)) + part for part in parts)
 
 
+def _the_same_where_lengths_wrap(width: int) -> list[Case]:
+    """Two updates that give the same bytes if a length is written modulo ``256**width``."""
+    around, letters = 256**width, int.from_bytes(b"a" * width, "big")  # a length that reads as text
+    one = (1, 2, "h", b"a" * letters, b"a" * (around + letters))
+    other = (1, 2, "h" + "a" * around, b"a" * letters, b"a" * letters)
+    return [Case(one, f"a payload of {around + letters:,} bytes"),
+            Case(other, f"a name of {around + 1:,} letters")]  # fmt: skip
+
+
 def _signed_cases(rng: np.random.Generator) -> list[Case]:
     first = (int(rng.integers(10**9, 10**10)), 3, "hospital-1", rng.bytes(16), rng.bytes(12))
     changed = [
@@ -65,6 +74,7 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
             Case((1, 2, "h", b"a" + separator + b"b", b"c"), "separators inside the parts"),
             Case((1, 2, "h", b"a", b"b" + separator + b"c"), "separators inside the parts"),
         ]
+    cases += [*_the_same_where_lengths_wrap(1), *_the_same_where_lengths_wrap(2)]
     return [*cases, Case(first, "the first update again")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, equal, or_explain, row_of
 from helpers.course.tasks import Case, FunctionTask
 
 _TOLERANCE = close(rtol=1e-4, atol=1e-6)
@@ -218,7 +218,7 @@ FACES = (
     ),
     FunctionTask(
         "q7", "Recognise without a class", 2, _recognise_reference, _recognise_cases,
-        or_explain(equal(), _RECOGNISE_SLIPS),
+        or_explain(row_of(equal()), _RECOGNISE_SLIPS),
         "All cosines are one matrix product of rows of length one. With nobody enrolled it has no "
         "column to look for a largest in: answer that first.",
     ),

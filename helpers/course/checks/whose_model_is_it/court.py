@@ -27,6 +27,14 @@ def _cut_at_separators(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
         yield secret, b"bits", b"256" + separator + b"file"
 
 
+def _the_same_where_lengths_wrap(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Pairs of triples that are joined to the same bytes by lengths of one or two bytes."""
+    for width in (1, 2):
+        around, letters = 256**width, int.from_bytes(b"a" * width, "big")
+        yield secret, b"a" * letters, b"a" * (around + letters)
+        yield secret + b"a" * around, b"a" * letters, b"a" * letters
+
+
 def _commit_cases(rng: np.random.Generator) -> list[Case]:
     secret, other = rng.bytes(32), rng.bytes(32)
     return [
@@ -44,6 +52,7 @@ def _commit_cases(rng: np.random.Generator) -> list[Case]:
         Case((secret, b"bits 256 ", b"the file"), "a blank at the end"),
         Case((secret + b" ", b"bits 256", b"the file"), "a blank at the end of another part"),
         *(Case(cut, "a separator in a part") for cut in _cut_at_separators(secret)),
+        *(Case(long, "a long part") for long in _the_same_where_lengths_wrap(secret)),
     ]
 
 
@@ -69,7 +78,7 @@ def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
             if shown[one] == shown[other]:
                 return (
                     "two different triples of parts give the same hash: it must be certain where "
-                    "one part ends and the next begins, whatever bytes are in them"
+                    "one part ends and the next begins, whatever bytes are in them and however many"
                 )
     return None
 
