@@ -230,8 +230,9 @@ def test_a_task_cannot_be_changed_but_copied_with_changes(task: FederatedTask) -
 def test_a_task_under_another_rule_is_the_same_as_one_made_with_it(make_task: MakeTask) -> None:
     root, rule = a_client(3), RobustAggregator("fltrust", 0)
     base = make_task(server_data=root)
-    told = {"aggregator": rule, "adversary": Adversary([1], SignFlip(2.0))}
-    shared, made = base.under(**told), dataclasses.replace(base, **told)
+    liar = Adversary([1], SignFlip(2.0))
+    shared = base.under(rule, liar)
+    made = dataclasses.replace(base, aggregator=rule, adversary=liar)
     for name in (field.name for field in dataclasses.fields(FederatedTask)):
         if name not in ("clients", "test", "initial_weights"):
             assert getattr(shared, name) is getattr(made, name), name
