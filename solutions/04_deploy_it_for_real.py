@@ -306,7 +306,8 @@ print(f"run {1}, round {12}: {str(1) + str(12)!r}     run {11}, round {2}: {str(
 #
 # Write the parts so that **different updates always give different bytes**. Any way that does is
 # right; the same update must give the same bytes each time. `struct.pack("<Q", number)` makes eight
-# bytes of a number, however large. Numbers are below 2 to the 64th.
+# bytes of a number, however large. Numbers are below 2 to the 64th; a name, a challenge and a
+# payload may be of any length.
 
 
 # %%

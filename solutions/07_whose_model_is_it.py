@@ -490,7 +490,7 @@ plt.show()
 # %%
 @lab.task("q5")
 def commitment(secret, settings, file):
-    """One hash over three parts. All are bytes."""
+    """One hash over three parts. All are bytes, of any length."""
     # BEGIN SOLUTION
     parts = (secret, settings, file)
     joined = b"".join(len(part).to_bytes(8, "little") + part for part in parts)

@@ -1,8 +1,8 @@
 """Refresh what the benchmarks recorded: which records are out of date, and one run of those.
 
 A record is out of date when its script, or code that the script measures, was changed after the
-oldest of its results. The history of the repository says when that was, and whether more than
-docstrings and comments changed.
+oldest of its results. The history of the repository says when that was, and whether more changed
+than comments and docstrings; the versions of its peers, which stand in one, count.
 """
 
 from __future__ import annotations
@@ -106,21 +106,29 @@ def survey(root: Path, names: Sequence[str] = ()) -> list[Benchmark]:
 
 def _look(root: Path, script: Path) -> Benchmark:
     text = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-    measured = _measured(root / "benchmarks" / "results" / f"{script.stem}.json")
+    record = root / "benchmarks" / "results" / f"{script.stem}.json"
+    measured = _measured(record)
     times = {path: _last_change(root, path) for path in sources(root, script)}
     later = [path for path, time in times.items() if measured is not None and time > measured]
     if measured is not None and later:
-        before = _git(root, "rev-list", "-1", f"--before={measured.isoformat()}", "HEAD")
+        # From where the record came in: what lay on another branch then was not measured.
+        written = _git(root, "log", "-1", "--format=%H", "--", str(record)) or "HEAD"
+        before = _git(root, "rev-list", "-1", f"--before={measured.isoformat()}", written)
         later = [path for path in later if not before or _code_changed(root, before, path)]
     found = _PEER.search(text)
-    block = text[found.start() :].partition("\n\n")[0] if found else ""
     return Benchmark(
         script.stem,
         measured,
         tuple(sorted(later, key=lambda path: times[path], reverse=True)),
         root / found[1] if found else None,
-        "\n".join(line.strip() for line in block.splitlines()),
+        "\n".join(line.strip() for line in _peer_block(text).splitlines()),
     )
+
+
+def _peer_block(text: str) -> str:
+    """Return the lines of a script that make the environment of its peers, with their versions."""
+    found = _PEER.search(text)
+    return text[found.start() :].partition("\n\n")[0] if found else ""
 
 
 def sources(root: Path, script: Path) -> list[str]:
@@ -194,17 +202,22 @@ def _code_changed(root: Path, commit: str, path: str) -> bool:
     """Whether a file or folder now says something else to Python than it did in a commit."""
     if _git(root, "ls-files", "--others", "--exclude-standard", "--", path):
         return True
-    changes = _git(root, "diff", "--name-status", "--no-renames", commit, "--", path)
+    changes = _git(root, "diff", "--relative", "--name-status", "--no-renames", commit, "--", path)
     for status, name in (line.split("\t") for line in changes.splitlines()):
         if status != "M" or not name.endswith(".py"):
             return True
-        if _code(_git(root, "show", f"{commit}:{name}")) != _code((root / name).read_text("utf-8")):
+        try:
+            now = (root / name).read_text("utf-8")
+            same = _code(_git(root, "show", f"{commit}:./{name}")) == _code(now)
+        except ValueError:  # not UTF-8
+            return True
+        if not same:
             return True
     return False
 
 
 def _code(text: str) -> str:
-    """Return what a module does, without comments, layout and docstrings."""
+    """Return what a module does, without comments, layout and docstrings but for its peers."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -212,7 +225,7 @@ def _code(text: str) -> str:
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
             vars(node)["body"] = [line for line in body if not _is_text(line)]
-    return ast.dump(tree)
+    return ast.dump(tree) + _peer_block(text)
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -45,10 +45,10 @@ def row_of(comparison: Comparison) -> Comparison:
         if isinstance(expected, list | tuple) and isinstance(got, np.ndarray) and got.ndim:
             got = got.tolist()
         elif isinstance(expected, np.ndarray) and isinstance(got, list | tuple):
-            other = [i for i, item in enumerate(got) if not isinstance(item, int | float | complex)]
+            other = [i for i, item in enumerate(got) if not _is_value(item)]
             if other and expected.ndim == 1:
                 kind, first = describe.kind(got), describe.summary(got[other[0]])
-                return f"a row of numbers was expected, got {kind}: its [{other[0]}] is {first}"
+                return f"a row of values was expected, got {kind}: its [{other[0]}] is {first}"
             got = got if other else np.asarray(got)
         return comparison(got, expected, args)
 
@@ -110,6 +110,11 @@ def kind_problem(got: Any, expected: Any) -> str | None:
     what = f"{describe.kind(expected)} was expected, got {describe.kind(got)}"
     listed = isinstance(expected, np.ndarray) and isinstance(got, list | tuple)
     return f"{what}; np.array(...) makes an array of it" if listed else what
+
+
+def _is_value(item: Any) -> bool:
+    """Whether an item can stand in a row: one number, or yes or no."""
+    return isinstance(item, bool | np.bool_ | np.number) or _is_number(item)
 
 
 def _is_number(value: Any) -> bool:

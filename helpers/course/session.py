@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from helpers._text import nearest
 from helpers.course import artefacts, checks, measurements
 from helpers.course.calling import call, last_line, parameter_names
 from helpers.course.cards import Card, notice, report_card, show, verdict_card
@@ -177,8 +176,9 @@ class Lab:
             show(notice(f"{what} is no dict but {_short(given)}, and is left unread"))
             return {}
         if others := [key for key in given if key not in known]:
-            near = [f"{_short(key)} is left out: {nearest(str(key), known)}" for key in others]
-            show(notice(f"{what} has the keys {', '.join(known)}, and no others", *near))
+            lines = [f"{_short(key)} is left out{_meant(str(key), known)}" for key in others]
+            keys = ", ".join(known) or "nothing yet"
+            show(notice(f"{what} is read here for {keys}", *lines))
         return {key: value for key, value in given.items() if key in known}
 
     def record(self, name: str = "", **measured: Any) -> None:
@@ -392,6 +392,13 @@ def _where(reference: Callable[..., Any]) -> str:
     if module.startswith("helpers.") and "checks" not in module and "<" not in name:
         return f"the reference, {module}.{name}"
     return "the reference"
+
+
+def _meant(key: str, known: Collection[str]) -> str:
+    """Return which of the known keys a learner may have meant, whatever the case."""
+    plain = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(key.casefold().strip(), plain, n=1)
+    return f"; the nearest that is read is {plain[near[0]]!r}" if near else ""
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,11 +44,16 @@ def commit(root: Path, day: int, written: dict[str, str]) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    git_on(root, day, ["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"])
+
+
+def git_on(root: Path, day: int, *lines: list[str]) -> None:
+    """Run commands of git on a day of January."""
     date = f"2026-01-{day:02d}T12:00:00+00:00"
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     who = {"GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(root)}
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
-    for line in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "x"]):
+    for line in lines:
         subprocess.run([*git, *line], cwd=root, check=True, env={**os.environ, **dates, **who})
 
 
@@ -127,6 +133,42 @@ def test_what_only_a_reader_sees_makes_no_record_stale(
     commit(repository, 5, {"helpers/robustness/gradients.py": text})
     [found] = benchmark_runs.survey(repository, ["alone"])
     assert found.stale == stale
+
+
+def test_another_version_of_a_peer_is_a_change(repository: Path) -> None:
+    script = repository / "benchmarks" / "beside.py"
+    commit(
+        repository, 3, {"benchmarks/beside.py": script.read_text().replace("And more", "Or less")}
+    )
+    assert not benchmark_runs.survey(repository, ["beside"])[0].stale
+    commit(repository, 4, {"benchmarks/beside.py": script.read_text().replace("==1.0", "==2.0")})
+    assert benchmark_runs.survey(repository, ["beside"])[0].stale
+
+
+def test_what_came_in_from_a_branch_after_the_measurement_is_a_change(repository: Path) -> None:
+    code = "helpers/robustness/gradients.py"
+    commit(repository, 2, {code: "def f():\n    return 1\n"})
+    git_on(repository, 3, ["checkout", "-q", "-b", "side"])
+    commit(repository, 3, {code: "def f():\n    return 2\n"})
+    git_on(repository, 4, ["checkout", "-q", "-"])
+    record(repository, "alone", 4)
+    commit(repository, 5, {})
+    git_on(repository, 6, ["merge", "-q", "--no-edit", "side"])
+    commit(repository, 7, {code: "def f():\n    return 2  # two\n"})
+    assert benchmark_runs.survey(repository, ["alone"])[0].changed == ("helpers/robustness",)
+
+
+def test_a_course_in_a_folder_of_a_repository_is_compared_too(repository: Path) -> None:
+    course = repository / "course"
+    for name in ("benchmarks", "helpers"):
+        shutil.copytree(repository / name, course / name)
+    commit(repository, 2, {})
+    record(course, "alone", 2)
+    code = "course/helpers/robustness/gradients.py"
+    commit(repository, 3, {code: "# nothing yet\n"})
+    assert not benchmark_runs.survey(course, ["alone"])[0].stale
+    commit(repository, 4, {code: "x = 1\n"})
+    assert benchmark_runs.survey(course, ["alone"])[0].changed == ("helpers/robustness",)
 
 
 def test_a_module_that_came_or_went_is_a_change(repository: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_row_is_measured_in_the_form_that_was_expected() -> None:
     assert "list of 3" in str(compare(np.array([1.0, 2.0]), [1.0, 2.0, 3.0], ()))
     assert "differ" in str(compare([1.0, 2.5], np.array([1.0, 2.0]), ()))
     assert compare(np.array(1.0), 1.0, ()) is None
+    assert compare([np.array(1.0), np.float32(2)], np.array([1.0, 2.0]), ()) is None
     for no_row, told in (
         ([[1.0], 2.0], "[0] is [1]"),
         ([[1.0], [2.0, 3.0]], "[0] is [1]"),
@@ -122,7 +123,7 @@ def test_a_row_is_measured_in_the_form_that_was_expected() -> None:
         ((None, 2.0), "[0] is None"),
     ):
         found = str(compare(no_row, np.array([1.0, 2.0]), ()))
-        assert found.startswith("a row of numbers was expected, got a ")
+        assert found.startswith("a row of values was expected, got a ")
         assert found.endswith(told)
     assert "np.array(...)" in str(compare([[1.0, 2.0]], np.array([[1.0, 2.0]]), ()))
 

@@ -231,14 +231,15 @@ def test_a_mistyped_key_is_shown_with_the_nearest_and_with_all(lab: Lab, capsys:
     assert lab.entries("verdicts", right, known) == right
     assert lab.entries("verdicts", {}, known) == {}
     assert capsys.readouterr().out == ""
-    given: dict[Any, str] = {**right, "H2 ": "dropped", "unmet@intime": "x", 3: "y"}
+    given: dict[Any, str] = {**right, "H2 ": "dropped", "h1": "z", "unmet@intime": "x", 3: "y"}
     assert lab.entries("verdicts", given, known) == right
     shown = capsys.readouterr().out
     for part in (
-        "verdicts has the keys H1, H2, unmet@in-time, and no others",
-        "'H2 ' is left out: did you mean 'H2'?",
-        "'unmet@intime' is left out: did you mean 'unmet@in-time'?",
-        "3 is left out: known: H1, H2, unmet@in-time",
+        "verdicts is read here for H1, H2, unmet@in-time",
+        "'H2 ' is left out; the nearest that is read is 'H2'",
+        "'h1' is left out; the nearest that is read is 'H1'",
+        "'unmet@intime' is left out; the nearest that is read is 'unmet@in-time'",
+        "3 is left out",
     ):
         assert part in shown
 

@@ -29,7 +29,7 @@ def _signed_reference(
 
 
 def _the_same_where_lengths_wrap(width: int) -> list[Case]:
-    """Two updates that give the same bytes if a length is written modulo ``256**width``."""
+    """Two updates that give the same bytes if every length is written modulo ``256**width``."""
     around, letters = 256**width, int.from_bytes(b"a" * width, "big")  # a length that reads as text
     one = (1, 2, "h", b"a" * letters, b"a" * (around + letters))
     other = (1, 2, "h" + "a" * around, b"a" * letters, b"a" * letters)
