@@ -126,7 +126,7 @@ def test_another_right_answer_passes(name: str, answer: Callable[..., Any], seed
 def test_names_of_people_where_numbers_are_asked_for_are_told_so() -> None:
     found = judged("q7", lambda *args: [str(person) for person in recognise_by_loops(*args)])
     assert found.status == "mismatch"
-    assert "a row of numbers was expected" in found.explanation
+    assert "a row of values was expected" in found.explanation
 
 
 def test_the_terminal_sees_frames_of_the_right_people_and_no_photograph_twice() -> None:
