@@ -2,46 +2,76 @@
 
 from __future__ import annotations
 
+import types
 import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import tensorflow as tf
 
-_TRACED: weakref.WeakKeyDictionary[Any, dict[Hashable, Callable[..., Any]]] = (
-    weakref.WeakKeyDictionary()
-)
+
+class _Owned(dict[Hashable, Callable[..., Any]]):
+    """What was traced for one function, by key, and for it together with one more."""
+
+    def __init__(self, owner: Any) -> None:
+        super().__init__()
+        self.owner = weakref.ref(owner)
+        self.further: weakref.WeakKeyDictionary[Any, _Owned] = weakref.WeakKeyDictionary()
+
+
+_TRACED: weakref.WeakKeyDictionary[Any, _Owned] = weakref.WeakKeyDictionary()
 
 
 def traced(
-    model: Callable[[Any], Any],
+    functions: tuple[Callable[..., Any], ...],
     key: Hashable,
-    trace: Callable[[Callable[[Any], Any]], Callable[..., Any]],
-) -> Callable[..., Any]:
+    trace: Callable[..., Callable[..., Any]],
+) -> Callable[..., Any] | None:
     """Return what ``trace`` made of a model under a key; it is made once.
 
     Parameters
     ----------
-    model
-        Keras model, or another function of inputs.
+    functions
+        Keras model, or another function of inputs, and what else decides by identity what is
+        traced, such as a loss. What is kept goes with the first of them that goes.
     key
         All else that decides what is traced.
     trace
-        Takes a function that answers as the model does, and gives what is kept. That function does
-        not keep the model alive: if it did, what is kept for the model would keep the model.
+        Takes functions that answer as these do, and gives what is kept. They keep none of these
+        alive: if they did, what is kept for the model would keep the model.
+
+    Returns
+    -------
+    callable or None
+        None if nothing can be kept: a function cannot be hashed, or not be referred to weakly.
     """
-    try:
-        known = _TRACED.setdefault(model, {})
-    except TypeError:  # it cannot be hashed, or not be referred to weakly
-        return trace(lambda inputs: answer(model, inputs))
-    if key not in known:
-        alive = weakref.ref(model)
-        known[key] = trace(lambda inputs: answer(alive(), inputs))
-    return known[key]
+    level, answers = _TRACED, []
+    for function in functions:
+        holder: Any = function
+        part: Callable[..., Any] | None = None
+        if isinstance(function, types.MethodType):  # a new object each time; what it is of stays
+            holder, part = function.__self__, function.__func__
+        try:
+            owned = level.setdefault(holder, _Owned(holder))
+        except TypeError:
+            return None
+        if part is not None and owned.owner() is not holder:
+            return None  # methods of equal objects are not equal
+        level, key = owned.further, (part, key)
+        answers.append(_weakly(owned.owner, part))
+    if key not in owned:
+        owned[key] = trace(*answers)
+    return owned[key]
 
 
-def answer(model: Any, inputs: Any) -> Any:
-    """Return what a model says, in inference mode."""
+def _weakly(owner: weakref.ref[Any], part: Callable[..., Any] | None) -> Callable[..., Any]:
+    if part is not None:
+        return lambda *inputs: part(owner(), *inputs)
+    return lambda *inputs: answer(owner(), *inputs)
+
+
+def answer(model: Any, *inputs: Any) -> Any:
+    """Return what a model says, in inference mode; any other function says what it says."""
     if isinstance(model, tf.keras.Model):
-        return model(inputs, training=False)
-    return model(inputs)
+        return model(*inputs, training=False)
+    return model(*inputs)

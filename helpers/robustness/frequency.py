@@ -227,7 +227,8 @@ def band_limited_pgd(
 
 def _compiled(model: tf.keras.Model, shape: tuple[int, ...]) -> Callable[..., Any]:
     """Trace the attack once for a model and pictures of one shape, whatever the band."""
-    return traced(model, ("band", shape), lambda answers: _loop(answers, shape))
+    kept = traced((model,), ("band", shape), lambda answers: _loop(answers, shape))
+    return _loop(model, shape) if kept is None else kept
 
 
 def _loop(answers: Callable[[Any], Any], shape: tuple[int, ...]) -> Callable[..., Any]:

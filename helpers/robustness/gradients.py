@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -77,6 +77,7 @@ class Pgd:
         self._needs_logits = not callable(loss)
         self._classes: int | None = None
         self._climb = _Climb(model, norm, find_loss(loss), bounds, targeted, samples)
+        self._loops: dict[tuple[int, ...], Callable[..., Any]] = {}
 
     def __call__(
         self,
@@ -157,13 +158,27 @@ class Pgd:
         step: float,
         steps: int,
     ) -> NDArray[np.float32]:
-        climb = _compiled(self._climb, clean.shape[1:])
+        climb = self._compiled(clean.shape[1:])
         settings = (np.float32(epsilon), np.float32(step), np.int32(steps))
         parts = [
             climb(*(tf.constant(a[i : i + BATCH]) for a in (clean, labels, start)), *settings)
             for i in range(0, len(clean), BATCH)
         ]
         return np.concatenate([part.numpy() for part in parts])
+
+    def _compiled(self, shape: tuple[int, ...]) -> Callable[..., Any]:
+        """Trace the loop once for inputs of one shape, whatever the radius, steps and batch."""
+        climb = self._climb
+        kept = traced(
+            (climb.model, climb.loss),
+            (climb.norm, climb.bounds, climb.targeted, climb.samples, shape),
+            lambda model, loss: _loop(replace(climb, model=model, loss=loss), shape),
+        )
+        if kept is not None:
+            return kept
+        if shape not in self._loops:
+            self._loops[shape] = _loop(climb, shape)
+        return self._loops[shape]
 
     def _has_won(
         self, rows: NDArray[np.float32], labels: NDArray[np.int64], judge: Judge | None
@@ -279,9 +294,9 @@ def vanishing_gradients(
     return dead / len(rows)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Climb:
-    """The loop of an attack, as operations to be traced; equal ones share one compiled graph."""
+    """The loop of an attack, as operations to be traced."""
 
     model: Callable[[Any], Any]
     norm: Norm
@@ -328,14 +343,6 @@ class _Climb:
         change = moved - clean
         change *= tf.minimum(1.0, epsilon / tf.maximum(_length(change), 1e-12))
         return tf.clip_by_value(clean + change, *self.bounds)
-
-
-def _compiled(climb: _Climb, shape: tuple[int, ...]) -> Callable[..., Any]:
-    """Trace a loop once for inputs of one shape, whatever the radius, the steps and the batch."""
-    settings = (climb.norm, climb.loss, climb.bounds, climb.targeted, climb.samples)
-    return traced(
-        climb.model, (*settings, shape), lambda model: _loop(_Climb(model, *settings), shape)
-    )
 
 
 def _loop(climb: _Climb, shape: tuple[int, ...]) -> Callable[..., Any]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from helpers.robustness._traced import traced
+from helpers.robustness._traced import _TRACED, traced
 from helpers.robustness.budget import Budget
 from helpers.robustness.frequency import Band, band_limited_pgd
 from helpers.robustness.gradients import Pgd
+from helpers.robustness.losses import margin
 from helpers.robustness.screening import Unsure, calibrate, evade
 from helpers.robustness.target import Target
 
@@ -63,30 +65,125 @@ def test_a_model_that_was_attacked_can_be_forgotten(attack: Callable[[Any], None
     assert gone() is None
 
 
-def test_the_same_model_is_traced_once_for_each_key_and_another_anew() -> None:
+def test_the_same_functions_are_traced_once_for_each_key_and_others_anew() -> None:
     made: list[Any] = []
 
-    def trace(answers: Callable[[Any], Any]) -> Callable[..., Any]:
+    def trace(*answers: Callable[..., Any]) -> Callable[..., Any]:
         made.append(answers)
-        return answers
+        return answers[0]
 
     def double(inputs: Any) -> Any:
         return 2 * inputs
 
-    first = traced(double, "a", trace)
-    assert traced(double, "a", trace) is first
-    assert traced(double, "b", trace) is not first
-    assert traced(lambda inputs: 3 * inputs, "a", trace) is not first
-    assert len(made) == 3
+    first = traced((double,), "a", trace)
+    assert first is not None
+    assert traced((double,), "a", trace) is first
+    assert traced((double,), "b", trace) is not first
+    assert traced((lambda inputs: 3 * inputs,), "a", trace) is not first
+    assert traced((double, abs), "a", trace) is traced((double, abs), "a", trace)
+    assert len(made) == 4
     assert first(4) == 8
 
 
-def test_what_cannot_be_a_key_is_traced_each_time() -> None:
-    class Unhashable(list[Any]):
-        def __call__(self, inputs: Any) -> Any:
-            return inputs + 1
+class Network:
+    """Counts how often it is traced."""
 
-    model = Unhashable()
-    answers = [traced(model, "a", lambda given: given) for _ in range(2)]
-    assert answers[0] is not answers[1]
-    assert answers[0](1) == 2
+    def __init__(self) -> None:
+        self.layers, self.traces = make_network(), 0
+
+    def logits(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        self.traces += not tf.executing_eagerly()
+        return self.layers(inputs)
+
+
+class Unhashable(Network):
+    __hash__ = None  # type: ignore[assignment]
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.logits(inputs)
+
+
+def test_a_bound_method_is_traced_once() -> None:
+    network = Network()
+    Pgd(network.logits)(X, Y, 0.1, steps=1)
+    once = network.traces
+    Pgd(network.logits)(X, Y, 0.2, steps=1)
+    assert network.traces == once > 0
+
+
+def test_what_can_be_kept_for_no_model_is_kept_with_the_attack() -> None:
+    network = Unhashable()
+    assert traced((network,), "a", lambda given: given) is None
+    attack = Pgd(network)
+    attack(X, Y, 0.1, steps=1)
+    once = network.traces
+    attack(X, Y, 0.0, steps=1, restarts=3)
+    assert network.traces == once > 0
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Equal to any other with the same factor, whatever the network."""
+
+    factor: float
+    network: Any = field(compare=False)
+
+    def __call__(self, inputs: Any) -> Any:
+        return self.factor * self.network(inputs)
+
+    logits = __call__
+
+
+@pytest.mark.parametrize("part", ["method", "itself"])
+def test_what_is_kept_refers_to_the_model_that_it_is_kept_for(part: str) -> None:
+    import tensorflow as tf
+
+    def attack(model: Scaled, targeted: bool) -> Pgd:
+        return Pgd(model if part == "itself" else model.logits, targeted=targeted)
+
+    network = make_network()
+    first, second = Scaled(2.0, network), Scaled(2.0, network)
+    attack(first, False)(X, Y, 0.1, steps=1)
+    attack(second, True)(X, Y, 0.1, steps=1)
+    del second
+    gc.collect()
+    tf.config.run_functions_eagerly(True)
+    try:
+        attack(Scaled(2.0, network), True)(X, Y, 0.1, steps=1)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def test_methods_of_equal_objects_are_not_taken_for_each_other() -> None:
+    networks = make_network(), make_network()
+    found = [Pgd(Scaled(2.0, network).logits)(X, Y, 0.1, steps=2) for network in networks]
+    models = [Scaled(2.0, network) for network in networks]
+    together = [Pgd(model.logits)(X, Y, 0.1, steps=2) for model in models]
+    assert all(map(np.array_equal, found, together))
+    assert not np.array_equal(*together)
+
+
+def holding(model: Any, factor: int) -> Callable[[Any, Any], Any]:
+    """A loss that closes over the model."""
+
+    def loss(outputs: Any, labels: Any) -> Any:
+        return factor * margin(outputs, labels) + 0 * model.count_params()
+
+    return loss
+
+
+def test_a_loss_of_ones_own_goes_with_its_graph_and_keeps_no_model() -> None:
+    network = make_network()
+    losses = [holding(network, factor) for factor in (1, 2)]
+    for number in (0, 1):
+        Pgd(network, loss=losses[number])(X, Y, 0.1, steps=1)
+    assert len(_TRACED[network].further) == 2
+    del losses[1]
+    gc.collect()
+    assert len(_TRACED[network].further) == 1
+    gone = weakref.ref(network)
+    del losses, network
+    gc.collect()
+    assert gone() is None
