@@ -73,7 +73,7 @@ class Budget:
         Raises
         ------
         RobustnessError
-            If the shapes differ, a number is NaN, or the bounds do not rise.
+            If the shapes differ, a number is not finite, or the bounds do not rise.
         """
         start, goal = np.asarray(clean, np.float32), np.asarray(wanted, np.float32)
         if start.shape != goal.shape:
@@ -81,8 +81,8 @@ class Budget:
         if len(bounds) != 2 or not bounds[0] < bounds[1]:
             raise RobustnessError(f"bounds={bounds} must be two numbers that rise.")
         change = goal - start
-        if np.isnan(change).any():
-            raise RobustnessError("NaN among the inputs, or both infinite: no change can be cut.")
+        if not np.isfinite(change).all():
+            raise RobustnessError("Clean and wanted inputs must be finite.")
         if self.norm == "linf":
             change = np.clip(change, -self.epsilon, self.epsilon)
         else:

@@ -93,7 +93,7 @@ def median(images: NDArray[np.float32], size: int = 3) -> NDArray[np.float32]:
     _require_images(images)
     require_whole("size", size, at_least=3)
     if size % 2 == 0:
-        raise RobustnessError(f"size={size} must be odd and at least 3.")
+        raise RobustnessError(f"size={size} must be odd.")
     return np.asarray(median_filter(images, (1, size, size, 1), mode="nearest"), np.float32)
 
 
