@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PROBED, LEAST_PROBED = 128, 16  # examples by which the answers' form is told
 PART = 8  # of them asked at once
-LEAST_EPSILON = 1 / 255  # one level of an 8-bit picture
+LEVELS = 255  # above black, of an 8-bit picture
+LEAST_EPSILON = 1 / LEVELS
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,19 @@ class Settings:
     mark: WeightMark | None = None
 
     def __post_init__(self) -> None:
-        if not LEAST_EPSILON <= self.epsilon <= 1:
-            raise AuditError(f"epsilon={self.epsilon!r} must lie between 1/255 and 1.")
+        if not _is_number(self.epsilon) or not LEAST_EPSILON <= self.epsilon <= 1:
+            raise AuditError(f"epsilon={self.epsilon!r} must be a number between 1/{LEVELS} and 1.")
+        object.__setattr__(self, "epsilon", float(self.epsilon))  # NumPy's are no JSON
         for name, least in (("seed", 0), ("images", 1), ("attack_queries", 2)):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not whole or value < least:
                 raise AuditError(f"{name}={value!r} must be a whole number of at least {least}.")
+            object.__setattr__(self, name, int(value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
 
 
 @dataclass(eq=False)

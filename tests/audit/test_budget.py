@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 from dataclasses import replace
 from typing import Any
@@ -267,8 +268,19 @@ def test_a_slow_model_is_asked_one_row_before_more() -> None:
         ("images", -1),
         ("images", 2.5),
         ("attack_queries", 1),
+        ("images", True),
+        ("epsilon", "4/255"),
+        ("epsilon", None),
+        ("epsilon", True),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(setting: str, value: Any) -> None:
     with pytest.raises(AuditError, match=f"{setting}={value!r} must"):
         Settings(**{setting: value})
+
+
+def test_settings_of_numpys_types_are_written_to_json() -> None:
+    given = Settings(np.int64(3), np.float32(0.5), np.int64(5), np.int32(20))  # type: ignore[arg-type]
+    assert json.dumps([given.seed, given.epsilon, given.images, given.attack_queries]) == (
+        "[3, 0.5, 5, 20]"
+    )
