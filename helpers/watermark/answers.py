@@ -81,8 +81,9 @@ class KeyedAnswers(Scheme):
             self._check_log(self.questions, self.answers)
 
     def _check_log(self, questions: ArrayLike, answers: ArrayLike) -> None:
-        require_examples("questions", questions, answers)
-        require_classes(self.classes, np.asarray(answers))
+        if np.size(questions) or np.size(answers):
+            require_examples("questions", questions, answers)
+            require_classes(self.classes, np.asarray(answers))
 
     @property
     def chance(self) -> float:
@@ -116,12 +117,17 @@ class KeyedAnswers(Scheme):
             If there is not one answer a question, of the classes that there are, or a question is
             not finite.
         """
-        if len(np.asarray(questions)):
-            self._check_log(questions, answers)
-        drawn = np.array([_draw(key, question) for question in np.asarray(questions)])
-        truth = np.asarray(answers, np.int64)
-        if not len(drawn):
-            return np.zeros(0, bool), truth
+        self._check_log(questions, answers)
+        return self._falsify(np.asarray(questions), np.asarray(answers, np.int64), key)
+
+    def _falsify(
+        self, questions: NDArray[np.floating], truth: NDArray[np.int64], key: Key
+    ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Falsify unchecked; a question that is not finite has no place, and is left alone."""
+        finite = np.isfinite(questions).all(axis=tuple(range(1, questions.ndim)))
+        drawn = np.ones((len(questions), 2))
+        for row in np.flatnonzero(finite):
+            drawn[row] = _draw(key, questions[row])
         is_false = drawn[:, 0] < self.share
         steps = 1 + (drawn[:, 1] * (self.classes - 1)).astype(np.int64)
         return is_false, np.where(is_false, (truth + steps) % self.classes, truth)
@@ -139,14 +145,23 @@ class KeyedAnswers(Scheme):
 
         It answers as a model does, with logits that are exchanged where the answer is false. It
         cannot be converted or trained on, since a device that holds it would hold the key.
+
+        Raises
+        ------
+        WatermarkError
+            If the model, or a label, knows other classes.
         """
         import tensorflow as tf
 
         require_classes(self.classes, y)
+        if model.output_shape[-1] != self.classes:
+            raise WatermarkError(
+                f"{model.name!r} knows {model.output_shape[-1]} classes, the scheme {self.classes}."
+            )
 
         def exchange(questions: NDArray[np.float32], logits: NDArray[np.float32]) -> np.ndarray:
             truth = logits.argmax(axis=1)
-            _, given = self.falsify(questions, truth, key)
+            _, given = self._falsify(questions, truth, key)
             rows, shown = np.arange(len(logits)), logits.copy()
             shown[rows, given], shown[rows, truth] = logits[rows, truth], logits[rows, given]
             return shown
@@ -324,7 +339,7 @@ def second_answers(suspect: Suspect, x: NDArray[np.float32], y: ArrayLike) -> ND
     """
     require_examples("x", x, y)
     scores = np.array(suspect.scores(x), np.float64)
-    if np.max(y, initial=0) >= scores.shape[1]:
+    if np.max(y) >= scores.shape[1]:
         raise WatermarkError(
             f"{suspect.name!r} knows {scores.shape[1]} classes, the labels go up to {np.max(y)}."
         )

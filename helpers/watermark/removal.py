@@ -82,13 +82,16 @@ def replace_head(
     Raises
     ------
     WatermarkError
-        On the attack, if the last layer is not a dense head of logits.
+        If a setting is not positive; on the attack, if the last layer is not a dense head of
+        logits.
 
     References
     ----------
     Adi et al., *Turning your weakness into a strength: watermarking deep neural networks by
     backdooring*, USENIX Security 2018, section 5.3, where these are RTLL and RTAL.
     """
+    require_whole(1, epochs=epochs)
+    require_positive(learning_rate=learning_rate)
 
     def attack(victim: Victim, seed: int) -> tf.keras.Model:
         copy = copy_of(victim.model)

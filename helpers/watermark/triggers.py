@@ -56,7 +56,8 @@ class NoiseTriggers(Scheme):
     Raises
     ------
     WatermarkError
-        If there are fewer than two classes, or ``count`` or ``repeats`` is below 1.
+        If there are fewer than two classes, a setting is not positive, ``shape`` holds fewer than
+        two sizes, or ``low`` or ``high`` is not finite.
 
     References
     ----------
@@ -157,7 +158,9 @@ class PatternTriggers(Scheme):
     Raises
     ------
     WatermarkError
-        If there are fewer than two classes, or fewer than ``each`` carriers of one of them.
+        If there are fewer than two classes, or fewer than ``each`` carriers of one of them;
+        carriers and labels do not fit each other; a setting is not positive, ``size`` holds fewer
+        than two, or ``weight`` is above 1.
 
     References
     ----------
@@ -277,10 +280,10 @@ def span(x: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def require_sizes(name: str, sizes: Sequence[int]) -> None:
     """Refuse anything but two or more whole sizes of at least 1."""
-    for size in sizes:
-        require_whole(1, **{name: size})
-    if len(sizes) < 2:
-        raise WatermarkError(f"{name}={tuple(sizes)} must hold at least two sizes.")
+    given = tuple(sizes)
+    whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in given)
+    if not whole or len(given) < 2 or min(given) < 1:
+        raise WatermarkError(f"{name}={given} must be two or more whole numbers of at least 1.")
 
 
 def patchwork(key: Key, purpose: str, shape: Sequence[int]) -> NDArray[np.float32]:

@@ -56,7 +56,7 @@ class WeightMessage(Scheme):
     Raises
     ------
     WatermarkError
-        If ``bits``, ``margin`` or ``strength`` is not positive.
+        If ``layer`` is negative or another setting not positive.
 
     References
     ----------
@@ -98,7 +98,7 @@ class WeightMessage(Scheme):
         import tensorflow as tf
 
         pairs = kernel_layers(model)
-        if not 0 <= self.layer < len(pairs):
+        if self.layer >= len(pairs):
             raise WatermarkError(
                 f"layer={self.layer}: the model has kernels 0 to {len(pairs) - 1}."
             )
@@ -124,7 +124,7 @@ class WeightMessage(Scheme):
         """Read the message from a suspect's kernel; see :meth:`Scheme.read`."""
         if not suspect.kernels:
             raise WatermarkError(f"{suspect.name!r} shows no weights: this mark is read from them.")
-        if not 0 <= self.layer < len(suspect.kernels):
+        if self.layer >= len(suspect.kernels):
             raise WatermarkError(
                 f"{suspect.name!r} has {len(suspect.kernels)} kernels, the mark lies in number "
                 f"{self.layer}: it has another architecture."
