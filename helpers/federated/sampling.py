@@ -6,6 +6,7 @@ resumed run continues exactly where it stopped.
 
 import numpy as np
 
+from helpers.errors import TaskError
 from helpers.federated.validation import require_rate, require_whole
 
 _PARTICIPANTS, _SHUFFLE = 0, 1
@@ -40,10 +41,15 @@ def sample_clients(
         If a number is out of its range.
     """
     require_whole("clients_per_round", clients_per_round, at_least=1)
-    require_whole("num_clients", num_clients, at_least=clients_per_round)
+    require_whole("num_clients", num_clients, at_least=1)
+    if clients_per_round > num_clients:
+        raise TaskError(
+            f"clients_per_round={clients_per_round} is more than the {num_clients} clients there "
+            "are."
+        )
     if clients_per_round == num_clients:
         return np.arange(num_clients, dtype=np.int64)
-    rng = _generator(seed, _PARTICIPANTS, round_number)
+    rng = _generator(seed, _PARTICIPANTS, round_number=round_number)
     return np.sort(rng.choice(num_clients, clients_per_round, replace=False)).astype(np.int64)
 
 
@@ -78,7 +84,7 @@ def poisson_clients(
     """
     require_whole("num_clients", num_clients, at_least=1)
     require_rate("sample_rate", sample_rate)
-    rng = _generator(seed, _COINS, round_number)
+    rng = _generator(seed, _COINS, round_number=round_number)
     return np.flatnonzero(rng.random(num_clients) < sample_rate).astype(np.int64)
 
 
@@ -99,7 +105,7 @@ def epoch_orders(
     """
     require_whole("num_examples", num_examples, at_least=1)
     require_whole("epochs", epochs, at_least=1)
-    rng = _generator(seed, _SHUFFLE, round_number, client)
+    rng = _generator(seed, _SHUFFLE, round_number=round_number, client=client)
     return np.stack([rng.permutation(num_examples) for _ in range(epochs)])
 
 
@@ -159,10 +165,10 @@ def round_generator(seed: int, stream: str, round_number: int) -> np.random.Gene
     -------
     numpy.random.Generator
     """
-    return _generator(seed, _STREAMS[stream], round_number)
+    return _generator(seed, _STREAMS[stream], round_number=round_number)
 
 
-def _generator(seed: int, stream: int, *key: int) -> np.random.Generator:
-    for number in (seed, *key):
-        require_whole("seed, round or client", number, at_least=0)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *key)))
+def _generator(seed: int, stream: int, **key: int) -> np.random.Generator:
+    for name, number in {"seed": seed, **key}.items():
+        require_whole(name, number, at_least=0)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *key.values())))

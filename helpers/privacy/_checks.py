@@ -49,8 +49,10 @@ def require_share(name: str, value: Any) -> None:
 def require_classes(name: str, labels: np.ndarray) -> None:
     """Raise PrivacyError unless ``labels`` are whole numbers of at least 0."""
     if labels.dtype.kind not in "iu" or (labels.size and labels.min() < 0):
+        known = labels.dtype.kind in "biuf" and labels.size
+        span = f" from {labels.min()} to {labels.max()}" if known else ""
         raise PrivacyError(
-            f"{name} of type {labels.dtype} must be class numbers: whole and at least 0."
+            f"{name} of type {labels.dtype}{span} must be class numbers: whole and at least 0."
         )
 
 

@@ -57,7 +57,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: one_round(expected_clients=0.0), r"expected_clients=0\.0"),
     (lambda: one_round(expected_clients=-3.0), r"expected_clients=-3\.0"),
     (lambda: list(poisson_batches(100, 0.1, 3, 0, skip=-1)), "skip=-1"),
-    (lambda: seen_as(3, LABELS - 1), "labels of type int64 must be class numbers"),
+    (lambda: seen_as(3, LABELS - 1), "labels of type int64 from -1 to 1 must be class numbers"),
     (lambda: seen_as(3, LABELS + 0.5), "must be class numbers"),
     (lambda: seen_as(2, LABELS), "labels go up to 2, and the evaluator knows 2 classes"),
     (lambda: gap_scores(LABELS.astype(str), LABELS), "labels of type"),

@@ -264,8 +264,10 @@ def _classes(labels: np.ndarray, num_classes: int) -> np.ndarray:
     given = np.asarray(labels)
     inside = given.ndim == 1 and given.dtype.kind in "iuf" and (given == np.floor(given)).all()
     if not inside or (len(given) and not 0 <= given.min() <= given.max() < num_classes):
+        known = given.dtype.kind in "biuf" and given.size
+        span = f" from {given.min()} to {given.max()}" if known else ""
         raise TaskError(
-            f"labels {given.dtype} of shape {given.shape} must be one class each, 0 to "
+            f"labels {given.dtype} of shape {given.shape}{span} must be one class each, 0 to "
             f"{num_classes - 1}."
         )
     return given

@@ -171,7 +171,7 @@ def ways_out(
     """
     require_whole("num_clients", num_clients, at_least=1)
     for size in group_sizes:
-        require_whole("group_sizes", size, at_least=2)
+        require_whole(f"group_sizes={tuple(group_sizes)}: size", size, at_least=2)
     settings = SecureSettings(clip=clip, value_bits=value_bits)
     makers: dict[str, Callable[[int], Aggregator]] = {
         "secure mean": lambda f: SecureMean(settings),
