@@ -237,7 +237,14 @@ def test_a_task_under_another_rule_is_the_same_as_one_made_with_it(make_task: Ma
         if name not in ("clients", "test", "initial_weights"):
             assert getattr(shared, name) is getattr(made, name), name
     assert shared.clients is base.clients
-    assert all(map(np.array_equal, shared.initial_weights, made.initial_weights))
+    for mine, theirs in zip(shared.initial_weights, made.initial_weights, strict=True):
+        assert np.array_equal(mine, theirs)
+    assert np.array_equal(shared.sizes, made.sizes)
+    root_task, made_task = shared.server_task, made.server_task
+    assert root_task is not None
+    assert made_task is not None
+    assert np.array_equal(root_task.clients[0].x, made_task.clients[0].x)
+    assert np.array_equal(root_task.clients[0].y, made_task.clients[0].y)
     assert (base.aggregator, base.adversary) == (None, None)
 
 
