@@ -16,6 +16,8 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from helpers.edge.macs import Costs, count_costs
 from helpers.edge.tflite.graph import Graph
 from helpers.errors import EdgeError
@@ -46,8 +48,9 @@ class Work:
 
     def __post_init__(self) -> None:
         for name, count in vars(self).items():
-            if not 0 <= count < math.inf:
-                raise EdgeError(f"{name}={count!r} must be finite and at least 0.")
+            number = isinstance(count, int | float | np.floating | np.integer)
+            if not number or isinstance(count, bool) or not 0 <= count < math.inf:
+                raise EdgeError(f"{name}={count!r} must be a finite number of at least 0.")
 
 
 @dataclass(frozen=True)

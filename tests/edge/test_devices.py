@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from typing import Any
 
+import numpy as np
 import pytest
 
 from helpers.edge import devices
@@ -135,7 +137,7 @@ def test_what_cannot_be_estimated_is_refused(arguments: dict, words: str) -> Non
         estimate(Work(1, 1, 1), **arguments)
 
 
-@pytest.mark.parametrize("count", [-1, float("nan"), float("inf")])
-def test_work_below_nothing_or_without_end_is_refused(count: float) -> None:
+@pytest.mark.parametrize("count", [-1, math.nan, math.inf, None, "9", True, np.True_])
+def test_work_that_is_no_number_below_nothing_or_without_end_is_refused(count: Any) -> None:
     with pytest.raises(EdgeError, match="activations="):
-        Work(1, 1, count)  # type: ignore[arg-type]
+        Work(1, 1, count)
