@@ -162,7 +162,7 @@ def test_methods_of_equal_objects_are_not_taken_for_each_other() -> None:
     models = [Scaled(2.0, network) for network in networks]
     together = [Pgd(model.logits)(X, Y, 0.1, steps=2) for model in models]
     assert all(map(np.array_equal, found, together))
-    assert not np.array_equal(*together)
+    assert not np.array_equal(together[0], together[1])
 
 
 def holding(model: Any, factor: int) -> Callable[[Any, Any], Any]:

@@ -81,7 +81,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: WeightMessage(-1), "layer=-1"),
     (lambda: WeightMessage(0, margin=None), "margin=None"),  # type: ignore[arg-type]
     (lambda: WeightMessage(0, margin="1"), "margin='1'"),  # type: ignore[arg-type]
-    (lambda: WeightMessage(0, margin=np.True_), "margin=.*True"),
+    (lambda: WeightMessage(0, margin=np.True_), "margin=.*True"),  # type: ignore[arg-type]
     (lambda: WeightMessage(0, bits=2.5), r"bits=2\.5"),  # type: ignore[arg-type]
     (lambda: WeightMessage(0, margin=np.nan), "margin=nan"),
     (lambda: WeightMessage(0, strength=np.inf), "strength=inf"),
