@@ -32,8 +32,8 @@ def traced(
     Parameters
     ----------
     functions
-        Keras model, or another function of inputs, and what else decides by identity what is
-        traced, such as a loss. What is kept goes with the first of them that goes.
+        Keras model, or another function of inputs, and other functions that are traced with it,
+        such as a loss. What is kept goes with the first of them that goes.
     key
         All else that decides what is traced.
     trace
@@ -43,7 +43,8 @@ def traced(
     Returns
     -------
     callable or None
-        None if nothing can be kept: a function cannot be hashed, or not be referred to weakly.
+        None if nothing can be kept: a function cannot be hashed, or not be referred to weakly, or
+        is a method of an object that is equal to one already known and not the same.
     """
     level, answers = _TRACED, []
     for function in functions:
