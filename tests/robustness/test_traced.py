@@ -140,18 +140,21 @@ class Scaled:
 def test_what_is_kept_refers_to_the_model_that_it_is_kept_for(part: str) -> None:
     import tensorflow as tf
 
-    def attack(model: Scaled, targeted: bool) -> Pgd:
-        return Pgd(model if part == "itself" else model.logits, targeted=targeted)
-
     network = make_network()
-    first, second = Scaled(2.0, network), Scaled(2.0, network)
-    attack(first, False)(X, Y, 0.1, steps=1)
-    attack(second, True)(X, Y, 0.1, steps=1)
+    first = Scaled(2.0, network)
+
+    def attack(targeted: bool) -> Pgd:
+        model = first.logits if part == "method" else Scaled(2.0, network)
+        return Pgd(model, targeted=targeted)
+
+    owner, second = attack(False), attack(True)
+    owner(X, Y, 0.1, steps=1)
+    second(X, Y, 0.1, steps=1)
     del second
     gc.collect()
     tf.config.run_functions_eagerly(True)
     try:
-        attack(Scaled(2.0, network), True)(X, Y, 0.1, steps=1)
+        attack(True)(X, Y, 0.1, steps=1)
     finally:
         tf.config.run_functions_eagerly(False)
 
