@@ -19,6 +19,7 @@ SHARED = {
     "errors",
     "_dense",
     "_files",
+    "_numbers",
     "_reading",
     "_section",
     "_text",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers._numbers import is_number
 from helpers.audit.allowance import Allowance, Ask
 from helpers.audit.answers import AnswerForm, find_form
 from helpers.audit.data import AuditData
@@ -85,7 +86,7 @@ class Settings:
     mark: WeightMark | None = None
 
     def __post_init__(self) -> None:
-        if not _is_number(self.epsilon) or not LEAST_EPSILON <= self.epsilon <= 1:
+        if not is_number(self.epsilon) or not LEAST_EPSILON <= self.epsilon <= 1:
             raise AuditError(f"epsilon={self.epsilon!r} must be a number between 1/{LEVELS} and 1.")
         object.__setattr__(self, "epsilon", float(self.epsilon))  # NumPy's are no JSON
         for name, least in (("seed", 0), ("images", 1), ("attack_queries", 2)):
@@ -94,10 +95,6 @@ class Settings:
             if not whole or value < least:
                 raise AuditError(f"{name}={value!r} must be a whole number of at least {least}.")
             object.__setattr__(self, name, int(value))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
 
 
 @dataclass(eq=False)

@@ -16,8 +16,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-
+from helpers._numbers import is_number
 from helpers.edge.macs import Costs, count_costs
 from helpers.edge.tflite.graph import Graph
 from helpers.errors import EdgeError
@@ -48,8 +47,7 @@ class Work:
 
     def __post_init__(self) -> None:
         for name, count in vars(self).items():
-            number = isinstance(count, int | float | np.floating | np.integer)
-            if not number or isinstance(count, bool) or not 0 <= count < math.inf:
+            if not is_number(count) or not 0 <= count < math.inf:
                 raise EdgeError(f"{name}={count!r} must be a finite number of at least 0.")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from helpers._numbers import is_number
 from helpers.errors import TaskError
 
 
@@ -26,24 +27,20 @@ def require_whole(name: str, value: Any, at_least: int) -> None:
 
 def require_positive(name: str, value: Any) -> None:
     """Raise TaskError unless ``value`` is a finite number above zero."""
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise TaskError(f"{name}={value!r} must be a finite number above 0.")
 
 
 def require_between(name: str, value: Any, low: float, high: float) -> None:
     """Raise TaskError unless ``low <= value < high``."""
-    if not _is_number(value) or not low <= value < high:
+    if not is_number(value) or not low <= value < high:
         raise TaskError(f"{name}={value!r} must be a number with {low} <= {name} < {high}.")
 
 
 def require_rate(name: str, value: Any) -> None:
     """Raise TaskError unless ``0 < value <= 1``."""
-    if not _is_number(value) or not 0 < value <= 1:
+    if not is_number(value) or not 0 < value <= 1:
         raise TaskError(f"{name}={value!r} must be a number with 0 < {name} <= 1.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
 
 
 def clean_data(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers._numbers import is_number
 from helpers.errors import PrivacyError
 
 
@@ -18,31 +19,31 @@ def require_whole(name: str, value: Any, at_least: int) -> None:
 
 def require_positive(name: str, value: Any) -> None:
     """Raise PrivacyError unless ``value`` is a finite number above zero."""
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise PrivacyError(f"{name}={value!r} must be a finite number above 0.")
 
 
 def require_not_negative(name: str, value: Any) -> None:
     """Raise PrivacyError unless ``value`` is a finite number of at least zero."""
-    if not _is_number(value) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise PrivacyError(f"{name}={value!r} must be a finite number of at least 0.")
 
 
 def require_rate(name: str, value: Any) -> None:
     """Raise PrivacyError unless ``0 < value <= 1``."""
-    if not _is_number(value) or not 0 < value <= 1:
+    if not is_number(value) or not 0 < value <= 1:
         raise PrivacyError(f"{name}={value!r} must be a number with 0 < {name} <= 1.")
 
 
 def require_probability(name: str, value: Any) -> None:
     """Raise PrivacyError unless ``0 < value < 1``."""
-    if not _is_number(value) or not 0 < value < 1:
+    if not is_number(value) or not 0 < value < 1:
         raise PrivacyError(f"{name}={value!r} must be a number with 0 < {name} < 1.")
 
 
 def require_share(name: str, value: Any) -> None:
     """Raise PrivacyError unless ``0 <= value < 1``."""
-    if not _is_number(value) or not 0 <= value < 1:
+    if not is_number(value) or not 0 <= value < 1:
         raise PrivacyError(f"{name}={value!r} must be a number with 0 <= {name} < 1.")
 
 
@@ -60,7 +61,3 @@ def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise PrivacyError unless ``value`` is one of ``choices``."""
     if value not in choices:
         raise PrivacyError(f"{name}={value!r} is not known: choose one of {', '.join(choices)}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)

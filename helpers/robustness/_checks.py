@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers._numbers import is_number
 from helpers.errors import RobustnessError
 
 
@@ -19,13 +20,13 @@ def require_whole(name: str, value: Any, at_least: int) -> None:
 
 def require_not_negative(name: str, value: Any) -> None:
     """Raise RobustnessError unless ``value`` is a finite number of at least zero."""
-    if not _is_number(value) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise RobustnessError(f"{name}={value!r} must be a finite number of at least 0.")
 
 
 def require_positive(name: str, value: Any) -> None:
     """Raise RobustnessError unless ``value`` is a finite number above zero."""
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise RobustnessError(f"{name}={value!r} must be a finite number above 0.")
 
 
@@ -83,7 +84,3 @@ def checked_pairs(
             f"within [{low:g}, {high:g}]."
         )
     return rows, classes.astype(np.int64)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers._numbers import is_number
 from helpers.errors import WatermarkError
 
 
@@ -22,7 +23,7 @@ def require_whole(at_least: int, **settings: Any) -> None:
 def require_positive(**settings: Any) -> None:
     """Raise WatermarkError unless every setting is a finite number above zero."""
     for name, value in settings.items():
-        if not _is_number(value) or not 0 < value < math.inf:  # NaN fails too
+        if not is_number(value) or not 0 < value < math.inf:  # NaN fails too
             raise WatermarkError(f"{name}={value!r} must be a finite number above 0.")
 
 
@@ -55,7 +56,3 @@ def require_labels(labels: NDArray[Any]) -> None:
             f"Labels of type {labels.dtype} and shape {labels.shape} must be class numbers: whole, "
             "at least 0, one for each input."
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
