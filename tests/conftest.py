@@ -6,11 +6,14 @@ Property-based tests draw the same examples on every run, so that a red run can 
 
 import gc
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+from helpers.course.starting import Starter
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=500)
@@ -52,6 +55,15 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 def _folder(scope: str) -> str:
     """Return where the file of a unit lies."""
     return scope.partition("::")[0].rpartition("/")[0]
+
+
+@pytest.fixture(scope="session")
+def starter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """What starts the processes of labs and chapters here, all from one that did their imports."""
+    from helpers.course import nursery, run
+
+    with nursery.opened(run.environment(tmp_path_factory.mktemp("nursery"))) as starter:
+        yield starter
 
 
 class ByFile(LoadScopeScheduling):

@@ -22,8 +22,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helpers._schemas import load_jsonschema
-from helpers.course import address, catalogue, chapters, contents, results, run, sphinx_process
+from helpers.course import (
+    address,
+    catalogue,
+    chapters,
+    contents,
+    nursery,
+    results,
+    run,
+    sphinx_process,
+)
 from helpers.course.cards import REPORT_MIME
+from helpers.course.starting import Starter
 from helpers.errors import CourseError
 
 Profile = Literal["full", "fast"]
@@ -121,14 +131,17 @@ def build(
     """
     root = root.resolve()
     layout = Layout((out or root / "build" / "book").resolve())
-    settings = run.Settings(
-        shared or layout.labs, profile=profile, progress=progress, shared=shared is not None
-    )
-    notebooks = _executed_labs(root, contents.lab_pages(root), settings)
-    stage(root, notebooks, layout.source)
     cache = chapter_cache(root)
-    _drop_stale(cache)
-    execute_chapters(root, progress=progress)  # what fails in one Sphinx says, with its place
+    with nursery.opened(run.environment(layout.out)) as starter:
+        settings = run.Settings(
+            shared or layout.labs, profile=profile, progress=progress, shared=shared is not None,
+            starter=starter,
+        )  # fmt: skip
+        notebooks = _executed_labs(root, contents.lab_pages(root), settings)
+        stage(root, notebooks, layout.source)
+        _drop_stale(cache)
+        # What fails in one Sphinx says, with its place.
+        execute_chapters(root, progress=progress, starter=starter)
     extension = digest(root, ["_ext"])
     _write_conf(layout, nb_execution_cache_path=str(cache), edgebook_code=extension)
     _run_sphinx(root, layout, progress)
@@ -136,7 +149,10 @@ def build(
 
 
 def execute_chapters(
-    root: Path, names: Sequence[str] = (), progress: bool = False
+    root: Path,
+    names: Sequence[str] = (),
+    progress: bool = False,
+    starter: Starter | None = None,
 ) -> dict[str, str]:
     """Execute the chapters of the book that are not in the cache, two at a time.
 
@@ -148,6 +164,8 @@ def execute_chapters(
         Chapters, as ``_toc.yml`` names them; all of them by default.
     progress : bool
         Whether to show a progress bar.
+    starter : Starter, optional
+        Starts the processes; by default each is a new interpreter.
 
     Returns
     -------
@@ -157,7 +175,7 @@ def execute_chapters(
     pages = {root / f"{name}.md": name for name in names or contents.chapter_pages(root)}
     config = contents.read_yaml(root / "_config.yml")
     timeout = config.get("execute", {}).get("timeout", _CELL_TIMEOUT)
-    errors = chapters.execute(root, list(pages), chapter_cache(root), timeout, progress)
+    errors = chapters.execute(root, list(pages), chapter_cache(root), timeout, progress, starter)
     return {pages[page]: error for page, error in errors.items()}
 
 

@@ -1,8 +1,8 @@
 """Execute the chapters of the book ahead of Sphinx, each in a process of its own, two at a time.
 
 Sphinx executes one chapter after another. What it finds in its cache it does not execute, so the
-book takes half as long when the cache is filled before. ``python -m helpers.course.chapters JOB``
-is one of the processes; when the one that started it dies, it ends with its kernel.
+book takes half as long when the cache is filled before. ``python -m helpers.course.chapters JOB
+PARENT`` is one of the processes; when the one that started it dies, it ends with its kernel.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -24,6 +25,12 @@ from helpers._files import one_at_a_time
 from helpers._schemas import load_jsonschema
 from helpers.course.execute import die_with, end_descendants
 from helpers.course.run import MAX_JOBS, environment
+from helpers.course.starting import Fresh, Starter
+
+if TYPE_CHECKING:
+    from helpers.course.kernels import WaitingKernel
+
+_POLL = 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,15 @@ class Job:
     outcome: str
     timeout: int  # seconds a cell may take
     packages: str  # the folder whose `helpers` the chapter imports
-    runner: int  # process id
 
 
 def execute(
-    root: Path, pages: Sequence[Path], cache: Path, timeout: int, progress: bool = False
+    root: Path,
+    pages: Sequence[Path],
+    cache: Path,
+    timeout: int,
+    progress: bool = False,
+    starter: Starter | None = None,
 ) -> dict[Path, str]:
     """Put every chapter into Sphinx's cache that is not there, executed.
 
@@ -59,6 +70,8 @@ def execute(
         Seconds one cell may take.
     progress : bool
         Whether to show a progress bar.
+    starter : Starter, optional
+        Starts the processes; by default each is a new interpreter.
 
     Returns
     -------
@@ -70,12 +83,13 @@ def execute(
     chapters = [page for page in pages if is_myst_markdown_notebook(page.read_text("utf-8"))]
     cache.mkdir(parents=True, exist_ok=True)
     missing = [page for page in chapters if not _is_there(page, cache)]
+    start = starter or Fresh()
     bar = tqdm(total=len(missing), unit="chapter", disable=not (progress and missing))
     with bar, ThreadPoolExecutor(MAX_JOBS) as pool:
         errors = {}
         for page, error in zip(
             missing,
-            pool.map(lambda page: _execute_apart(root, page, cache, timeout), missing),
+            pool.map(lambda page: _execute_apart(root, page, cache, timeout, start), missing),
             strict=True,
         ):
             bar.update()
@@ -84,7 +98,7 @@ def execute(
     return errors
 
 
-def _execute_apart(root: Path, page: Path, cache: Path, timeout: int) -> str:
+def _execute_apart(root: Path, page: Path, cache: Path, timeout: int, starter: Starter) -> str:
     """Execute one chapter in a process of its own and return what went wrong, or nothing."""
     with one_at_a_time(cache / f"{page.stem}.lock"), tempfile.TemporaryDirectory() as place:
         if _is_there(page, cache):  # another process has just executed it
@@ -92,18 +106,19 @@ def _execute_apart(root: Path, page: Path, cache: Path, timeout: int) -> str:
         work = Path(place)
         folder, outcome, log = work / "cwd", work / "outcome", work / "log"
         folder.mkdir()
-        job = Job(str(page), str(cache), str(folder), str(outcome), timeout, str(root), os.getpid())
+        job = Job(str(page), str(cache), str(folder), str(outcome), timeout, str(root))
         (work / "job.json").write_text(json.dumps(asdict(job)), "utf-8")
-        command = [sys.executable, "-m", "helpers.course.chapters", str(work / "job.json")]
-        # A file and not a pipe: a process that a chapter leaves behind cannot hold the run up.
-        with log.open("wb") as stream:
-            done = subprocess.run(
-                command, cwd=folder, env=environment(work), stdin=subprocess.DEVNULL,
-                stdout=stream, stderr=subprocess.STDOUT, check=False,
-            )  # fmt: skip
+        process = starter.start(__name__, work / "job.json", folder, environment(work), log)
+        try:
+            while (ended := process.poll()) is None:
+                time.sleep(_POLL)
+        finally:
+            process.terminate()
         if outcome.exists():
             return outcome.read_text("utf-8")
-        return log.read_text("utf-8", "replace") if done.returncode else ""
+        if ended.code == 0:
+            return ""
+        return f"{log.read_text('utf-8', 'replace')}its process ended with code {ended.code}"
 
 
 def _is_there(page: Path, cache: Path) -> bool:
@@ -118,18 +133,18 @@ def _is_there(page: Path, cache: Path) -> bool:
     return False
 
 
-def _execute(job: Job) -> None:
+def _execute(job: Job, kernel: WaitingKernel | None) -> None:
     load_jsonschema()  # nbformat's
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
     from jupyter_cache.executors.utils import single_nb_execution
     from myst_nb.core.read import myst_nb_reader_plugin
 
-    from helpers.course.kernels import SocketFileKernel
+    from helpers.course.kernels import manager
 
     notebook = myst_nb_reader_plugin(job.page)
     done = single_nb_execution(
-        notebook, job.folder, job.timeout, False, kernel_manager_class=SocketFileKernel
+        notebook, job.folder, job.timeout, False, kernel_manager_class=manager(kernel)
     )
     if done.err is not None:
         Path(job.outcome).write_text(done.exc_string or repr(done.err), "utf-8")
@@ -142,15 +157,15 @@ def _execute(job: Job) -> None:
         )
 
 
-def main(path: str) -> None:
+def main(path: str, parent: int, kernel: WaitingKernel | None = None) -> None:
     """Execute the chapter described in a JSON file and put it into the cache."""
+    die_with(parent)
     job = Job(**json.loads(Path(path).read_text("utf-8")))
-    die_with(job.runner)
     # This process has its own helpers by now; the kernel takes those of the book.
     os.environ["PYTHONPATH"] = os.pathsep.join([job.packages, os.environ["PYTHONPATH"]])
-    _execute(job)
+    _execute(job, kernel)
     end_descendants()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,8 +1,9 @@
-"""Execute one notebook in this process's own kernel: ``python -m helpers.course.execute JOB``.
+"""Execute one notebook in this process's own kernel.
 
-:mod:`helpers.course.run` starts one such process a lab, so that a lab's time and memory are its
-own and nothing of it outlives the run. When the runner dies, however it dies, the system sends
-this process SIGTERM; it then ends its kernel and whatever that has started.
+:mod:`helpers.course.run` starts one such process a lab, ``python -m helpers.course.execute JOB
+PARENT``, so that a lab's time and memory are its own and nothing of it outlives the run. When the
+parent dies, however it dies, the system sends this process SIGTERM; it then ends its kernel and
+whatever that has started.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helpers._files import write_atomically
 from helpers._schemas import load_jsonschema
 from helpers.course.cards import REPORT_MIME
 from helpers.sandbox import linux
+
+if TYPE_CHECKING:
+    from helpers.course.kernels import SocketFileKernel, WaitingKernel
 
 # Seconds. papermill writes the whole notebook before and after every cell, two CPU seconds a lab,
 # and once more at its end, however that comes.
@@ -38,7 +42,6 @@ class Job:
     cells_done: str
     outcome: str
     parameters: dict[str, Any]
-    runner: int  # process id
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ class Outcome:
     report: dict[str, Any] | None = None
 
 
-def execute(job: Job) -> Outcome:
+def execute(job: Job, kernel: WaitingKernel | None = None) -> Outcome:
     """Run the notebook under papermill and find its report."""
     load_jsonschema()  # nbformat's
     import nbformat
     import papermill
 
-    _register_engine(Path(job.cells_done))
+    from helpers.course.kernels import manager
+
+    _register_engine(Path(job.cells_done), manager(kernel))
     cells = nbformat.read(job.notebook, as_version=4).cells
     try:
         papermill.execute_notebook(
@@ -80,10 +85,8 @@ def execute(job: Job) -> Outcome:
     return Outcome(True, report=_report(nbformat.read(job.output, as_version=4)))
 
 
-def _register_engine(cells_done: Path) -> None:
+def _register_engine(cells_done: Path, kernel: type[SocketFileKernel]) -> None:
     from papermill.engines import NBClientEngine, papermill_engines
-
-    from helpers.course.kernels import SocketFileKernel
 
     class CountingEngine(NBClientEngine):
         """papermill's engine, which also says how far it is, and saves less often."""
@@ -102,7 +105,7 @@ def _register_engine(cells_done: Path) -> None:
                     file.write(b".")
 
             nb_man.cell_complete, nb_man.save = counted, saved
-            kwargs["kernel_manager_class"] = SocketFileKernel
+            kwargs["kernel_manager_class"] = kernel
             with _kept_to_the_end(save):
                 try:
                     return super().execute_managed_notebook(nb_man, *args, **kwargs)
@@ -157,13 +160,13 @@ def _one_line(text: str) -> str:
     return " ".join(lines)[:400]
 
 
-def die_with(runner: int) -> None:
-    """End this process, and whatever it has started, when the process `runner` ends."""
+def die_with(parent: int) -> None:
+    """End this process, and whatever it has started, when its parent does."""
     signal.signal(signal.SIGTERM, lambda *_: _end(143))
     linux.die_with_parent(signal.SIGTERM)
     # What a kernel leaves behind when it dies becomes our child, so that we can end it.
     linux.adopt_orphans()
-    if os.getppid() != runner:  # it died before the line above
+    if os.getppid() != parent:  # it died before the line above
         _end(143)
 
 
@@ -188,14 +191,14 @@ def _end(code: int) -> None:
     os._exit(code)
 
 
-def main(path: str) -> None:
+def main(path: str, parent: int, kernel: WaitingKernel | None = None) -> None:
     """Execute the job described in a JSON file and write its outcome beside it."""
+    die_with(parent)
     job = Job(**json.loads(Path(path).read_text("utf-8")))
-    die_with(job.runner)
-    outcome = execute(job)
+    outcome = execute(job, kernel)
     write_atomically(Path(job.outcome), json.dumps(asdict(outcome)))
     end_descendants()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

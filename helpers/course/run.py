@@ -13,8 +13,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,6 +27,7 @@ from helpers.course import generate, results, source
 from helpers.course.catalogue import LabFiles
 from helpers.course.execute import Job, Outcome, cell_number
 from helpers.course.results import LabResult, Variant
+from helpers.course.starting import Fresh, Process, Starter
 from helpers.errors import CourseError
 
 MAX_JOBS = 2  # one TensorFlow lab takes 600 MB and more
@@ -60,6 +59,8 @@ class Settings:
         Let other shared runs work in the same folder: a lab that one of them is running is waited
         for, and its result kept. The labs then run one after another, the variants of
         each side by side where there are as many jobs.
+    starter : Starter
+        Starts the labs' processes; by default each is a new interpreter, as a learner's is.
     """
 
     build: Path
@@ -70,6 +71,7 @@ class Settings:
     force: bool = False
     progress: bool = True
     shared: bool = False
+    starter: Starter = field(default_factory=Fresh)
 
     def __post_init__(self) -> None:
         if not 1 <= self.jobs <= MAX_JOBS:
@@ -151,7 +153,7 @@ class _Prepared:
 @dataclass
 class _Running:
     prepared: _Prepared
-    process: subprocess.Popen[bytes]
+    process: Process
     work: Path
     limit: float
     started: float = field(default_factory=time.monotonic)
@@ -243,7 +245,8 @@ def _run_all(waiting: list[_Prepared], settings: Settings) -> Iterator[LabResult
     finally:
         for item in running:
             item.process.terminate()
-            item.process.wait()
+        while any(item.process.poll() is None for item in running):
+            time.sleep(_POLL)
         bar.close()
 
 
@@ -260,15 +263,11 @@ def _start(prepared: _Prepared, settings: Settings) -> _Running:
         cells_done=str(work / "cells_done"),
         outcome=str(work / "outcome.json"),
         parameters={"profile": settings.profile, "seed": settings.seed},
-        runner=os.getpid(),
     )
     (work / "job.json").write_text(json.dumps(asdict(job)), "utf-8")
-    with (work / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "helpers.course.execute", str(work / "job.json")],
-            cwd=folder, env=environment(work), stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
+    process = settings.starter.start(
+        "helpers.course.execute", work / "job.json", folder, environment(work), work / "log"
+    )
     return _Running(prepared, process, work, settings.limit)
 
 
@@ -291,20 +290,18 @@ def _poll(item: _Running, settings: Settings) -> LabResult | None:
     if not item.late and time.monotonic() - item.started > item.limit:
         item.late = True
         item.process.terminate()
-    pid, status, usage = os.wait4(item.process.pid, os.WNOHANG)
-    if pid == 0:
+    ended = item.process.poll()
+    if ended is None:
         return None
-    code = os.waitstatus_to_exitcode(status)
-    item.process.returncode = code
-    outcome = _outcome(item, code)
+    outcome = _outcome(item, ended.code)
     result = LabResult(
         lab=item.prepared.lab,
         variant=item.prepared.variant,
         key=item.prepared.key,
         status="timeout" if item.late else "passed" if outcome.passed else "failed",
         seconds=round(time.monotonic() - item.started, 2),
-        cpu_seconds=round(usage.ru_utime + usage.ru_stime, 2),
-        peak_memory_mb=round(usage.ru_maxrss / 1024, 1),
+        cpu_seconds=ended.cpu_seconds,
+        peak_memory_mb=ended.peak_memory_mb,
         cell=outcome.cell,
         error=outcome.error,
         report=outcome.report,

@@ -11,6 +11,7 @@ import pytest
 
 from helpers.course import catalogue, checks, collecting, gates
 from helpers.course.run import Settings, run_labs
+from helpers.course.starting import Starter
 from helpers.course.tasks import FunctionTask, Reply, judge_function, judge_value
 from helpers.course.wire import dumps, loads, plain
 
@@ -27,12 +28,14 @@ def test_every_gate_that_needs_no_run_holds() -> None:
 
 @pytest.mark.parametrize("lab", LABS, ids=TITLES)
 def test_unsolved_it_runs_and_earns_nothing_and_solved_it_earns_everything(
-    lab: catalogue.LabFiles,
+    lab: catalogue.LabFiles, starter: Starter
 ) -> None:
     # The build folder of `edgesec labs run`, and of the book under test: what has not changed since
     # is not run again.
     jobs = 2 if lab.name == WAITS else 1
-    settings = Settings(ROOT / "build" / "labs", jobs=jobs, progress=False, shared=True)
+    settings = Settings(
+        ROOT / "build" / "labs", jobs=jobs, progress=False, shared=True, starter=starter
+    )
     unsolved, solved = run_labs(ROOT, [lab], ["learner", "solution"], settings)
     assert [unsolved.problem, solved.problem] == ["", ""]
     assert gates.earned_nothing(unsolved.report) == []

@@ -17,6 +17,7 @@ import pytest
 from helpers.course import catalogue, gates, generate, results
 from helpers.course.results import LabResult, Variant
 from helpers.course.run import Settings, alone_in, run_labs
+from helpers.course.starting import Fresh, Starter
 from helpers.errors import CourseError
 
 
@@ -46,6 +47,15 @@ def bare(make_root: Callable[[], Path]) -> Path:
     return root
 
 
+@pytest.fixture(params=["fresh", "forked"])
+def way(request: pytest.FixtureRequest) -> Starter:
+    """Each way to start a lab's process."""
+    if request.param == "fresh":
+        return Fresh()
+    starter: Starter = request.getfixturevalue("starter")
+    return starter
+
+
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -55,9 +65,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     return False
 
 
-def test_unsolved_earns_nothing_and_solved_earns_everything(root: Path) -> None:
+def test_unsolved_earns_nothing_and_solved_earns_everything(root: Path, way: Starter) -> None:
     generate.generate(root)
-    unsolved, solved = run(root, "learner", "solution")
+    unsolved, solved = run(root, "learner", "solution", starter=way)
     assert (unsolved.error, solved.error) == ("", "")
     assert gates.earned_nothing(unsolved.report) == []
     assert gates.earned_everything(solved.report) == []
@@ -77,11 +87,11 @@ def test_unsolved_earns_nothing_and_solved_earns_everything(root: Path) -> None:
     assert again[1].report == solved.report
 
 
-def test_a_failing_lab_is_told_with_its_cell_and_the_others_go_on(bare: Path) -> None:
+def test_a_failing_lab_is_told_with_its_cell_and_the_others_go_on(bare: Path, way: Starter) -> None:
     add_lab(bare, 1, "syntax", "a = = 1")
     add_lab(bare, 2, "raises", "print(1)\n\n# %%\n1 / 0")
     add_lab(bare, 3, "works", "print(1)")
-    syntax, raises, works = run(bare, "solution")
+    syntax, raises, works = run(bare, "solution", starter=way)
     assert "01_syntax.py:9: cell 3 is not valid Python" in syntax.problem
     assert raises.problem == "02-raises (solution), cell 5: ZeroDivisionError: division by zero"
     assert works.problem == ""
@@ -103,7 +113,7 @@ def test_a_learners_notebook_with_a_syntax_error_is_told_with_its_cell(bare: Pat
     assert result.problem.startswith("01-learner (learner), cell 4: SyntaxError")
 
 
-def test_a_lab_that_does_not_end_is_ended_with_all_its_processes(bare: Path) -> None:
+def test_a_lab_that_does_not_end_is_ended_with_all_its_processes(bare: Path, way: Starter) -> None:
     add_lab(
         bare, 1, "endless",
         "print('this far')\n\n# %%\nimport subprocess, time\nfrom pathlib import Path\n"
@@ -111,7 +121,7 @@ def test_a_lab_that_does_not_end_is_ended_with_all_its_processes(bare: Path) -> 
         "Path('pid').write_text(str(child.pid))\ntime.sleep(600)",
     )  # fmt: skip
     # Long enough for a busy machine to start the kernel; the sleep is far longer.
-    (result,) = run(bare, "solution", timeout=15)
+    (result,) = run(bare, "solution", timeout=15, starter=way)
     assert result.status == "timeout"
     assert result.problem == "01-endless (solution), cell 5: did not end within 15 s"
     executed = nbformat.read(bare / "build" / "solution" / "01-endless.ipynb", as_version=4)
@@ -121,9 +131,9 @@ def test_a_lab_that_does_not_end_is_ended_with_all_its_processes(bare: Path) -> 
     ]
 
 
-def test_a_kernel_that_dies_is_told(bare: Path) -> None:
+def test_a_kernel_that_dies_is_told(bare: Path, way: Starter) -> None:
     add_lab(bare, 1, "dies", "print('this far')\n\n# %%\nimport os\nos.kill(os.getpid(), 9)")
-    (result,) = run(bare, "solution")
+    (result,) = run(bare, "solution", starter=way)
     assert result.status == "failed"
     assert result.problem.startswith("01-dies (solution), cell 5: DeadKernelError")
     executed = nbformat.read(bare / "build" / "solution" / "01-dies.ipynb", as_version=4)
@@ -134,14 +144,20 @@ _RUNNER = """
 import sys
 from pathlib import Path
 from helpers.course import catalogue
-from helpers.course.run import Settings, alone_in, run_labs
+from helpers.course.nursery import Nursery
+from helpers.course.run import Settings, environment, run_labs
+from helpers.course.starting import Fresh
 root = Path(sys.argv[1])
-settings = Settings(root / "build", jobs=1, progress=False)
+starter = Fresh() if sys.argv[2] == "fresh" else Nursery(environment(root))
+settings = Settings(root / "build", jobs=1, progress=False, starter=starter)
 run_labs(root, catalogue.files(root), ["solution"], settings)
 """
 
 
-def test_killing_the_runner_leaves_no_process_and_loses_no_finished_lab(bare: Path) -> None:
+@pytest.mark.parametrize("how", ["fresh", "forked"])
+def test_killing_the_runner_leaves_no_process_and_loses_no_finished_lab(
+    bare: Path, how: str
+) -> None:
     add_lab(bare, 1, "quick", "print(1)")
     add_lab(
         bare, 2, "slow",
@@ -149,7 +165,7 @@ def test_killing_the_runner_leaves_no_process_and_loses_no_finished_lab(bare: Pa
         "if not flag.exists():\n"
         "    Path('../../../../kernel').write_text(str(os.getpid()))\n    time.sleep(600)",
     )  # fmt: skip
-    runner = subprocess.Popen([sys.executable, "-c", _RUNNER, str(bare)])
+    runner = subprocess.Popen([sys.executable, "-c", _RUNNER, str(bare), how])
     kernel = bare / "kernel"
     assert eventually(lambda: kernel.exists() and kernel.read_text() != "", 90)
     started = psutil.Process(runner.pid).children(recursive=True)
