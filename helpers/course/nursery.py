@@ -1,8 +1,8 @@
 """Start notebooks from a process that has imported already what they import.
 
-TensorFlow, papermill and IPython take six CPU seconds to import, more than many a notebook computes
-for. A nursery imports them once. For each notebook it then forks, and the fork forks once more: one
-runs papermill, the other waits and becomes its kernel. Both begin where the imports ended, before
+Many a notebook computes for less time than its imports take: TensorFlow, papermill, IPython. A
+nursery imports them once. For each notebook it then forks, and the fork forks once more: one runs
+papermill, the other waits and becomes its kernel. Both begin where the imports ended, before
 TensorFlow has started a thread, and share the memory of the imports. Linux only.
 
 ``python -m helpers.course.nursery SOCKET`` is the nursery; when the other end of its socket is
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import importlib.machinery
 import json
 import os
 import select
