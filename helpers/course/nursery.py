@@ -11,6 +11,7 @@ closed, as by the death of who started it, it and all that it has started end.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import gc
 import importlib
@@ -26,7 +27,9 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import helpers
 from helpers._schemas import load_jsonschema
 from helpers.course.starting import Ended, Fresh, Process, Starter
 
@@ -94,9 +97,11 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
-                env=self._environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                # The first folder that it imports from; no notebook would import from its own
+                # folder if Python were told here to leave that out (-P).
+                cwd=Path(helpers.__file__).parents[1], env=self._environment,
+                stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         return ours
 
@@ -155,14 +160,30 @@ def main(control: int) -> None:
 
     exec(WITHOUT_JAX, {})
     gc.set_threshold(20_000, 10, 10)
-    for name in _IMPORTED:
-        importlib.import_module(name)
+    with _as_in_a_notebook():
+        for name in _IMPORTED:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # looking through what was imported would copy its pages in every fork
     nursery = os.getpid()
     request = _serve(socket.socket(fileno=control))
     if request is not None:
         _become(request, nursery)
+
+
+@contextlib.contextmanager
+def _as_in_a_notebook() -> Iterator[None]:
+    """Show what is being imported a notebook around it, as it would find in a kernel.
+
+    pandas asks whether there is one, for how many columns it shows; TensorFlow looks for the
+    prompt, for how much it logs and where.
+    """
+    vars(builtins)["get_ipython"] = lambda: SimpleNamespace(kernel=None)
+    sys.ps1 = "In : "
+    try:
+        yield
+    finally:
+        del vars(builtins)["get_ipython"], sys.ps1
 
 
 def _serve(control: socket.socket) -> _Request | None:

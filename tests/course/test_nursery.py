@@ -35,13 +35,13 @@ jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
 # What a notebook can see of how its kernel came to be.
 SEEN = """
 import asyncio, gc, json, os, random, signal, sys, threading
-import matplotlib, numpy
+import matplotlib, numpy, pandas
 from tqdm.auto import tqdm
 import helpers, tensorflow as tf
 print(json.dumps({
     "names": sorted(n for n in list(globals()) if not n.startswith("_")),
     "argv": sys.argv[0].rpartition("/")[2].removesuffix(".py"),
-    "first on the path": sys.path[:2],
+    "path": sys.path,
     "helpers": helpers.__file__,
     "folder": os.listdir(),
     "own session": os.getsid(0) == os.getpid(),
@@ -52,6 +52,10 @@ print(json.dumps({
     "jax": "jax" in sys.modules,
     "sum": float(tf.reduce_sum(tf.random.Generator.from_seed(3).normal([9]))),
     "garbage": gc.get_threshold()[0],
+    "threads": sorted(type(t).__name__ for t in threading.enumerate()),
+    "columns": pandas.get_option("display.max_columns"),
+    "log": [(h.stream is sys.stdout, h.level) for h in tf.get_logger().handlers],
+    "logs from": tf.get_logger().level,
     "loops": asyncio.get_running_loop().is_running(),
 }))
 """
