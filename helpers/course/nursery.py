@@ -33,7 +33,8 @@ import helpers
 from helpers._schemas import load_jsonschema
 from helpers.course.starting import Ended, Fresh, Process, Starter
 
-# What most notebooks import, and what runs them. None of it starts a thread that a fork would lack.
+# What most notebooks import, and what runs them. The only threads that it starts are OpenBLAS's,
+# which a fork starts again.
 _IMPORTED = (
     "tensorflow", "tensorflow.keras", "matplotlib.pyplot", "pandas", "scipy.optimize",
     "scipy.stats", "psutil", "ipykernel.kernelapp", "ipykernel.ipkernel", "papermill", "nbclient",
