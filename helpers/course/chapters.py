@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -83,24 +84,33 @@ def execute(
     chapters = [page for page in pages if is_myst_markdown_notebook(page.read_text("utf-8"))]
     cache.mkdir(parents=True, exist_ok=True)
     missing = [page for page in chapters if not _is_there(page, cache)]
-    start = starter or Fresh()
+    start, stop = starter or Fresh(), threading.Event()
     bar = tqdm(total=len(missing), unit="chapter", disable=not (progress and missing))
     with bar, ThreadPoolExecutor(MAX_JOBS) as pool:
         errors = {}
-        for page, error in zip(
-            missing,
-            pool.map(lambda page: _execute_apart(root, page, cache, timeout, start), missing),
-            strict=True,
-        ):
-            bar.update()
-            if error:
-                errors[page] = error
+        try:
+            for page, error in zip(
+                missing,
+                pool.map(
+                    lambda page: _execute_apart(root, page, cache, timeout, start, stop), missing
+                ),
+                strict=True,
+            ):
+                bar.update()
+                if error:
+                    errors[page] = error
+        finally:
+            stop.set()  # the pool waits for what runs in it, also after Ctrl-C
     return errors
 
 
-def _execute_apart(root: Path, page: Path, cache: Path, timeout: int, starter: Starter) -> str:
+def _execute_apart(
+    root: Path, page: Path, cache: Path, timeout: int, starter: Starter, stop: threading.Event
+) -> str:
     """Execute one chapter in a process of its own and return what went wrong, or nothing."""
     with one_at_a_time(cache / f"{page.stem}.lock"), tempfile.TemporaryDirectory() as place:
+        if stop.is_set():
+            return ""
         if _is_there(page, cache):  # another process has just executed it
             return ""
         work = Path(place)
@@ -109,11 +119,10 @@ def _execute_apart(root: Path, page: Path, cache: Path, timeout: int, starter: S
         job = Job(str(page), str(cache), str(folder), str(outcome), timeout, str(root))
         (work / "job.json").write_text(json.dumps(asdict(job)), "utf-8")
         process = starter.start(__name__, work / "job.json", folder, environment(work), log)
-        try:
-            while (ended := process.poll()) is None:
+        while (ended := process.poll()) is None:
+            if stop.wait(_POLL):
+                process.terminate()
                 time.sleep(_POLL)
-        finally:
-            process.terminate()
         if outcome.exists():
             return outcome.read_text("utf-8")
         if ended.code == 0:

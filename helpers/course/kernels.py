@@ -44,6 +44,14 @@ _FIRST = (
     f"exec({WITHOUT_JAX!r}, {{}})",
 )
 
+# TensorFlow logs to the page, not to what was the standard output while it was imported.
+_LOGS_TO_THE_PAGE = """
+import logging, sys
+
+for handler in logging.getLogger("tensorflow").handlers:
+    handler.setStream(sys.stdout)
+"""
+
 
 class SocketFileKernel(AsyncKernelManager):
     """A kernel reached through socket files in its job's folder.
@@ -162,7 +170,12 @@ def _wait_for_order(pipe: int) -> None:
     os.environ.update(environment)
     random.seed()  # else every fork would draw the same
     sys.modules["numpy"].random.seed()
-    sys.argv = ["ipykernel_launcher", *arguments]
+    sys.argv = [
+        "ipykernel_launcher", *arguments,
+        f"--IPKernelApp.exec_lines=exec({_LOGS_TO_THE_PAGE!r}, {{}})",
+        # Read from the environment when ipykernel is imported: whose death ends this process.
+        f"--IPKernelApp.parent_handle={environment['JPY_PARENT_PID']}",
+    ]  # fmt: skip
     from ipykernel import kernelapp
 
     kernelapp.launch_new_instance()
@@ -171,7 +184,8 @@ def _wait_for_order(pipe: int) -> None:
 def take_path(path: str) -> None:
     """Import from where a new interpreter with this ``PYTHONPATH`` would import from."""
     former = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    sys.path[:] = [*filter(None, path.split(os.pathsep)), *(p for p in sys.path if p not in former)]
+    rest = [entry for entry in sys.path if entry not in former]
+    sys.path[:] = dict.fromkeys([*filter(None, path.split(os.pathsep)), *rest])
 
 
 def _forget() -> None:

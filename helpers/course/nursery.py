@@ -11,6 +11,7 @@ closed, as by the death of who started it, it and all that it has started end.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import gc
 import importlib
@@ -21,15 +22,19 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
+import helpers
 from helpers._schemas import load_jsonschema
 from helpers.course.starting import Ended, Fresh, Process, Starter
 
-# What most notebooks import, and what runs them. None of it starts a thread that a fork would lack.
+# What most notebooks import, and what runs them. The only threads that it starts are OpenBLAS's,
+# which a fork starts again.
 _IMPORTED = (
     "tensorflow", "tensorflow.keras", "matplotlib.pyplot", "pandas", "scipy.optimize",
     "scipy.stats", "psutil", "ipykernel.kernelapp", "ipykernel.ipkernel", "papermill", "nbclient",
@@ -38,7 +43,7 @@ _IMPORTED = (
 # The page's own figures, as a kernel chooses where matplotlib is not imported before it starts.
 _INLINE = "module://matplotlib_inline.backend_inline"
 _CLOSED_WITHOUT_A_WORD = Ended(-signal.SIGKILL, 0.0, 0.0)
-_LARGEST = 1 << 17  # bytes of one request: mostly the environment
+_LARGEST = 1 << 10  # bytes of what is told of a process
 _POLL = 0.05  # seconds
 
 
@@ -48,7 +53,6 @@ class _Request:
     job: str
     folder: str
     environment: dict[str, str]
-    log: str
 
 
 def opened(environment: Mapping[str, str]) -> contextlib.AbstractContextManager[Starter]:
@@ -77,22 +81,28 @@ class Nursery:
         self, module: str, job: Path, folder: Path, environment: Mapping[str, str], log: Path
     ) -> Process:
         """Run a module's ``main(job, parent, kernel)`` in a fork, with a kernel that waits."""
-        request = _Request(module, str(job), str(folder), dict(environment), str(log))
+        request = _Request(module, str(job), str(folder), dict(environment))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, self._asking:
-            if self._control is None:
-                self._control = self._begun()
-            text = json.dumps(asdict(request)).encode()
-            socket.send_fds(self._control, [text], [theirs.fileno()])
-        return _Fork(ours)
+        # A file, as an environment can be larger than what a socket takes at once.
+        with theirs, log.open("wb") as output, tempfile.TemporaryFile() as asked:
+            asked.write(json.dumps(asdict(request)).encode())
+            asked.seek(0)
+            with self._asking, contextlib.suppress(ConnectionError):  # the nursery was killed
+                if self._control is None:
+                    self._control = self._begun()
+                sent = [each.fileno() for each in (theirs, asked, output)]
+                socket.send_fds(self._control, [b"start"], sent)
+        return _Fork(ours, log)
 
     def _begun(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
-                env=self._environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                # The first folder that it imports from; no notebook would import from its own
+                # folder if Python were told here to leave that out (-P).
+                cwd=Path(helpers.__file__).parents[1], env=self._environment,
+                stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
             )  # fmt: skip
         return ours
 
@@ -113,18 +123,17 @@ class Nursery:
 class _Fork:
     """One process that the nursery has forked, which tells over a socket what becomes of it."""
 
-    def __init__(self, told: socket.socket) -> None:
-        self._told = told
+    def __init__(self, told: socket.socket, log: Path) -> None:
+        self._told, self._log = told, log
         self._ended: Ended | None = None
         said = told.recv(_LARGEST)  # once the nursery has imported what it imports
         self._pid = int(said) if said else 0
         if not said:
-            self._end(_CLOSED_WITHOUT_A_WORD)
+            self._end(said)
 
     def poll(self) -> Ended | None:
         if self._ended is None and select.select([self._told], [], [], 0)[0]:
-            said = self._told.recv(_LARGEST)
-            self._end(Ended(**json.loads(said)) if said else _CLOSED_WITHOUT_A_WORD)
+            self._end(self._told.recv(_LARGEST))
         return self._ended
 
     def terminate(self) -> None:
@@ -132,9 +141,14 @@ class _Fork:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
 
-    def _end(self, how: Ended) -> None:
-        self._ended = how
+    def _end(self, said: bytes) -> None:
         self._told.close()
+        if said:
+            self._ended = Ended(**json.loads(said))
+        else:
+            self._ended = _CLOSED_WITHOUT_A_WORD
+            with self._log.open("ab") as log:
+                log.write(b"the nursery that labs and chapters start from has ended\n")
 
 
 # --- the nursery's own process ------------------------------------------------------------------
@@ -147,8 +161,9 @@ def main(control: int) -> None:
 
     exec(WITHOUT_JAX, {})
     gc.set_threshold(20_000, 10, 10)
-    for name in _IMPORTED:
-        importlib.import_module(name)
+    with _as_in_a_notebook():
+        for name in _IMPORTED:
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # looking through what was imported would copy its pages in every fork
     nursery = os.getpid()
@@ -157,28 +172,54 @@ def main(control: int) -> None:
         _become(request, nursery)
 
 
+@contextlib.contextmanager
+def _as_in_a_notebook() -> Iterator[None]:
+    """Show what is being imported a notebook around it, as it would find in a kernel.
+
+    pandas asks whether there is one, for how many columns it shows; TensorFlow looks for the
+    prompt, for how much it logs and where.
+    """
+    vars(builtins)["get_ipython"] = lambda: SimpleNamespace(kernel=None)
+    sys.ps1 = "In : "
+    try:
+        yield
+    finally:
+        del vars(builtins)["get_ipython"], sys.ps1
+
+
 def _serve(control: socket.socket) -> _Request | None:
     """Return, in a fork, what is asked of it; in the nursery None, at its end."""
     running: dict[int, socket.socket] = {}
     while True:
-        asked = select.select([control], [], [], _POLL)[0]
+        readable = select.select([control], [], [], _POLL)[0]
         for pid, ended in _ended(running):
             with running.pop(pid) as tell, contextlib.suppress(OSError):  # nobody listens any more
                 tell.send(json.dumps(asdict(ended)).encode())
-        if not asked:
+        if not readable:
             continue
-        text, answers, *_ = socket.recv_fds(control, _LARGEST, 1)
-        if not text:
+        asked, received, *_ = socket.recv_fds(control, _LARGEST, 3)
+        if not asked:
             return None
-        tell = socket.socket(fileno=answers[0])
+        tell, request, output = socket.socket(fileno=received[0]), *received[1:]
         pid = os.fork()
         if pid == 0:
             for each in (control, tell, *running.values()):
                 each.close()
-            return _Request(**json.loads(text))
+            return _read(request, output)
+        os.close(request)
+        os.close(output)
         with contextlib.suppress(OSError):
             tell.send(str(pid).encode())
         running[pid] = tell
+
+
+def _read(request: int, output: int) -> _Request:
+    """Write from now on where this request's process writes, and return it."""
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    with os.fdopen(request) as file:
+        return _Request(**json.load(file))
 
 
 def _ended(running: Iterable[int]) -> Iterator[tuple[int, Ended]]:
@@ -197,10 +238,6 @@ def _become(request: _Request, parent: int) -> None:
     take_path(request.environment.get("PYTHONPATH", ""))
     os.environ.clear()
     os.environ.update(request.environment)
-    output = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
     kernel = WaitingKernel.forked()
     importlib.import_module(request.module).main(request.job, parent, kernel)
 

@@ -60,7 +60,8 @@ class Settings:
         for, and its result kept. The labs then run one after another, the variants of
         each side by side where there are as many jobs.
     starter : Starter
-        Starts the labs' processes; by default each is a new interpreter, as a learner's is.
+        Starts the labs' processes; by default each is a new interpreter, as a learner's is. The
+        time and memory of a nursery's leave out most of what was imported before.
     """
 
     build: Path

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from helpers.course import chapters, run
 from helpers.course.nursery import Nursery
 from helpers.course.starting import Fresh, Starter
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no nursery here")
 
 PAGE = """\
 ---
@@ -33,13 +35,13 @@ jupytext: {{text_representation: {{extension: .md, format_name: myst}}}}
 # What a notebook can see of how its kernel came to be.
 SEEN = """
 import asyncio, gc, json, os, random, signal, sys, threading
-import matplotlib, numpy
+import matplotlib, numpy, pandas
 from tqdm.auto import tqdm
 import helpers, tensorflow as tf
 print(json.dumps({
     "names": sorted(n for n in list(globals()) if not n.startswith("_")),
     "argv": sys.argv[0].rpartition("/")[2].removesuffix(".py"),
-    "first on the path": sys.path[:2],
+    "path": sys.path,
     "helpers": helpers.__file__,
     "folder": os.listdir(),
     "own session": os.getsid(0) == os.getpid(),
@@ -50,6 +52,10 @@ print(json.dumps({
     "jax": "jax" in sys.modules,
     "sum": float(tf.reduce_sum(tf.random.Generator.from_seed(3).normal([9]))),
     "garbage": gc.get_threshold()[0],
+    "threads": sorted(type(t).__name__ for t in threading.enumerate()),
+    "columns": pandas.get_option("display.max_columns"),
+    "log": [(h.stream is sys.stdout, h.level) for h in tf.get_logger().handlers],
+    "logs from": tf.get_logger().level,
     "loops": asyncio.get_running_loop().is_running(),
 }))
 """
@@ -115,7 +121,8 @@ def test_no_two_forks_draw_the_same(tmp_path: Path, forked: Nursery) -> None:
 
 
 def test_a_job_that_cannot_begin_is_told(tmp_path: Path, forked: Nursery) -> None:
-    process = forked.start("this", tmp_path, tmp_path, {}, tmp_path / "log")
+    large = {f"LARGE_{n}": "x" * 100_000 for n in range(5)}  # more than a socket takes at once
+    process = forked.start("this", tmp_path, tmp_path, large, tmp_path / "log")
     while (ended := process.poll()) is None:
         time.sleep(0.01)
     assert ended.code == 1
@@ -145,4 +152,37 @@ def test_when_it_ends_so_does_what_it_has_started_and_who_asked_is_told(
             nursery.close()
         assert "ended with" in done.result()[page]
     assert psutil.wait_procs(started, timeout=30)[1] == []
+    if end == "killed":
+        told = nursery.start("this", tmp_path, tmp_path, {}, tmp_path / "log").poll()
+        assert told is not None
+        assert "nursery" in (tmp_path / "log").read_text()
     nursery.close()
+
+
+_RUNNER = """
+import sys
+from pathlib import Path
+from helpers.course import chapters, nursery, run
+root = Path(sys.argv[1])
+with nursery.opened(run.environment(root)) as starter:
+    pages = sorted(root.glob("*.md"))
+    chapters.execute(root, pages, root / "cache", 600, starter=starter)
+"""
+
+
+def test_ctrl_c_ends_the_chapters_that_run_and_begins_no_other(tmp_path: Path) -> None:
+    pids = [tmp_path / f"pid-{n}" for n in range(3)]
+    for n, pid in enumerate(pids):
+        (tmp_path / f"{n}.md").write_text(PAGE.format(SLEEPS.format(pid)))
+    runner = subprocess.Popen([sys.executable, "-c", _RUNNER, str(tmp_path)])
+    try:
+        while not all(pid.exists() and pid.read_text() for pid in pids[:2]):
+            assert runner.poll() is None
+            time.sleep(0.05)
+        started = psutil.Process(runner.pid).children(recursive=True)
+        runner.send_signal(signal.SIGINT)
+        runner.wait(30)  # the chapters take longer
+    finally:
+        runner.kill()
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+    assert not pids[2].exists()
