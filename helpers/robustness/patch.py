@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers.errors import RobustnessError
+from helpers.models.optimizers import Adam
 from helpers.robustness._checks import checked_pairs, require_positive, require_whole
 from helpers.robustness.losses import cross_entropy, require_logits
 
@@ -217,7 +218,7 @@ def _compiled(
     smoothness: float,
     targeted: bool,
 ) -> Callable[..., None]:
-    optimizer = tf.keras.optimizers.Adam(learning_rate)
+    optimizer = Adam(learning_rate)
     optimizer.build([patch])
 
     @tf.function

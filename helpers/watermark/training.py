@@ -91,9 +91,11 @@ def train_many(
     """
     import tensorflow as tf
 
+    from helpers.models.optimizers import Adam
+
     worker = build(seeds[0])
     worker.compile(
-        tf.keras.optimizers.Adam(learning_rate),
+        Adam(learning_rate),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     worker.optimizer.build(worker.trainable_variables)
