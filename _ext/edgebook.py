@@ -5,7 +5,7 @@
 - ``{room}``: the API reference of one room of ``helpers``
 - Colab buttons on labs only; a lab's download button gives the clean learner notebook
 - the theme's accessibility defects, put right in the finished pages
-- its icons drawn in the pages, where the theme lets each page load and run 1.5 MB of script for them
+- its icons drawn in the pages, for which the theme has each page run 1.5 MB of script
 """
 
 from __future__ import annotations
@@ -321,7 +321,7 @@ def _mend_lines(article: Tag, soup: BeautifulSoup) -> None:
 
 
 def _draw_icons(page: str, drawings: str) -> str:
-    """Put the icons of a page in it as Font Awesome's script would, and take out what loads them."""
+    """Put a page's icons in it as Font Awesome's script would, and take out what loads them."""
     page = ICON_SCRIPTS.sub("", page)
     page = page.replace("<link ", f"{ICON_STYLE}<link ", 1)  # what the theme says comes after
     return ICON.sub(lambda found: _icon(found[0], found[2], drawings), page)
