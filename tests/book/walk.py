@@ -117,8 +117,8 @@ SHOWN = r"""first => {
     const named = e.parentElement?.closest(NAMED), inner = e.querySelector(FOCUSED);
     changes.add([before?.[0], before?.[2], after?.[0], after?.[2], e.parentElement?.localName,
       stands(e.parentElement), e.innerText?.trim() === '', e.querySelector('img, svg') !== null,
-      inner && shell(inner),
-      e.control && shell(e.control), named && shell(named), named?.innerText?.trim() === '',
+      inner && shell(inner), e.control && shell(e.control), named && shell(named),
+      named?.innerText?.trim() === '',
       named?.querySelector('img, svg') && shell(named.querySelector('img, svg'))].join('|'));
   }
   return [...told, ...[...changes].map(hash)].join(' ');
