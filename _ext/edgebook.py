@@ -5,6 +5,7 @@
 - ``{room}``: the API reference of one room of ``helpers``
 - Colab buttons on labs only; a lab's download button gives the clean learner notebook
 - the theme's accessibility defects, put right in the finished pages
+- its icons drawn in the pages, for which the theme has each page run 1.5 MB of script
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ LOGGER = logging.getLogger(__name__)
 MENDED = "<!-- mended -->"
 NAVIGATION = re.compile(r'<nav\b[^>]*\bclass="bd-links\b.*?</nav>', re.DOTALL)
 OPTION = re.compile(r"(?<!\S)(--?\w[\w-]*)")
+FAMILIES = {"fas": "fas", "fa-solid": "fas", "fab": "fab", "fa-brands": "fab"}
+ICON = re.compile(r"<(i|span)\b([^<>]*)></\1>")
+ICON_STYLE = """<style>
+svg:not(:root).svg-inline--fa { overflow: visible; box-sizing: content-box }
+.svg-inline--fa { display: inline-block; height: 1em; vertical-align: -.125em }
+.svg-inline--fa.fa-lg { vertical-align: -.2em }
+</style>
+"""
+ICON_SCRIPTS = re.compile(
+    r"<script [^>]*/fontawesome/[^>]*></script>\n?|<link [^>]*/webfonts/[^>]*>\n?"
+)
 TAKEN_OUT = re.compile(rf"<pre\b.*?</pre>|{NAVIGATION.pattern}", re.DOTALL)
 
 
@@ -215,17 +227,22 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.name != "html":
         return
     out = Path(app.outdir)
+    [icons] = (out / "_static/vendor/fontawesome").glob("*/js/all.min.js")
+    drawings = icons.read_text(encoding="utf-8")
     for page in out.rglob("*.html"):
         if page.relative_to(out).parts[0] not in {"_static", "_sources"}:
-            _mend(page)
+            _mend(page, drawings)
     for notebook in (Path(app.srcdir) / "_learner").glob("*.ipynb"):
         target = out / "_sources" / "labs" / notebook.name
         if target.exists():
             shutil.copyfile(notebook, target)
 
 
-def _mend(page: Path) -> None:
-    """Put right, in one finished page, what keeps some readers out; do nothing a second time."""
+def _mend(page: Path, drawings: str) -> None:
+    """Put right, in one finished page, what keeps some readers out; do nothing a second time.
+
+    `drawings` is the script of the theme that draws its icons.
+    """
     text = page.read_text(encoding="utf-8")
     if MENDED in text:
         return
@@ -240,6 +257,7 @@ def _mend(page: Path) -> None:
         _mend_lines(article, soup)
     _drop_thebe(soup)
     whole = re.sub("<pre></pre>", lambda _: taken.pop(0), str(soup))
+    whole = _draw_icons(whole, drawings)
     page.write_text(f"{whole}\n{MENDED}\n", encoding="utf-8")
 
 
@@ -300,6 +318,35 @@ def _mend_lines(article: Tag, soup: BeautifulSoup) -> None:
             for i, part in enumerate(rest):
                 heading.insert(2 * i + 1, soup.new_tag("wbr"))
                 heading.insert(2 * i + 2, f".{part}")
+
+
+def _draw_icons(page: str, drawings: str) -> str:
+    """Put a page's icons in it as Font Awesome's script would, and take out what loads them."""
+    page = ICON_SCRIPTS.sub("", page)
+    page = page.replace("<link ", f"{ICON_STYLE}<link ", 1)  # what the theme says comes after
+    return ICON.sub(lambda found: _icon(found[0], found[2], drawings), page)
+
+
+@functools.cache  # a page has some twenty, and most have the same
+def _icon(markup: str, attributes: str, drawings: str) -> str:
+    """Return an icon's drawing, or the markup as it is where that names no icon."""
+    given = dict(re.findall(r'([\w-]+)="([^"]*)"', attributes))
+    classes = given.pop("class", "").split()
+    family = next((FAMILIES[name] for name in classes if name in FAMILIES), None)
+    if family is None:
+        return markup
+    kept = [name for name in classes if name not in FAMILIES]
+    icon = next(name[3:] for name in kept if name.startswith("fa-"))
+    shapes = re.findall(
+        rf'[{{,]"?{re.escape(icon)}"?:\[(\d+),(\d+),\[[^]]*\],"\w+","([^"]+)"\]', drawings
+    )
+    width, height, path = shapes[0 if family == "fab" else -1]  # brands, outlines, solid ones
+    rest = "".join(f' {name}="{value}"' for name, value in given.items())
+    return (
+        f'<svg class="{" ".join([*kept, "svg-inline--fa"])}"{rest} aria-hidden="true"'
+        f' focusable="false" role="img" viewBox="0 0 {width} {height}">'
+        f'<path fill="currentColor" d="{path}"></path></svg>'
+    )
 
 
 def _drop_thebe(soup: BeautifulSoup) -> None:

@@ -147,10 +147,51 @@ KEYS = r"""known => {
   return [found.join(' '), texts, links];
 }"""
 
-ONLY_FRESH = """axe.configure({rules: [
-  {id: 'color-contrast', selector: '[data-fresh]'},
-  {id: 'link-in-text-block', selector: '[data-fresh-link]'},
-]})"""
+# Takes out of the page the pieces of text of which axe can say nothing: runs of plain spans, which
+# show as what they stand in, most of all tokens of code. `unfold` puts them back.
+FOLD = """() => {
+  const plain = e => {
+    if (e.nodeType === 3) return true;
+    if (e.localName !== 'span' || !e.firstChild) return false;
+    if ([...e.attributes].some(a => a.name !== 'class' && a.name !== 'data-key')) return false;
+    const s = getComputedStyle(e), around = getComputedStyle(e.parentElement);
+    return s.display === 'inline' && s.position === 'static' && s.opacity === '1'
+      && s.visibility === around.visibility && s.font === around.font
+      && [...e.childNodes].every(plain);
+  };
+  const runs = [], fold = element => {
+    let run = [];
+    for (const node of [...element.childNodes, null]) {
+      if (node && plain(node)) run.push(node);
+      else {
+        if (run.some(n => n.nodeType === 1)) runs.push(run);
+        run = [];
+        if (node && node.nodeType === 1) fold(node);
+      }
+    }
+  };
+  fold(document.body);
+  const folded = runs.map(run => {
+    const text = document.createTextNode(run.map(n => n.textContent).join(''));
+    run[0].before(text);
+    run.forEach(n => n.remove());
+    return [text, run];
+  });
+  window.unfold = () => folded.forEach(([text, run]) => text.replaceWith(...run));
+}"""
+
+RUN = f"""async options => {{
+  axe.configure({{rules: [
+    {{id: 'color-contrast', selector: '[data-fresh]'}},
+    {{id: 'link-in-text-block', selector: '[data-fresh-link]'}},
+  ]}});
+  ({FOLD})();
+  try {{
+    return (await axe.run(options)).violations;
+  }} finally {{
+    unfold();
+  }}
+}}"""
 
 
 def survey(tab: Page, known: set[str]) -> list[str]:
@@ -174,6 +215,5 @@ def violations(tab: Page, rules: Sequence[str], structure: bool = True) -> list[
         options["runOnly"] = {"type": "rule", "values": list(rules)}
     if not tab.evaluate("'axe' in window"):
         tab.evaluate(AXE_SCRIPT)
-    tab.evaluate(ONLY_FRESH)
-    found = tab.evaluate("async options => (await axe.run(options)).violations", options)
+    found = tab.evaluate(RUN, options)
     return [f"{v['id']}: {n['html'][:200]}" for v in found for n in v["nodes"]]

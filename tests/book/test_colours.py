@@ -93,3 +93,19 @@ def test_a_link_that_no_line_sets_off_from_its_text_is_measured_once(browser: Br
         "pale",
     ]
     assert rules["plain again"] == []
+
+
+def test_a_page_is_after_it_was_judged_what_it_was(browser: Browser) -> None:
+    tab = browser.new_page()
+    tab.set_content(
+        "<!doctype html><html lang=en><title>t</title><main><h1>One</h1><pre><span class=a>x</span>"
+        " <span><span>=</span> <b>1</b></span></pre><p>A <span>word</span></p></main>"
+    )
+    colours.survey(tab, set())
+    before = tab.content(), tab.evaluate("document.querySelector('pre').childNodes.length")
+    assert colours.violations(tab, colours.RULES) == []
+    assert before == (
+        tab.content(),
+        tab.evaluate("document.querySelector('pre').childNodes.length"),
+    )
+    tab.close()

@@ -92,6 +92,17 @@ def test_pages_open_from_files_without_a_server(site: Site, browser: Browser) ->
     assert not errors
 
 
+def test_icons_are_drawn_in_the_pages_and_no_script_is_loaded_for_them(site: Site) -> None:
+    for page in site.pages:
+        text = (site.html / page).read_text("utf-8")
+        assert "all.min.js" not in text, page
+        assert not re.search(r'<\w+ [^<>]*class="[^"]*\bfa[sbr]? [^"]*"[^<>]*></(i|span)>', text), (
+            page
+        )
+        assert "fa-solid" not in text, page
+        assert re.search(r'<svg class="[^"]*svg-inline--fa"[^>]*><path [^>]*d="M', text), page
+
+
 def test_every_image_is_there(visits: list[Visit]) -> None:
     assert not [f"{visit}: {visit.look['broken']}" for visit in visits if visit.look["broken"]]
 

@@ -23,6 +23,13 @@ SHOWN_IN_THE_DARK = "<style>html:not([data-theme=dark]) .{0} {{ display: none }}
 DOT = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>"
 NIGHT = SHOWN_IN_THE_DARK.format("item")
 ITEM = '<li class="item">Night</li>'
+NARROW = "<style>@media (max-width: 600px) {{ {} }}</style>"
+WIDE = "<style>@media (min-width: 601px) {{ {} }}</style>"
+GONE = ".gone { display: none }"
+BOX = "<style>.box { overflow: auto } .long { width: 500px; height: 60px }</style>"
+LINE = (
+    "<div class='box'><div class='long'>A line<p>that is wider than a phone, as {}</p></div></div>"
+)
 PAGES = {
     "index.html": "",
     "_modules/listing.html": "<p>Many lines.</p>",
@@ -39,11 +46,23 @@ PAGES = {
     "narrow.html": "<style>@media (max-width: 600px) { i { color: #dee } }</style><i>Narrow</i>",
     "link.html": "<style>[data-theme=dark] a { color: #111; text-decoration: none }</style>"
     "<p>A paragraph with <a href='#'>a link</a> in the midst of it.</p>",
+    # Two alike in what changes with the size, of which the first is in order.
+    "named.html": NARROW.format(GONE) + "<a href='#'><span class='gone'>Go</span> on</a>",
+    "unnamed.html": NARROW.format(GONE) + "<a href='#'><span class='gone'>Go</span></a>",
+    "wide-named.html": WIDE.format(GONE) + "<a href='#'><span class='gone'>Go</span> on</a>",
+    "wide-unnamed.html": WIDE.format(GONE) + "<a href='#'><span class='gone'>Go</span></a>",
+    "reached.html": BOX + LINE.format("<a href='#'>a link</a>"),
+    "unreached.html": BOX + LINE.format("a table"),
+    "steps.html": NARROW.format(GONE) + "<h2>One</h2><h2 class='gone'>Two</h2><h3>Three</h3>",
+    "leap.html": NARROW.format(GONE) + "<h2 class='gone'>Two</h2><h3>Three</h3>",
+    "code.html": NARROW.format(".a { color: #eee }")
+    + "<pre><span><span>x</span></span> = <span><span class='a'>one</span></span></pre>",
     # Its console tells, where it does not open in the size and theme that belong together.
     "opened.html": "<script>if ((innerWidth < 600) !== (localStorage.getItem('mode') === 'dark'))"
     " console.error('opened otherwise')</script>",
 }
-CLEAN = ("index.html", "moon.html", "listed.html")
+CLEAN = ("index.html", "moon.html", "listed.html", "named.html", "wide-named.html", "reached.html")
+CLEAN += ("steps.html",)
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -56,6 +75,7 @@ def violations(
         (folder / name).write_text(PAGE.format(content), encoding="utf-8")
     with book.serving(folder) as url:
         visits = walk(Site(folder, url, list(PAGES)), browser, list(PAGES), request.param)
+    assert {(v.page, v.size) for v in visits} == set(itertools.product(PAGES, SIZES))
     prose = [page for page in PAGES if page != "_modules/short.html"]
     seen = {(v.page, v.size, v.theme) for v in visits if v.page in prose}
     assert seen == set(itertools.product(prose, SIZES, THEMES))
@@ -82,9 +102,22 @@ def test_a_defect_of_the_dark_theme_alone_is_found(
     assert found == {("dark", rule)}
 
 
-def test_a_defect_of_narrow_windows_alone_is_found(violations: set[tuple[str, ...]]) -> None:
-    found = {(size, what) for name, size, _, what in violations if name == "narrow.html"}
-    assert found == {("phone", "color-contrast")}
+@pytest.mark.parametrize(
+    ("page", "size", "rule"),
+    [
+        ("narrow.html", "phone", "color-contrast"),
+        ("code.html", "phone", "color-contrast"),
+        ("unnamed.html", "phone", "link-name"),
+        ("wide-unnamed.html", "desktop", "link-name"),
+        ("unreached.html", "phone", "scrollable-region-focusable"),
+        ("leap.html", "phone", "heading-order"),
+    ],
+)
+def test_a_defect_of_one_window_size_alone_is_found(
+    page: str, size: str, rule: str, violations: set[tuple[str, ...]]
+) -> None:
+    found = {(size, what) for name, size, _, what in violations if name == page}
+    assert found == {(size, rule)}
 
 
 def test_nothing_is_found_where_nothing_is_wrong(violations: set[tuple[str, ...]]) -> None:

@@ -16,32 +16,30 @@ from tests.book import colours
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 
-# What a page gets wrong by itself, collected in the page.
-LOOK = """() => {
-  const article = document.querySelector('.bd-article, .bd-search-container');
-  const images = [...document.images].filter(i => i.loading !== 'lazy');
-  return {
-    overflow: document.documentElement.scrollWidth - window.innerWidth,
-    broken: images.filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src),
-    headings: [...article.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(h => +h.tagName[1]),
-    maths: article.querySelectorAll('.math').length,
-    drawn: article.querySelectorAll('.math mjx-container').length,
-    theme: document.documentElement.dataset.theme,
-  };
-}"""
-
-# Click the theme's button until the page is in a theme.
-SWITCH = """theme => {
-  const root = document.documentElement;
-  const button = document.querySelector('button.theme-switch-button');
-  for (let i = 0; i < 3 && root.dataset.mode !== theme; i++) button.click();
-}"""
-
 # Let no colour be on its way.
 SETTLE = """() => {
   getComputedStyle(document.body).color;
   document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish());
 }"""
+
+# Click the theme's button until the page is in a theme, if one is named, and let no colour be on
+# its way; then collect in the page what it gets wrong by itself.
+LOOK = f"""theme => {{
+  const root = document.documentElement;
+  const button = document.querySelector('button.theme-switch-button');
+  for (let i = 0; theme && i < 3 && root.dataset.mode !== theme; i++) button.click();
+  ({SETTLE})();
+  const article = document.querySelector('.bd-article, .bd-search-container');
+  const images = [...document.images].filter(i => i.loading !== 'lazy');
+  return {{
+    overflow: root.scrollWidth - window.innerWidth,
+    broken: images.filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src),
+    headings: [...article.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(h => +h.tagName[1]),
+    maths: article.querySelectorAll('.math').length,
+    drawn: article.querySelectorAll('.math mjx-container').length,
+    theme: root.dataset.theme,
+  }};
+}}"""
 
 # Let the page hear of its new size; the theme's script then takes a third of a second to give what
 # scrolls now a place in the order of tabs. Axe judges what there is after two seconds at most.
@@ -53,27 +51,77 @@ FOLLOW = """async () => {
 }"""
 
 
-# How each element of a page shows, kept in the page; returns which show otherwise than at first.
-SHOWN = """first => {
-  const shown = [...document.body.querySelectorAll('*')].map(e => {
-    const s = getComputedStyle(e), box = e.getBoundingClientRect(), shell = e.cloneNode(false);
-    for (const name of ['key', 'fresh', 'freshLink']) delete shell.dataset[name];
-    return [shell.outerHTML, e.parentElement.tagName, e.parentElement.role,
-      e.textContent.trim() === '', s.display, s.visibility,
-      s.opacity === '0', box.width === 0, box.height === 0, box.right + scrollX <= 0,
-      box.bottom + scrollY <= 0, e.scrollWidth > e.clientWidth, e.scrollHeight > e.clientHeight,
-    ].join();
-  });
+# What shows otherwise than when axe judged the page, as hashes that leave out what the rules that
+# see no colour do not see: words, addresses, names. Keeps how the page shows at first.
+SHOWN = r"""first => {
+  const OPEN = /^(role|aria-(?!label|describedby|controls|owns)|tabindex|type|disabled|hidden)/;
+  const NAMED = 'a, button, summary, label, li, th, td, dt, dd, figure, caption, legend, '
+    + '[role]:not([role=main], [role=region]), h1, h2, h3, h4, h5, h6';
+  const LANDMARKS = 'main, nav, header, footer, aside, [role=banner], [role=complementary], '
+    + '[role=contentinfo], [role=form], [role=main], [role=navigation], [role=region], '
+    + '[role=search], section[aria-label], section[aria-labelledby], form[aria-label]';
+  const FOCUSED = 'a[href], button, input, select, textarea, summary, iframe, [tabindex]';
+  const marks = e => [...e.attributes].filter(a => !/^data-(key|fresh)/.test(a.name));
+  const shell = e => [e.localName, ...marks(e).map(
+    a => OPEN.test(a.name) ? `${a.name}=${a.value}` : a.name + (a.value ? '' : '='))].join(' ');
+  const shows = e => e.checkVisibility({visibilityProperty: true})
+    && !e.closest('[aria-hidden=true]');
+  const hash = text => {  // FNV-1a, twice 32 bits
+    let a = 0x811c9dc5, b = 0xc9dc5118;
+    for (let i = 0; i < text.length; i++) {
+      a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
+      b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
+    }
+    return (a >>> 0).toString(36) + (b >>> 0).toString(36);
+  };
+  const tokens = new Set(), now = new Map(), facts = new Set();
+  for (const e of document.body.querySelectorAll('*')) {
+    const names = marks(e), above = e.parentElement;
+    // A piece of code says nothing to the rules that its block does not.
+    if (e.localName === 'span' && names.every(a => a.name === 'class')
+        && (above.localName === 'pre' || tokens.has(above))) {
+      tokens.add(e);
+      continue;
+    }
+    const s = getComputedStyle(e), box = e.getBoundingClientRect();
+    const state = [s.display, s.visibility, s.opacity === '0',
+      s.display !== 'inline' && box.width * box.height === 0, box.right + scrollX <= 0,
+      box.bottom + scrollY <= 0, s.overflow !== 'visible' && e.scrollWidth > e.clientWidth,
+      s.overflow !== 'visible' && e.scrollHeight > e.clientHeight].join();
+    now.set(e, [state, names.map(a => a.name + a.value).join(), shell(e)]);
+  }
+  // What the rules about the whole page see.
+  const heads = [...document.querySelectorAll('h1, h2, h3, h4, h5, h6, [role=heading]')];
+  const levels = heads.filter(shows).map(h => h.ariaLevel || h.localName[1]);
+  levels.forEach((level, i) => facts.add(`${levels[i - 1]} ${level}`));
+  const landmarks = [...document.querySelectorAll(LANDMARKS)].filter(shows);
+  facts.add(landmarks.map(e => [e.localName, e.role, e.ariaLabel]).join(';'));
+  const told = [...facts].map(hash);
   if (first) {
-    window.shownFirst = shown;
-    return '';
+    window.shownFirst = now;
+    return told.join(' ');
   }
-  const before = window.shownFirst, pairs = [];
-  const same = before.length === shown.length;
-  for (let i = 0; i < Math.max(before.length, shown.length); i++) {
-    if (!same || before[i] !== shown[i]) pairs.push(`${before[i]} -> ${shown[i]}`);
+  const places = new Map();  // in what an element stands
+  const stands = e => {
+    if (!e) return [];
+    if (!places.has(e)) {
+      const own = [e.localName, e.role, e.ariaHidden].join(' ');
+      places.set(e, [...new Set([...stands(e.parentElement), own])].sort());
+    }
+    return places.get(e);
+  };
+  const changes = new Set();
+  for (const e of new Set([...now.keys(), ...window.shownFirst.keys()])) {
+    const before = window.shownFirst.get(e), after = now.get(e);
+    if (before?.[0] === after?.[0] && before?.[1] === after?.[1]) continue;
+    const named = e.parentElement?.closest(NAMED), inner = e.querySelector(FOCUSED);
+    changes.add([before?.[0], before?.[2], after?.[0], after?.[2], e.parentElement?.localName,
+      stands(e.parentElement), e.innerText?.trim() === '', e.querySelector('img, svg') !== null,
+      inner && shell(inner), e.control && shell(e.control), named && shell(named),
+      named?.innerText?.trim() === '',
+      named?.querySelector('img, svg') && shell(named.querySelector('img, svg'))].join('|'));
   }
-  return pairs.join();
+  return [...told, ...[...changes].map(hash)].join(' ');
 }"""
 
 
@@ -114,34 +162,34 @@ def walk(site: Site, browser: Browser, pages: Sequence[str], opening: str) -> li
 
     A page opens as for a reader who chose that theme before: the dark one on the phone, the light
     one on the desktop. Then the theme's button is clicked and the window resized. Listings are
-    looked at in one theme.
+    looked at in one theme, and open in the size that the window has from the page before.
     """
-    sizes = sorted(SIZES, key=opening.__ne__)
     themes = THEMES if opening == "desktop" else THEMES[::-1]
     context = browser.new_context()
     context.add_init_script(
         f"localStorage.setItem('mode', '{themes[0]}'); localStorage.setItem('theme', '{themes[0]}')"
     )
     tab, found, memory = context.new_page(), list[Visit](), Memory()
+    current = ""
     for page in pages:
-        _resize(tab, opening)
+        opened = current if current and page not in site.prose else opening
+        if opened != current:
+            _resize(tab, opened)
         with _heard(tab) as (console, requests):
             open_page(tab, site.url + page)
-            for size in sizes:
-                if size != opening:
-                    _resize(tab, size)
+            for current in sorted(SIZES, key=opened.__ne__):
+                if current != opened:
+                    _resize(tab, current)
                     tab.evaluate(FOLLOW)
                 visits = [
-                    Visit(page, size, theme, {}, console, requests)
+                    Visit(page, current, theme, {}, console, requests)
                     for theme in (themes if page in site.prose else themes[:1])
                 ]
                 for visit in visits:
-                    if visit.size != opening or visit is not visits[0]:  # else it opened so
-                        tab.evaluate(SWITCH, visit.theme)
-                    tab.evaluate(SETTLE)
-                    visit.look = tab.evaluate(LOOK)
+                    as_opened = visit.size == opened and visit is visits[0]
+                    visit.look = tab.evaluate(LOOK, None if as_opened else visit.theme)
                     if page in site.prose:
-                        visit.violations = memory.violations(tab, first=visit is visits[0])
+                        visit.violations = memory.violations(tab, first=as_opened)
                 found += visits
     context.close()
     return found
@@ -152,19 +200,18 @@ class Memory:
 
     def __init__(self) -> None:
         self._known = set[str]()  # texts and links of which the colours were measured
-        self._changes = set[str]()  # between what a page shows in its two themes
+        self._shown = set[str]()  # what showed otherwise than at first, and what stands on pages
 
     def violations(self, tab: Page, first: bool) -> list[str]:
-        """Return what axe finds on a page in its first theme or, by what is new, in its second.
+        """Return what axe finds on a page as it is shown first or, by what is new, later.
 
-        The rules that see no colour find in the second theme what they found in the first, unless
-        other elements show there; and what those are is mostly the same on all pages.
+        The rules that see no colour find in the other theme and size what they found at first,
+        unless something shows otherwise; and what that is is mostly the same on all pages.
         """
-        changed = tab.evaluate(SHOWN, first)
+        shown = set(tab.evaluate(SHOWN, first).split())
         rules = colours.survey(tab, self._known)
-        structure = first or changed not in self._changes
-        if not first:
-            self._changes.add(changed)
+        structure = first or not shown <= self._shown
+        self._shown |= shown
         return colours.violations(tab, rules, structure)
 
 
