@@ -25,7 +25,7 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc.mock import mock
-from sphinx.util import logging
+from sphinx.util import logging, parallel
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import nested_parse_with_titles
 
@@ -215,13 +215,25 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.name != "html":
         return
     out = Path(app.outdir)
-    for page in out.rglob("*.html"):
-        if page.relative_to(out).parts[0] not in {"_static", "_sources"}:
-            _mend(page)
+    pages = [
+        page
+        for page in sorted(out.rglob("*.html"))
+        if page.relative_to(out).parts[0] not in {"_static", "_sources"}
+    ]
+    kind = parallel.ParallelTasks if app.parallel > 1 else parallel.SerialTasks
+    tasks: parallel.ParallelTasks | parallel.SerialTasks = kind(app.parallel)
+    for chunk in parallel.make_chunks([str(page) for page in pages], app.parallel):
+        tasks.add_task(_mend_all, chunk)
+    tasks.join()
     for notebook in (Path(app.srcdir) / "_learner").glob("*.ipynb"):
         target = out / "_sources" / "labs" / notebook.name
         if target.exists():
             shutil.copyfile(notebook, target)
+
+
+def _mend_all(pages: list[str]) -> None:
+    for page in pages:
+        _mend(Path(page))
 
 
 def _mend(page: Path) -> None:
