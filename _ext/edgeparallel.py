@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
@@ -65,10 +66,22 @@ def _given(env: BuildEnvironment) -> Iterator[tuple[str, str, str]]:
         yield "proof", name, proof["docname"]
 
 
+def drop_unused(app: Sphinx, doctree: nodes.document) -> None:
+    """Forget the listings of source code that no object of a page leads to.
+
+    sphinx.ext.viewcode does when it is told of the next page, and in parallel it is told of all
+    before any is read: listings of the standard library would come in, and wrong links back.
+    """
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if entry and not entry[2]]:
+        del modules[name]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register all of it."""
     app.setup_extension("sphinx_proof")
     app.add_domain(Proofs, override=True)
     app.connect("builder-inited", vouch)
     app.connect("env-merge-info", Names().merge)
+    app.connect("doctree-read", drop_unused, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -141,15 +141,16 @@ def test_the_chapter_template_builds_as_it_stands(small: Path) -> None:
     assert "<figcaption" in page(small)
 
 
-def in_two_processes(root: Path, monkeypatch: pytest.MonkeyPatch, more: int = 6) -> list[Path]:
+def in_two_processes(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Let Sphinx use two; it does for more than five pages, so add that many."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    chapter(root, "1")
+    (root / "chapters" / "one.md").write_text("# One\n")  # cells have names drawn at random
     shutil.copy(ROOT / "_config.yml", root)
-    shutil.rmtree(root / "_ext")
-    (root / "_ext").symlink_to(ROOT / "_ext")
+    for name in ("_ext", "_static"):
+        shutil.rmtree(root / name)
+        (root / name).symlink_to(ROOT / name)
     (root / "chapters" / "references.bib").touch()
-    pages = [root / "chapters" / f"page-{i}.md" for i in range(more)]
+    pages = [root / "chapters" / f"page-{i}.md" for i in range(6)]
     for page in pages:
         page.write_text(f"# Page {page.stem}\n")
     with (root / "_toc.yml").open("a") as toc:
