@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from helpers.cli.book import command
-from helpers.course import book
+from helpers.course import book, sphinx_process
 from helpers.course.links import broken_links
 from helpers.errors import CourseError
 
@@ -208,6 +210,25 @@ def test_a_name_that_pages_of_two_processes_give_fails_the_build(
         page.write_text(f"# {page.stem}\n\n{text}\n")
     with pytest.raises(CourseError, match=rf"chapters/page-\d\.md: WARNING: duplicate {told}"):
         book.build(small, progress=False)
+
+
+def test_who_interrupts_sphinx_ends_the_processes_that_read_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "import os, time; print(os.fork(), flush=True); time.sleep(600)"
+    log = tmp_path / "sphinx.log"
+
+    def interrupted(*_: object) -> None:
+        while len(log.read_text().split()) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sphinx_process, "_START", start)
+    monkeypatch.setattr(sphinx_process, "_follow", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sphinx_process.run(tmp_path, log, [], progress=False)
+    child = max(map(int, log.read_text().split()))
+    assert not psutil.pid_exists(child)
 
 
 def test_a_page_that_changes_among_many_is_built_again_and_a_link_to_it_is_right(
