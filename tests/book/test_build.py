@@ -212,6 +212,16 @@ def test_a_name_that_pages_of_two_processes_give_fails_the_build(
         book.build(small, progress=False)
 
 
+def test_a_cell_that_raises_is_told_with_its_page_by_the_process_that_reads_it(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_two_processes(small, monkeypatch)
+    chapter(small, "raise RuntimeError('the sensor is unplugged')")
+    with pytest.raises(CourseError, match=r"chapters/one\.md.*WARNING") as caught:
+        book.build(small, progress=False)
+    assert "the sensor is unplugged" in str(caught.value)
+
+
 def test_who_interrupts_sphinx_ends_the_processes_that_read_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
