@@ -16,6 +16,7 @@ import pkgutil
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,10 +24,12 @@ from typing import Any
 from bs4 import BeautifulSoup, NavigableString, Tag
 from docutils import nodes
 from docutils.statemachine import StringList
+from pybtex.plugin import find_plugin, register_plugin
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc.mock import mock
-from sphinx.util import logging
+from sphinx.util import logging, parallel
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.nodes import nested_parse_with_titles
 
@@ -195,31 +198,57 @@ def _without(label: str, buttons: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-class SharedContents:
-    """The table of contents of pages that stand in none: one for each folder, not for each page.
+class Contents:
+    """The table of contents beside a page, without the work that leaves no trace in it.
 
-    To render it takes longer than all the rest of such a page, of which there are hundreds: the
-    listings of source code. The theme asks for it as soon as it is told of a page.
+    Sphinx copies all headings and Python objects of all pages for each page, to drop all but the
+    titles then: they are dropped once. And pages that stand in no contents, the hundreds of
+    listings of source code, share one for each folder. The theme asks for the contents as soon as
+    it is told of a page.
     """
 
     def __init__(self) -> None:
+        self._titles: dict[str, nodes.bullet_list] = {}
         self._rendered: dict[tuple[Any, ...], str] = {}
 
     def use(
         self, app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
     ) -> None:
-        """Let a page that Sphinx made from no source take the contents of its folder."""
-        if doctree is not None or "toctree" not in context:
+        """Let a page take its contents from here."""
+        if "toctree" not in context:
             return
         render = context["toctree"]
+
+        def lean(**options: Any) -> str:
+            if not options.get("titles_only"):
+                return str(render(**options))
+            if not self._titles:
+                self._titles = {name: _top(toc) for name, toc in app.env.tocs.items()}
+            whole, app.env.tocs = app.env.tocs, self._titles
+            try:
+                return str(render(**options))
+            finally:
+                app.env.tocs = whole
 
         def shared(**options: Any) -> str:
             key = (pagename.rpartition("/")[0], *sorted(options.items()))
             if key not in self._rendered:
-                self._rendered[key] = str(render(**options))
+                self._rendered[key] = lean(**options)
             return self._rendered[key]
 
-        context["toctree"] = shared
+        context["toctree"] = shared if doctree is None else lean
+
+
+def _top(toc: nodes.bullet_list) -> nodes.bullet_list:
+    """Return the title of a page and the pages under it, as Sphinx takes them from its contents."""
+    top = toc.deepcopy()
+    for entry in top.children:
+        if isinstance(entry, nodes.Element) and len(entry) > 1:
+            if below := list(entry.findall(addnodes.toctree)):
+                entry[1][:] = below
+            else:
+                entry.pop(1)
+    return top
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
@@ -229,13 +258,25 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     out = Path(app.outdir)
     [icons] = (out / "_static/vendor/fontawesome").glob("*/js/all.min.js")
     drawings = icons.read_text(encoding="utf-8")
-    for page in out.rglob("*.html"):
-        if page.relative_to(out).parts[0] not in {"_static", "_sources"}:
-            _mend(page, drawings)
+    pages = [
+        page
+        for page in sorted(out.rglob("*.html"))
+        if page.relative_to(out).parts[0] not in {"_static", "_sources"}
+    ]
+    kind = parallel.ParallelTasks if app.parallel > 1 else parallel.SerialTasks
+    tasks: parallel.ParallelTasks | parallel.SerialTasks = kind(app.parallel)
+    for chunk in parallel.make_chunks([str(page) for page in pages], app.parallel):
+        tasks.add_task(partial(_mend_all, drawings), chunk)
+    tasks.join()
     for notebook in (Path(app.srcdir) / "_learner").glob("*.ipynb"):
         target = out / "_sources" / "labs" / notebook.name
         if target.exists():
             shutil.copyfile(notebook, target)
+
+
+def _mend_all(drawings: str, pages: list[str]) -> None:
+    for page in pages:
+        _mend(Path(page), drawings)
 
 
 def _mend(page: Path, drawings: str) -> None:
@@ -364,7 +405,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("inline-svg", InlineSvg)
     app.add_directive("room", Room)
     app.connect("missing-reference", resolve_reference)
+    # sphinxcontrib-bibtex looks it up for each citation, among all packages that are installed.
+    backend = ("pybtex.backends", "plaintext")
+    register_plugin(*backend, find_plugin(*backend), force=True)
     app.connect("html-page-context", choose_buttons, priority=502)
-    app.connect("html-page-context", SharedContents().use, priority=400)
+    app.connect("html-page-context", Contents().use, priority=400)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

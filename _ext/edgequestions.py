@@ -9,6 +9,7 @@ filters the questions is ``_static/questions.js``; without it all of them are sh
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
@@ -33,6 +35,16 @@ LOGGER = logging.getLogger(__name__)
 def _bank() -> dict[str, Question]:
     """Read the bank once a process, with its numbers computed."""
     return {name: prepare(question, calculate) for name, question in load_bank().items()}
+
+
+def read_ahead(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    """Read the bank before Sphinx forks the processes that read pages, or each of them reads it.
+
+    What is wrong with it the directives tell, at their place.
+    """
+    if app.parallel > 1 and any(name.startswith("chapters/questions/") for name in names):
+        with contextlib.suppress(InterviewError):
+            _bank()
 
 
 class _FromBank(SphinxDirective):
@@ -190,4 +202,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("interview-questions", InterviewQuestions)
     app.add_directive("interview-index", InterviewIndex)
     app.add_directive("interview-about", InterviewAbout)
+    app.connect("env-before-read-docs", read_ahead)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

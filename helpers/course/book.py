@@ -328,12 +328,19 @@ def _write_conf(layout: Layout, **settings: str) -> None:
 def _run_sphinx(root: Path, layout: Layout, progress: bool) -> None:
     """Build the pages with warnings as errors; raise with the list of them when there are any."""
     log, warnings = layout.out / "sphinx.log", layout.out / "warnings.txt"
-    command = ["-b", "html", "-W", "--keep-going", "-w", str(warnings)]
+    command = ["-b", "html", "-W", "--keep-going", "-w", str(warnings), "-j", str(_processes())]
     command += ["-d", str(layout.doctrees), str(layout.source), str(layout.html)]
     if sphinx_process.run(root, log, command, progress):
         # Sphinx repeats no warning about a page it does not read again: let it read them all.
         shutil.rmtree(layout.doctrees, ignore_errors=True)
         raise CourseError(_explain(root, layout, warnings, log))
+
+
+def _processes() -> int:
+    """Return how many processes may read and write pages: one a core that this one may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _explain(root: Path, layout: Layout, warnings: Path, log: Path) -> str:

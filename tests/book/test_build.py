@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from helpers.cli.book import command
-from helpers.course import book
+from helpers.course import book, sphinx_process
 from helpers.course.links import broken_links
 from helpers.errors import CourseError
 
@@ -138,6 +141,125 @@ def test_the_chapter_template_builds_as_it_stands(small: Path) -> None:
         toc.write("- file: chapters/references\n- file: chapters/words\n")
     book.build(small, progress=False)
     assert "<figcaption" in page(small)
+
+
+def in_two_processes(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Let Sphinx use two; it does for more than five pages, so add that many."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    (root / "chapters" / "one.md").write_text("# One\n")  # cells have names drawn at random
+    shutil.copy(ROOT / "_config.yml", root)
+    for name in ("_ext", "_static"):
+        shutil.rmtree(root / name)
+        (root / name).symlink_to(ROOT / name)
+    (root / "chapters" / "references.bib").touch()
+    pages = [root / "chapters" / f"page-{i}.md" for i in range(6)]
+    for page in pages:
+        page.write_text(f"# Page {page.stem}\n")
+    with (root / "_toc.yml").open("a") as toc:
+        toc.writelines(f"- file: chapters/{page.stem}\n" for page in pages)
+    return pages
+
+
+def test_pages_are_read_and_written_in_parallel_and_are_those_of_one_process(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = in_two_processes(small, monkeypatch)
+    pages[1].write_text("# B\n\n(there)=\n## There\n\n```{exercise}\n:label: ex-b\nTry.\n```\n")
+    pages[5].write_text("# F\n\nSee {ref}`there` and {ref}`ex-b`.\n\n$$x$$ (first)\n")
+    found = []
+    for cores in ({0, 1}, {0}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
+        html = book.build(small, small / "out", progress=False).parent
+        log = (small / "out" / "sphinx.log").read_text()
+        assert ("chapters/page-0 .. " in log) == (len(cores) == 2), log
+        assert "doing serial" not in log
+        files = sorted(path for path in html.rglob("*") if path.is_file())
+        found.append({path.relative_to(html): path.read_bytes() for path in files})
+        shutil.rmtree(small / "out")
+    assert found[0] == found[1]
+
+
+def test_an_extension_that_is_not_safe_in_parallel_fails_the_build(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_two_processes(small, monkeypatch)
+    (small / "_ext").unlink()
+    shutil.copytree(ROOT / "_ext", small / "_ext")
+    (small / "_ext" / "silent.py").write_text("def setup(app): pass\n")
+    config = (small / "_config.yml").read_text()
+    (small / "_config.yml").write_text(config.replace("edgebook: _ext", "silent: _ext"))
+    with pytest.raises(CourseError, match="silent extension does not declare"):
+        book.build(small, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("(here)=\n## H", "label here"),
+        ("$$x$$ (here)", "equation here"),
+        ("```{exercise}\n:label: here\nTry.\n```", "label here"),
+        ("```{prf:algorithm}\n:label: here\nTry.\n```", "proof here"),
+        ("```{py:function} helpers.here\n```", "object helpers.here"),
+    ],
+)
+def test_a_name_that_pages_of_two_processes_give_fails_the_build(
+    small: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    pages = in_two_processes(small, monkeypatch)
+    for page in (pages[0], pages[-1]):
+        page.write_text(f"# {page.stem}\n\n{text}\n")
+    with pytest.raises(CourseError, match=rf"chapters/page-\d\.md: WARNING: duplicate {told}"):
+        book.build(small, progress=False)
+
+
+def test_a_cell_that_raises_is_told_with_its_page_by_the_process_that_reads_it(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_two_processes(small, monkeypatch)
+    chapter(small, "raise RuntimeError('the sensor is unplugged')")
+    with pytest.raises(CourseError, match=r"chapters/one\.md.*WARNING") as caught:
+        book.build(small, progress=False)
+    assert "the sensor is unplugged" in str(caught.value)
+
+
+def test_who_interrupts_sphinx_ends_the_processes_that_read_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "import os, time; print(os.fork(), flush=True); time.sleep(600)"
+    log = tmp_path / "sphinx.log"
+
+    def interrupted(*_: object) -> None:
+        while len(log.read_text().split()) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sphinx_process, "_START", start)
+    monkeypatch.setattr(sphinx_process, "_follow", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sphinx_process.run(tmp_path, log, [], progress=False)
+    child = max(map(int, log.read_text().split()))
+    assert not psutil.pid_exists(child)
+
+
+def test_a_page_that_changes_among_many_is_built_again_and_a_link_to_it_is_right(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = in_two_processes(small, monkeypatch)
+    pages[0].write_text("# A\n\nSee {ref}`there`.\n")
+    pages[5].write_text("# F\n\n(there)=\n## Old words\n")
+    built = book.build(small, progress=False).parent / "chapters" / "page-0.html"
+    assert "Old words" in built.read_text()
+    pages[5].write_text("# F\n\n(there)=\n## New words\n")
+    book.build(small, progress=False)
+    assert "New words" in built.with_name("page-5.html").read_text()
+    for page in pages:
+        page.write_text(page.read_text() + "\nMore.\n")
+    book.build(small, progress=False)
+    assert "New words" in built.read_text()
+    pages[5].write_text("# F\n")
+    pages[0].write_text("# A\n\nSee {ref}`there`, which is gone.\n")
+    with pytest.raises(CourseError, match=r"page-0\.md:3: WARNING: undefined label: .there"):
+        book.build(small, progress=False)
 
 
 def test_staging_touches_only_what_differs_and_drops_what_is_gone(small: Path) -> None:
