@@ -17,9 +17,9 @@ TOOLS = {"sandbox"}  # for untrusted code; knows no room
 TOPS = {"audit", "course", "cli"}
 SHARED = {
     "errors",
+    "_checks",
     "_dense",
     "_files",
-    "_numbers",
     "_reading",
     "_section",
     "_text",

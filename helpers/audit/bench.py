@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from helpers._numbers import is_number
+from helpers._checks import Requirements, is_number
 from helpers.audit.allowance import Allowance, Ask
 from helpers.audit.answers import AnswerForm, find_form
 from helpers.audit.data import AuditData
@@ -91,9 +91,7 @@ class Settings:
         object.__setattr__(self, "epsilon", float(self.epsilon))  # NumPy's are no JSON
         for name, least in (("seed", 0), ("images", 1), ("attack_queries", 2)):
             value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or value < least:
-                raise AuditError(f"{name}={value!r} must be a whole number of at least {least}.")
+            Requirements(AuditError).whole(name, value, least)
             object.__setattr__(self, name, int(value))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers.edge._checks import require_choice
 from helpers.edge.artefact import Artefact, contract_of
 from helpers.edge.quiet import quiet
 from helpers.edge.tflite.graph import Graph, Operation
@@ -59,10 +60,7 @@ def to_tflite(
     """
     import tensorflow as tf
 
-    if precision not in get_args(Precision):
-        raise EdgeError(
-            f"precision={precision!r} is not known: choose one of {', '.join(get_args(Precision))}."
-        )
+    require_choice("precision", precision, get_args(Precision))
     rows = _shown(model, representative) if precision == "int8" else None
     with quiet(), tempfile.TemporaryDirectory() as folder:
         try:

@@ -16,7 +16,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from helpers._numbers import is_number
+from helpers.edge._checks import require_choice, require_not_negative
 from helpers.edge.macs import Costs, count_costs
 from helpers.edge.tflite.graph import Graph
 from helpers.errors import EdgeError
@@ -47,8 +47,7 @@ class Work:
 
     def __post_init__(self) -> None:
         for name, count in vars(self).items():
-            if not is_number(count) or not 0 <= count < math.inf:
-                raise EdgeError(f"{name}={count!r} must be a finite number of at least 0.")
+            require_not_negative(name, count)
 
 
 @dataclass(frozen=True)
@@ -316,10 +315,8 @@ def estimate(
         fewer than two latencies are published for it.
     """
     chosen = _find(device, arithmetic)
-    if leave_out is not None and leave_out not in NETWORKS:
-        raise EdgeError(
-            f"leave_out={leave_out!r} is not known: choose one of {', '.join(NETWORKS)}."
-        )
+    if leave_out is not None:
+        require_choice("leave_out", leave_out, NETWORKS)
     points = [
         p for p in chosen.published
         if p.arithmetic == arithmetic and stack in (None, p.stack) and p.network != leave_out
@@ -381,13 +378,8 @@ def _factor(logs: list[float]) -> float:
 
 
 def _find(device: str, arithmetic: str) -> Device:
-    if device not in DEVICES:
-        raise EdgeError(f"device={device!r} is not known: choose one of {', '.join(DEVICES)}.")
-    if arithmetic not in get_args(Arithmetic):
-        raise EdgeError(
-            f"arithmetic={arithmetic!r} is not known: choose one of "
-            f"{', '.join(get_args(Arithmetic))}."
-        )
+    require_choice("device", device, DEVICES)
+    require_choice("arithmetic", arithmetic, get_args(Arithmetic))
     found = DEVICES[device]
     if arithmetic not in found.macs_per_cycle:
         raise EdgeError(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.edge._checks import require_whole
 from helpers.edge.arena import plan_arena
 from helpers.edge.artefact import Artefact, as_artefact
 from helpers.edge.macs import count_costs
@@ -124,9 +125,9 @@ def measure_latency(runner: Runner, repeats: int = 200, warm_up: int = 20) -> La
     EdgeError
         If ``repeats`` or ``warm_up`` is out of range, or the runtime fails.
     """
-    for name, value, least in (("repeats", repeats, 1), ("warm_up", warm_up, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise EdgeError(f"{name}={value!r} must be a whole number of at least {least}.")
+    require_whole("repeats", repeats, at_least=1)
+    require_whole("warm_up", warm_up, at_least=0)
+    warm_up, repeats = int(warm_up), int(repeats)  # NumPy's are no JSON
     seconds = runner.time(warm_up, repeats)
     return Latency(runner.runtime, runner.threads, warm_up, seconds)
 

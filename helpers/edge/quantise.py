@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from helpers.edge._checks import require_whole
 from helpers.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -223,13 +224,12 @@ def cluster(
     """
     import tensorflow_model_optimization as tfmot
 
-    if isinstance(clusters, bool) or not isinstance(clusters, int) or clusters < 2:
-        raise EdgeError(f"clusters={clusters!r} must be a whole number of at least 2.")
+    require_whole("clusters", clusters, at_least=2)
     tools = tfmot.clustering.keras
     start = tools.CentroidInitialization.KMEANS_PLUS_PLUS
     wrapped = _wrap(
         lambda m: tools.cluster_weights(
-            m, number_of_clusters=clusters, cluster_centroids_init=start
+            m, number_of_clusters=int(clusters), cluster_centroids_init=start
         ),
         model,
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from helpers._files import write_atomically
+from helpers.edge._checks import require_choice
 from helpers.edge.artefact import Artefact
 from helpers.errors import EdgeError
 
@@ -76,11 +77,7 @@ def write_build_script(
     """
     if artefact.format != "onnx":
         raise EdgeError(f"{artefact.name} is .{artefact.format}; TensorRT's path takes ONNX.")
-    if precision not in get_args(EnginePrecision):
-        raise EdgeError(
-            f"precision={precision!r} is not known: choose one of "
-            f"{', '.join(get_args(EnginePrecision))}."
-        )
+    require_choice("precision", precision, get_args(EnginePrecision))
     script = Path(folder) / "build_engine.sh"
     text = _SCRIPT.format(
         onnx=shlex.quote("model.onnx"),

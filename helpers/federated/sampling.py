@@ -6,8 +6,7 @@ resumed run continues exactly where it stopped.
 
 import numpy as np
 
-from helpers.errors import TaskError
-from helpers.federated.validation import require_rate, require_whole
+from helpers.federated.validation import require_enough_clients, require_rate, require_whole
 
 _PARTICIPANTS, _SHUFFLE = 0, 1
 _STREAMS = {"aggregation": 2, "attack": 3, "guess": 4}
@@ -42,11 +41,7 @@ def sample_clients(
     """
     require_whole("clients_per_round", clients_per_round, at_least=1)
     require_whole("num_clients", num_clients, at_least=1)
-    if clients_per_round > num_clients:
-        raise TaskError(
-            f"clients_per_round={clients_per_round} is more than the {num_clients} clients there "
-            "are."
-        )
+    require_enough_clients("clients_per_round", clients_per_round, num_clients)
     if clients_per_round == num_clients:
         return np.arange(num_clients, dtype=np.int64)
     rng = _generator(seed, _PARTICIPANTS, round_number=round_number)

@@ -264,11 +264,12 @@ class FederatedTask:
             raise TaskError("clients is empty: a federated task needs at least one client.")
         if self.clients_per_round is not None:
             validation.require_whole("clients_per_round", self.clients_per_round, at_least=1)
-            if self.clients_per_round > len(self.clients):
-                raise TaskError(
-                    f"clients_per_round={self.clients_per_round} is more than the "
-                    f"{len(self.clients)} clients there are; lower it or use None for all."
-                )
+            validation.require_enough_clients(
+                "clients_per_round",
+                self.clients_per_round,
+                len(self.clients),
+                otherwise="; lower it or use None for all",
+            )
         if self.sample_rate is not None:
             validation.require_rate("sample_rate", self.sample_rate)
             if self.clients_per_round is not None:

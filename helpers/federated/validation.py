@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from helpers._numbers import is_number
+from helpers._checks import Requirements
 from helpers.errors import TaskError
+
+_require = Requirements(TaskError)  # each raises TaskError
+require_whole = _require.whole
+require_positive = _require.positive
+require_between = _require.between
+require_rate = _require.rate
+
+
+def require_enough_clients(name: str, value: int, num_clients: int, otherwise: str = "") -> None:
+    """Raise TaskError if there are fewer clients; it ends in what to do ``otherwise``."""
+    if value > num_clients:
+        raise TaskError(
+            f"{name}={value} is more than the {num_clients} clients there are{otherwise}."
+        )
 
 
 class _Examples(Protocol):
@@ -17,30 +30,6 @@ class _Examples(Protocol):
     def x(self) -> np.ndarray: ...
     @property
     def y(self) -> np.ndarray: ...
-
-
-def require_whole(name: str, value: Any, at_least: int) -> None:
-    """Raise TaskError unless ``value`` is a whole number of at least ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise TaskError(f"{name}={value!r} must be a whole number of at least {at_least}.")
-
-
-def require_positive(name: str, value: Any) -> None:
-    """Raise TaskError unless ``value`` is a finite number above zero."""
-    if not is_number(value) or not 0 < value < math.inf:
-        raise TaskError(f"{name}={value!r} must be a finite number above 0.")
-
-
-def require_between(name: str, value: Any, low: float, high: float) -> None:
-    """Raise TaskError unless ``low <= value < high``."""
-    if not is_number(value) or not low <= value < high:
-        raise TaskError(f"{name}={value!r} must be a number with {low} <= {name} < {high}.")
-
-
-def require_rate(name: str, value: Any) -> None:
-    """Raise TaskError unless ``0 < value <= 1``."""
-    if not is_number(value) or not 0 < value <= 1:
-        raise TaskError(f"{name}={value!r} must be a number with 0 < {name} <= 1.")
 
 
 def clean_data(

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers._numbers import is_number
+from helpers._checks import Requirements
 from helpers.errors import RobustnessError
 
-
-def require_whole(name: str, value: Any, at_least: int) -> None:
-    """Raise RobustnessError unless ``value`` is a whole number of at least ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise RobustnessError(f"{name}={value!r} must be a whole number of at least {at_least}.")
-
-
-def require_not_negative(name: str, value: Any) -> None:
-    """Raise RobustnessError unless ``value`` is a finite number of at least zero."""
-    if not is_number(value) or not 0 <= value < math.inf:
-        raise RobustnessError(f"{name}={value!r} must be a finite number of at least 0.")
-
-
-def require_positive(name: str, value: Any) -> None:
-    """Raise RobustnessError unless ``value`` is a finite number above zero."""
-    if not is_number(value) or not 0 < value < math.inf:
-        raise RobustnessError(f"{name}={value!r} must be a finite number above 0.")
-
-
-def require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise RobustnessError unless ``value`` is one of ``choices``."""
-    if value not in choices:
-        raise RobustnessError(f"{name}={value!r} is not known: choose one of {', '.join(choices)}.")
+_require = Requirements(RobustnessError)  # each raises RobustnessError
+require_whole = _require.whole
+require_not_negative = _require.not_negative
+require_positive = _require.positive
+require_choice = _require.choice
 
 
 def require_known(labels: NDArray[np.integer], scores: NDArray[np.floating]) -> None:

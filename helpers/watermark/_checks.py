@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from helpers._numbers import is_number
+from helpers._checks import Requirements
 from helpers.errors import WatermarkError
 
-
-def require_whole(at_least: int, **settings: Any) -> None:
-    """Raise WatermarkError unless every setting is a whole number of at least ``at_least``."""
-    for name, value in settings.items():
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < at_least:
-            raise WatermarkError(f"{name}={value!r} must be a whole number of at least {at_least}.")
-
-
-def require_positive(**settings: Any) -> None:
-    """Raise WatermarkError unless every setting is a finite number above zero."""
-    for name, value in settings.items():
-        if not is_number(value) or not 0 < value < math.inf:  # NaN fails too
-            raise WatermarkError(f"{name}={value!r} must be a finite number above 0.")
+_require = Requirements(WatermarkError)  # each raises WatermarkError
+require_whole = _require.whole
+require_positive = _require.positive
 
 
 def require_finite(name: str, values: ArrayLike) -> None:

@@ -69,7 +69,7 @@ def brute_force_key(
     techniques: limitations, attacks, and implications*, IEEE Journal on Selected Areas in
     Communications 16(4), 1998, on ambiguity and why a key must not be chosen freely.
     """
-    require_whole(1, tries=tries)
+    require_whole("tries", tries, at_least=1)
     rng = np.random.default_rng(seed)
     best: tuple[float, Key | None] = (-1.0, None)
     trail = np.empty(tries)
@@ -110,7 +110,7 @@ def expected_best(bits: int, tries: ArrayLike) -> NDArray[np.float64]:
     """
     from scipy.stats import binom
 
-    require_whole(1, bits=bits)
+    require_whole("bits", bits, at_least=1)
     numbers = np.asarray(tries, np.float64)
     if not (numbers >= 1).all():
         raise WatermarkError(f"tries={tries!r} must all be at least 1.")
@@ -141,7 +141,8 @@ def tries_for(bits: int, matches: int) -> float:
     """
     from scipy.stats import binom
 
-    require_whole(0, bits=bits, matches=matches)
+    require_whole("bits", bits, at_least=0)
+    require_whole("matches", matches, at_least=0)
     if not 0 <= matches <= bits:
         raise WatermarkError(f"matches={matches} must lie between 0 and the {bits} bits.")
     return float(1 / binom.sf(matches - 1, bits, 0.5))

@@ -266,8 +266,8 @@ class KeyedMistakes(Scheme):
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
         require_examples("carriers", self.carriers, self.carrier_labels)
-        require_whole(1, epochs=self.epochs)
-        require_positive(learning_rate=self.learning_rate)
+        require_whole("epochs", self.epochs, at_least=1)
+        require_positive("learning_rate", self.learning_rate)
         if self.classes < 3 or not 0 < self.lean < 0.5 or not 0 <= self.middle < 1:
             raise WatermarkError(
                 f"classes={self.classes}, lean={self.lean}, middle={self.middle}: at least three "

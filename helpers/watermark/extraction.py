@@ -69,8 +69,9 @@ def extract(
     inputs = np.asarray(x, np.float32)
     if method not in get_args(Method):
         raise WatermarkError(f"method={method!r} must be one of {', '.join(get_args(Method))}.")
-    require_whole(1, queries=queries, epochs=epochs)
-    require_positive(learning_rate=learning_rate)
+    require_whole("queries", queries, at_least=1)
+    require_whole("epochs", epochs, at_least=1)
+    require_positive("learning_rate", learning_rate)
     if queries > len(inputs):
         raise WatermarkError(f"queries={queries} must lie between 1 and the {len(inputs)} inputs.")
 

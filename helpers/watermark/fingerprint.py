@@ -114,8 +114,10 @@ class BoundaryFingerprint(Unmarked):
         WatermarkError
             If a setting is not positive, or fewer than half the walks arrive.
         """
-        require_whole(1, count=count, steps=steps)
-        require_positive(gap=gap, step_size=step_size)
+        require_whole("count", count, at_least=1)
+        require_whole("steps", steps, at_least=1)
+        require_positive("gap", gap)
+        require_positive("step_size", step_size)
         import tensorflow as tf
 
         from helpers.models.optimizers import Adam
@@ -201,7 +203,8 @@ class DatasetInference(Unmarked):
     steps: int = 6
 
     def __post_init__(self) -> None:
-        require_whole(1, directions=self.directions, steps=self.steps)
+        require_whole("directions", self.directions, at_least=1)
+        require_whole("steps", self.steps, at_least=1)
         require_examples("private", self.private, self.private_labels)
         require_examples("unseen", self.unseen, self.unseen_labels)
         if not np.std(self.private) > 0:

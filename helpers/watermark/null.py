@@ -62,7 +62,7 @@ class Null:
         WatermarkError
             If nothing is looked for, or the level is not between 0 and 1.
         """
-        require_whole(1, looked_for=looked_for)
+        require_whole("looked_for", looked_for, at_least=1)
         if not 0 < alpha < 1:
             raise WatermarkError(f"alpha={alpha} must lie between 0 and 1.")
         found = bisect.bisect_left(

@@ -48,8 +48,8 @@ def fine_tune(x: ArrayLike, y: ArrayLike, epochs: int = 3, learning_rate: float 
     WatermarkError
         If a setting is not positive.
     """
-    require_whole(1, epochs=epochs)
-    require_positive(learning_rate=learning_rate)
+    require_whole("epochs", epochs, at_least=1)
+    require_positive("learning_rate", learning_rate)
     inputs, labels = np.asarray(x, np.float32), np.asarray(y)
     return lambda victim, seed: train_on(
         victim.model, inputs, labels, epochs, learning_rate, seed, progress=False
@@ -90,8 +90,8 @@ def replace_head(
     Adi et al., *Turning your weakness into a strength: watermarking deep neural networks by
     backdooring*, USENIX Security 2018, section 5.3, where these are RTLL and RTAL.
     """
-    require_whole(1, epochs=epochs)
-    require_positive(learning_rate=learning_rate)
+    require_whole("epochs", epochs, at_least=1)
+    require_positive("learning_rate", learning_rate)
 
     def attack(victim: Victim, seed: int) -> tf.keras.Model:
         copy = copy_of(victim.model)
@@ -175,8 +175,9 @@ def distil(
     ----------
     Hinton, Vinyals and Dean, *Distilling the knowledge in a neural network*, arXiv:1503.02531.
     """
-    require_whole(1, epochs=epochs)
-    require_positive(temperature=temperature, learning_rate=learning_rate)
+    require_whole("epochs", epochs, at_least=1)
+    require_positive("temperature", temperature)
+    require_positive("learning_rate", learning_rate)
 
     def attack(victim: Victim, seed: int) -> tf.keras.Model:
         inputs = np.asarray(x, np.float32)

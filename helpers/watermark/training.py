@@ -120,7 +120,7 @@ def train_many(
 
 def require_classes(classes: int, y: np.ndarray | None = None) -> None:
     """Raise WatermarkError for fewer than two classes, and for labels outside them."""
-    require_whole(2, classes=classes)
+    require_whole("classes", classes, at_least=2)
     if y is None:
         return
     labels = np.asarray(y)

@@ -81,8 +81,10 @@ class NoiseTriggers(Scheme):
 
     def __post_init__(self) -> None:
         require_classes(self.classes)
-        require_whole(1, count=self.count, repeats=self.repeats, epochs=self.epochs)
-        require_positive(learning_rate=self.learning_rate)
+        require_whole("count", self.count, at_least=1)
+        require_whole("repeats", self.repeats, at_least=1)
+        require_whole("epochs", self.epochs, at_least=1)
+        require_positive("learning_rate", self.learning_rate)
         require_sizes("shape", self.shape)
         require_finite("low", self.low)
         require_finite("high", self.high)
@@ -186,8 +188,11 @@ class PatternTriggers(Scheme):
     def __post_init__(self) -> None:
         require_classes(self.classes, self.carrier_labels)
         require_examples("carriers", self.carriers, self.carrier_labels)
-        require_whole(1, count=self.count, each=self.each, repeats=self.repeats, epochs=self.epochs)
-        require_positive(learning_rate=self.learning_rate)
+        require_whole("count", self.count, at_least=1)
+        require_whole("each", self.each, at_least=1)
+        require_whole("repeats", self.repeats, at_least=1)
+        require_whole("epochs", self.epochs, at_least=1)
+        require_positive("learning_rate", self.learning_rate)
         require_sizes("size", self.size)
         if not 0 < self.weight <= 1:
             raise WatermarkError(f"weight={self.weight} must be a share above 0, and at most 1.")

@@ -74,11 +74,12 @@ class WeightMessage(Scheme):
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        require_whole(0, layer=self.layer)
-        require_whole(1, bits=self.bits, epochs=self.epochs)
-        require_positive(
-            margin=self.margin, strength=self.strength, learning_rate=self.learning_rate
-        )
+        require_whole("layer", self.layer, at_least=0)
+        require_whole("bits", self.bits, at_least=1)
+        require_whole("epochs", self.epochs, at_least=1)
+        require_positive("margin", self.margin)
+        require_positive("strength", self.strength)
+        require_positive("learning_rate", self.learning_rate)
 
     @property
     def chance(self) -> float:

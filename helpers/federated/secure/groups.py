@@ -16,7 +16,7 @@ from helpers.errors import EdgesecError, TaskError
 from helpers.federated.robust.matrix import as_matrix
 from helpers.federated.secure.protocol import secure_sum
 from helpers.federated.secure.settings import SecureSettings
-from helpers.federated.validation import require_whole
+from helpers.federated.validation import require_enough_clients, require_whole
 
 
 def random_groups(num_clients: int, group_size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -43,10 +43,7 @@ def random_groups(num_clients: int, group_size: int, rng: np.random.Generator) -
     """
     require_whole("num_clients", num_clients, at_least=1)
     require_whole("group_size", group_size, at_least=1)
-    if group_size > num_clients:
-        raise TaskError(
-            f"group_size={group_size} is more than the {num_clients} clients there are."
-        )
+    require_enough_clients("group_size", group_size, num_clients)
     order = rng.permutation(num_clients)
     return [np.sort(part) for part in np.array_split(order, num_clients // group_size)]
 

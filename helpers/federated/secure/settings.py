@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from helpers.errors import PrivacyError, TaskError
-from helpers.federated.validation import require_positive, require_whole
+from helpers.federated.validation import require_enough_clients, require_positive, require_whole
 
 Rounding = Literal["nearest", "stochastic"]
 
@@ -121,10 +121,7 @@ class SecureSettings:
         others = num_clients - 1
         neighbours = others if self.num_neighbours is None else min(self.num_neighbours, others)
         survivors = num_clients // 2 + 1 if self.min_survivors is None else self.min_survivors
-        if survivors > num_clients:
-            raise TaskError(
-                f"min_survivors={survivors} is more than the {num_clients} clients there are."
-            )
+        require_enough_clients("min_survivors", survivors, num_clients)
         return Plan(
             num_clients=num_clients,
             num_neighbours=neighbours,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helpers.errors import RobustnessError
-from helpers.robustness._checks import require_whole
+from helpers.robustness._checks import require_not_negative, require_whole
 from helpers.robustness.perturbations.image import (
     Image,
     require_image,
@@ -214,8 +214,7 @@ def add_flare(
         If the image, the strength or the parts are not as said.
     """
     require_image(image)
-    if not (np.isfinite(strength) and strength >= 0):
-        raise RobustnessError(f"strength={strength!r} must be a finite number of at least 0.")
+    require_not_negative("strength", strength)
     lit = to_linear(image) + strength * flare_light(flare, image.shape[:2], parts)
     return np.clip(to_coded(lit), 0.0, 1.0).astype(np.float32)
 
