@@ -82,9 +82,17 @@ KEYS = r"""known => {
         || /^(IMG|SVG|CANVAS|VIDEO|IFRAME)$/i.test(e.tagName)) && e.checkVisibility());
   const meets = (one, other) => other.left < one.right && other.right > one.left
     && other.top < one.bottom && other.bottom > one.top;
+  const bands = new Map(), bandsOf = box => {  // what stands apart, by where it is down the page
+    const count = Math.floor(box.bottom / 400) - Math.floor(box.top / 400) + 1;
+    return Array.from({length: count}, (_, i) => Math.floor(box.top / 400) + i);
+  };
+  apart.forEach((item, i) => bandsOf(item[2]).forEach(
+    band => bands.has(band) ? bands.get(band).add(i) : bands.set(band, new Set([i]))));
+  const near = box => [...new Set(bandsOf(box).flatMap(band => [...bands.get(band) ?? []]))]
+    .sort((i, j) => i - j).map(i => apart[i]);
   const middle = box => [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
   const around = (element, own, box) => {  // what lies over or under an element, and over its text
-    const others = apart.filter(([e, , other]) => meets(box, other) && !e.contains(element));
+    const others = near(box).filter(([e, , other]) => meets(box, other) && !e.contains(element));
     if (!others.length) return '';
     const range = document.createRange();
     const boxes = own.flatMap(n => (range.selectNodeContents(n), [...range.getClientRects()]));
