@@ -57,16 +57,7 @@ class TffEngine:
     def __init__(self, task: FederatedTask) -> None:
         stop_worker_at_exit()
         self._task = task
-        build = (
-            tff.learning.algorithms.build_weighted_fed_avg
-            if task.weighting == "examples"
-            else tff.learning.algorithms.build_unweighted_fed_avg
-        )
-        self._process = build(
-            lambda: _tff_model(task),
-            client_optimizer_fn=_client_optimizer(task),
-            server_optimizer_fn=_server_optimizer(task.server),
-        )
+        self._process = _process(task)
         start = tff.learning.models.ModelWeights(list(task.initial_weights), [])
         self._state = self._process.set_model_weights(self._process.initialize(), start)
 
@@ -110,16 +101,7 @@ class PrivateTffEngine:
     def __init__(self, task: FederatedTask, private: PrivateAggregator) -> None:
         stop_worker_at_exit()
         self._task, self._private = task, private
-        work = tff.learning.templates.build_model_delta_client_work(
-            lambda: _tff_model(task),
-            _client_optimizer(task),
-            tff.learning.ClientWeighting.UNIFORM,
-        )
-        weights_type = work.next.type_signature.parameter[1].member
-        self._clients_work = _clients_work(work, weights_type)
-        self._finalizer = tff.learning.templates.build_apply_optimizer_finalizer(
-            _server_optimizer(task.server), weights_type
-        )
+        self._clients_work, self._finalizer = _private_parts(task)
         self._server = self._finalizer.initialize()
         self._weights = list(task.initial_weights)
 
@@ -157,6 +139,37 @@ class PrivateTffEngine:
         count = len(self._weights)
         self._weights = list(arrays[:count])
         self._server = tf.nest.pack_sequence_as(self._server, list(arrays[count:]))
+
+
+# TFF's computations keep no state, and tracing them takes seconds: a run of the task that the run
+# before it had takes what that one traced.
+@functools.lru_cache(maxsize=1)
+def _process(task: FederatedTask) -> Any:
+    build = (
+        tff.learning.algorithms.build_weighted_fed_avg
+        if task.weighting == "examples"
+        else tff.learning.algorithms.build_unweighted_fed_avg
+    )
+    return build(
+        lambda: _tff_model(task),
+        client_optimizer_fn=_client_optimizer(task),
+        server_optimizer_fn=_server_optimizer(task.server),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _private_parts(task: FederatedTask) -> tuple[Any, Any]:
+    """Return what the clients and what the server of a private run compute."""
+    work = tff.learning.templates.build_model_delta_client_work(
+        lambda: _tff_model(task),
+        _client_optimizer(task),
+        tff.learning.ClientWeighting.UNIFORM,
+    )
+    weights_type = work.next.type_signature.parameter[1].member
+    finalizer = tff.learning.templates.build_apply_optimizer_finalizer(
+        _server_optimizer(task.server), weights_type
+    )
+    return _clients_work(work, weights_type), finalizer
 
 
 def _clients_work(work: Any, weights_type: Any) -> Any:

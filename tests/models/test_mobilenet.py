@@ -79,7 +79,7 @@ def test_a_new_head_learns_other_classes_and_leaves_the_rest_alone(
 ) -> None:
     before = [weight.copy() for weight in network.get_weights()]
     renewed = models.with_new_head(network, shapes.x_train[:300], shapes.y_train[:300], 10)
-    given = np.argmax(renewed.predict(shapes.x_test[:100], 100, verbose=0), axis=1)
+    given = np.argmax(renewed(shapes.x_test[:100], training=False), axis=1)
     assert np.mean(given == shapes.y_test[:100]) > 0.25  # one in ten by chance
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -25,20 +26,29 @@ def scenes() -> Annotated:
 
 
 @pytest.fixture(scope="module")
-def untrained() -> tf.keras.Model:
-    return detection.build_ssd(2, side=64)
+def new() -> detection.Detector:
+    """Untrained; no test changes it."""
+    return detection.Detector(detection.build_ssd(2, side=64), ("car", "large vehicle"))
+
+
+@pytest.fixture(scope="module")
+def untrained(new: detection.Detector) -> tf.keras.Model:
+    return new.model
+
+
+shipped = cache(detection.pretrained)  # no test changes one
 
 
 def test_the_network_answers_for_every_anchor_and_starts_from_its_seed(
-    untrained: tf.keras.Model,
+    new: detection.Detector,
 ) -> None:
-    one = untrained
+    one = new.model
     again, other = (detection.build_ssd(2, side=64, seed=seed) for seed in (0, 1))
     assert one.output_shape == (None, len(detection.ssd_anchors(64)), 6)
     assert all(map(np.array_equal, one.get_weights(), again.get_weights()))
     assert not all(map(np.array_equal, one.get_weights(), other.get_weights()))
     # untrained, it says "nothing here" nearly everywhere
-    raw = detection.Detector(one, ("car", "large vehicle")).raw(np.zeros((1, 64, 64, 3), "f4"))
+    raw = new.raw(np.zeros((1, 64, 64, 3), "f4"))
     assert (1 / (1 + np.exp(-raw[..., :2])) < 0.1).all()
     with pytest.raises(RobustnessError, match="side=50"):
         detection.build_ssd(2, side=50)
@@ -46,14 +56,16 @@ def test_the_network_answers_for_every_anchor_and_starts_from_its_seed(
         detection.build_ssd(2, width=0.4)
 
 
-def test_a_detector_answers_with_the_weights_that_its_network_has_now(scenes: Annotated) -> None:
+def test_a_detector_answers_with_the_weights_that_its_network_has_now(
+    scenes: Annotated, new: detection.Detector
+) -> None:
     network = detection.build_ssd(2, side=64)
     detector = detection.Detector(network, ("car", "large vehicle"))
     for images, factor in ((scenes.images[:5], 1.0), (scenes.images[:1], 0.9)):
         network.set_weights([factor * weight for weight in network.get_weights()])
         expected = network(images, training=False).numpy()
         np.testing.assert_allclose(detector.raw(images), expected, rtol=1e-5, atol=1e-5)
-    before = detection.Detector(detection.build_ssd(2, side=64), ()).raw(images)
+    before = new.raw(images)
     assert np.abs(before - expected).max() > 0.01
     with pytest.raises(RobustnessError, match=r"\(1, 32, 64, 3\).*\(n, 64, 64, 3\)"):
         detector.raw(images[:, :32])
@@ -96,7 +108,7 @@ def test_training_names_what_does_not_fit(scenes: Annotated, untrained: tf.keras
 def test_what_ships_finds_vehicles_in_int8_too(name: detection.PretrainedName) -> None:
     weights = Path(models.__file__).parent / "weights" / f"ssd_aerial_{name}.npz"
     assert weights.stat().st_size < 600_000
-    detector = detection.pretrained(name)
+    detector = shipped(name)
     streets = data.aerial_scenes(40, 60, seed=11)
     truth = detection.truths(streets.test)
     scores = detection.coco_map(truth, detector.detect(streets.test.images))
@@ -113,7 +125,7 @@ def test_what_ships_finds_vehicles_in_int8_too(name: detection.PretrainedName) -
 @pytest.mark.parametrize("name", get_args(detection.PretrainedName))
 def test_every_detector_that_ships_sees_clear_streets(name: detection.PretrainedName) -> None:
     streets = data.aerial_scenes(1, 40, seed=12).test
-    found = detection.pretrained(name).detect(streets.images)
+    found = shipped(name).detect(streets.images)
     assert detection.coco_map(detection.truths(streets), found).map50 > 0.85
 
 
