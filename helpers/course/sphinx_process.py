@@ -17,12 +17,15 @@ from helpers._schemas import IRI_GRAMMAR
 
 # ``python -m sphinx``, spared a grammar that no page needs, as in `load_jsonschema`, and a third of
 # its time: the collector looks through all that was read again and again, and nothing of it goes.
+# Nor is it taken apart at the end, another ten seconds: what is registered first comes last.
 _START = f"""
-import gc, sys
+import atexit, gc, os, sys
+code = 1
+atexit.register(lambda: (sys.stdout.flush(), sys.stderr.flush(), os._exit(code)))
 gc.set_threshold(100_000, 10, 10)
 sys.modules.setdefault("{IRI_GRAMMAR}", None)
 from sphinx.cmd.build import main
-sys.exit(main(sys.argv[1:]))
+code = main(sys.argv[1:])
 """
 _PROGRESS = re.compile(r"(reading sources|writing output)\.\.\. \[\s*(\d+)%\] (\S+)")
 
