@@ -61,8 +61,10 @@ PAGES = {
     "opened.html": "<script>if ((innerWidth < 600) !== (localStorage.getItem('mode') === 'dark'))"
     " console.error('opened otherwise')</script>",
 }
-CLEAN = ("index.html", "moon.html", "listed.html", "named.html", "wide-named.html", "reached.html")
-CLEAN += ("steps.html",)
+CLEAN = (
+    "index.html", "moon.html", "listed.html", "named.html", "wide-named.html", "reached.html",
+    "steps.html",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=SIZES)
