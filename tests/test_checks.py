@@ -63,7 +63,9 @@ def test_a_choice_is_one_of_those_named() -> None:
         assert str(caught.value) == f"s={value!r} is not known: choose one of a, b."
 
 
-@pytest.mark.parametrize("error", EdgesecError.__subclasses__())
+@pytest.mark.parametrize(
+    "error", [e for e in EdgesecError.__subclasses__() if e.__module__ == EdgesecError.__module__]
+)
 def test_each_room_raises_its_own(error: type[EdgesecError]) -> None:
     with pytest.raises(error, match="s=0 must"):
         Requirements(error).positive("s", 0)
