@@ -42,12 +42,13 @@ LOOK = f"""theme => {{
 }}"""
 
 # Let the page hear of its new size; the theme's script then takes a third of a second to give what
-# scrolls now a place in the order of tabs. Axe judges what there is after two seconds at most.
+# scrolls now a place in the order of tabs, or on a busy machine longer. Axe judges what there is
+# after ten seconds at most.
 FOLLOW = """async () => {
   for (let i = 0; i < 2; i++) await new Promise(requestAnimationFrame);
   const scrolls = e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight;
   const late = () => [...document.querySelectorAll('[tabindex="-1"]')].some(scrolls);
-  for (let i = 0; i < 40 && late(); i++) await new Promise(done => setTimeout(done, 50));
+  for (let i = 0; i < 200 && late(); i++) await new Promise(done => setTimeout(done, 50));
 }"""
 
 
