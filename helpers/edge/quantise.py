@@ -262,11 +262,9 @@ def _fit(
 ) -> tf.keras.Model:
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     tf.keras.utils.set_random_seed(seed)
     wrapped.compile(
-        Adam(learning_rate),
+        tf.keras.optimizers.Adam(learning_rate),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=not _ends_in_softmax(model)),
     )
     wrapped.fit(

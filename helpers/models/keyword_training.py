@@ -79,14 +79,12 @@ def fit_keywords(
     everything = _checked(labels, [features, *versions])
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     rng, targets = np.random.default_rng(seed), np.asarray(labels, np.int32)
     rate = tf.keras.optimizers.schedules.CosineDecay(
         learning_rate, epochs * math.ceil(len(targets) / batch_size)
     )
     model.compile(
-        Adam(rate),
+        tf.keras.optimizers.Adam(rate),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     # Keras traces the first step twice unless the optimiser is ready. Dropout's masks depend on how

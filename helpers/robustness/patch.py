@@ -15,7 +15,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from helpers.errors import RobustnessError
-from helpers.models.optimizers import Adam
 from helpers.robustness._checks import checked_pairs, require_positive, require_whole
 from helpers.robustness.losses import cross_entropy, require_logits
 
@@ -218,7 +217,7 @@ def _compiled(
     smoothness: float,
     targeted: bool,
 ) -> Callable[..., None]:
-    optimizer = Adam(learning_rate)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build([patch])
 
     @tf.function

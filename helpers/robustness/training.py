@@ -16,7 +16,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from helpers.models.optimizers import Adam
 from helpers.robustness._checks import (
     checked_pairs,
     require_choice,
@@ -235,7 +234,7 @@ def _one_pass(
 
 def _updater(model: tf.keras.Model, epsilon: float, how: Settings) -> Callable[..., Any]:
     """Compile one update: rows, labels and a first perturbation to a loss and the next one."""
-    optimizer = Adam(how.learning_rate)
+    optimizer = tf.keras.optimizers.Adam(how.learning_rate)
     optimizer.build(model.trainable_variables)
     steps = {"plain": 0, "free": 0, "fgsm": 1, "fast": 1}.get(how.method, how.steps)
     default = {"fast": 1.25, "fgsm": 1.0, "free": 1.0}.get(how.method, 2.5 / how.steps)

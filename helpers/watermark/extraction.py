@@ -126,14 +126,14 @@ def _thief(student: tf.keras.Model, steps: int, learning_rate: float) -> Any:
     import tensorflow as tf
     from art.estimators.classification import TensorFlowV2Classifier
 
-    from helpers.models.optimizers import Adam
-
     return TensorFlowV2Classifier(
         student,
         nb_classes=int(student.output_shape[-1]),
         input_shape=student.input_shape[1:],
         loss_object=tf.keras.losses.CategoricalCrossentropy(from_logits=True),
-        optimizer=Adam(tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
+        optimizer=tf.keras.optimizers.Adam(
+            tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        ),
     )
 
 

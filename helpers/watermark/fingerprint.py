@@ -120,8 +120,6 @@ class BoundaryFingerprint(Unmarked):
         require_positive("step_size", step_size)
         import tensorflow as tf
 
-        from helpers.models.optimizers import Adam
-
         scale = float(np.std(x))
         # Beyond the data's range the device's quantiser would clip and answer another question
         low, high = span(x)
@@ -131,7 +129,7 @@ class BoundaryFingerprint(Unmarked):
         classes = int(model.output_shape[-1])
         targets = (sources + 1 + key.integers("targets", classes - 1, count)) % classes
         points = tf.Variable(starts / scale)
-        optimiser = Adam(step_size)
+        optimiser = tf.keras.optimizers.Adam(step_size)
         wanted, other = tf.one_hot(targets, classes), tf.one_hot(sources, classes)
 
         @tf.function

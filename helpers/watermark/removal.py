@@ -212,8 +212,6 @@ def fit_scores(
     """
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     def loss(wanted: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax_cross_entropy_with_logits(wanted, logits / temperature)
 
@@ -221,7 +219,7 @@ def fit_scores(
     batches = batches.shuffle(len(x), seed=seed).batch(BATCH_SIZE)
     rate = tf.keras.optimizers.schedules.CosineDecay(learning_rate, epochs * len(batches))
     # The gradient of a softened loss is as much smaller; Adam does not mind.
-    student.compile(Adam(rate), loss)
+    student.compile(tf.keras.optimizers.Adam(rate), loss)
     watch = tf.keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda *_: before_batch() if before_batch else None
     )

@@ -91,11 +91,9 @@ def train_many(
     """
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     worker = build(seeds[0])
     worker.compile(
-        Adam(learning_rate),
+        tf.keras.optimizers.Adam(learning_rate),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     worker.optimizer.build(worker.trainable_variables)

@@ -17,7 +17,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import PrivacyError
-from helpers.models.optimizers import Adam
 from helpers.privacy._checks import (
     require_choice,
     require_not_negative,
@@ -143,7 +142,7 @@ def _descend(
     learning_rate: float,
 ) -> NDArray[Any]:
     """Take Adam steps within [0, 1] in one compiled call; returns the mean loss of each."""
-    optimizer = Adam(learning_rate)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build([images])
 
     @tf.function

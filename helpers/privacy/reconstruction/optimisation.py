@@ -32,7 +32,6 @@ from scipy.optimize import minimize
 from tqdm import tqdm
 
 from helpers.errors import PrivacyError
-from helpers.models.optimizers import Adam
 from helpers.privacy.reconstruction.closed_form import estimate_label_counts, infer_label
 
 Distance = Literal["cosine", "l2"]
@@ -242,7 +241,7 @@ def _signed_adam(
     boundaries = [steps * eighths // 8 for eighths in (3, 5, 7)]
     rates = [learning_rate * 0.1**power for power in range(4)]
     schedule = tf.keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, rates)
-    adam = Adam(schedule)
+    adam = tf.keras.optimizers.Adam(schedule)
     adam.build([images])
 
     @tf.function

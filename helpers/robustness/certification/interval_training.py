@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from helpers.errors import RobustnessError
-from helpers.models.optimizers import Adam
 from helpers.robustness._checks import (
     checked_pairs,
     require_not_negative,
@@ -138,7 +137,7 @@ def fit_interval(
 
 
 def _updater(model: tf.keras.Model, how: IntervalTraining) -> Callable[[Any, Any, Any, Any], Any]:
-    optimizer = Adam(how.learning_rate)
+    optimizer = tf.keras.optimizers.Adam(how.learning_rate)
     optimizer.build(model.trainable_variables)
 
     @tf.function

@@ -25,7 +25,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
 from helpers.errors import RobustnessError
-from helpers.models.optimizers import Adam
 from helpers.robustness._checks import (
     checked_pairs,
     require_finite,
@@ -94,7 +93,9 @@ def fit_lipschitz(
     for layer in dense[:-1]:
         layers += [layer, GroupSort2()]
     network = Sequential([*layers, dense[-1]])
-    network.compile(Adam(learning_rate), TauSparseCategoricalCrossentropy(temperature))
+    network.compile(
+        tf.keras.optimizers.Adam(learning_rate), TauSparseCategoricalCrossentropy(temperature)
+    )
     network.optimizer.build(network.trainable_variables)  # else Keras traces the first step twice
     network.fit(clean, truth, batch_size, epochs, verbose=0)
     return network.vanilla_export()

@@ -17,7 +17,6 @@ import tensorflow as tf
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from helpers.models.optimizers import Adam
 from helpers.robustness._checks import (
     checked_pairs,
     require_choice,
@@ -138,7 +137,7 @@ def fit_smoothed(
 def _updater(
     model: tf.keras.Model, sigma: float, how: NoiseTraining, seed: int
 ) -> Callable[[Any, Any], Any]:
-    optimizer = Adam(how.learning_rate)
+    optimizer = tf.keras.optimizers.Adam(how.learning_rate)
     optimizer.build(model.trainable_variables)
     drawing = tf.random.Generator.from_seed(seed)
 

@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from helpers.data.annotated import Annotated
 from helpers.errors import RobustnessError
-from helpers.models.optimizers import Adam
 from helpers.robustness.detection.anchors import ssd_anchors
 from helpers.robustness.detection.boxes import iou
 from helpers.robustness.patch import PRINTABLE, apart, patch_transforms, rendered
@@ -131,7 +130,7 @@ def _placements(
 def _compiled(
     model: tf.keras.Model, patch: tf.Variable, learning_rate: float, smoothness: float
 ) -> Callable[..., None]:
-    optimizer = Adam(learning_rate)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build([patch])
 
     (height, width, channels), anchors = model.input_shape[1:], model.output_shape[1]

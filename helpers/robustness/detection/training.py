@@ -105,11 +105,9 @@ def train_detector(
         raise RobustnessError(f"epsilon={epsilon} must be in [0, 1): pictures are in [0, 1].")
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     recipe = Augmentation() if augmentation is None else augmentation
     steps = -(-len(train) // batch_size)
-    optimizer = Adam(learning_rate)
+    optimizer = tf.keras.optimizers.Adam(learning_rate)
     optimizer.build(model.trainable_variables)
     fingerprint = {
         "train": hashes([train.images, *train.boxes]),

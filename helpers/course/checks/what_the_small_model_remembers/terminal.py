@@ -83,8 +83,6 @@ def train_recogniser(
     """
     import tensorflow as tf
 
-    from helpers.models.optimizers import Adam
-
     shape, people = photos.shape[1:], len(photos)
     if linear:
         model = models.mlp(shape, people, hidden=(), seed=seed)
@@ -93,7 +91,7 @@ def train_recogniser(
     images, labels = frames(photos, copies, seed)
     order = np.random.default_rng(seed).permutation(len(images))
     model.compile(
-        Adam(2e-3),
+        tf.keras.optimizers.Adam(2e-3),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     model.optimizer.build(model.trainable_variables)  # else Keras traces the first step twice
