@@ -24,10 +24,24 @@ from playwright.sync_api import Page
 # The rules that see colours.
 RULES = ["color-contrast", "link-in-text-block"]
 
+# FNV-1a, twice 32 bits.
+HASH = """const hash = text => {
+  let a = 0x811c9dc5, b = 0xc9dc5118;
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
+    b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
+  }
+  return (a >>> 0).toString(36) + (b >>> 0).toString(36);
+};
+"""
+
 # Gives every element with text a `data-key`, and `data-fresh` where it must be measured; to links
 # that must be, `data-fresh-link`. Returns the keys that are new, and whether any text and any link
 # has to be measured.
-KEYS = r"""known => {
+KEYS = (
+    "known => {"
+    + HASH
+    + r"""
   for (const e of document.querySelectorAll('[data-key], [data-fresh-link]')) {
     for (const name of ['key', 'fresh', 'freshLink']) delete e.dataset[name];
   }
@@ -38,14 +52,6 @@ KEYS = r"""known => {
   const WORDS = [false, false, true];
   const LETTERS = ['color', 'webkitTextFillColor', 'textShadow', 'fontSize', 'fontWeight'];
   const first = key => !seen.has(key) && (seen.add(key), found.push(key));
-  const hash = text => {  // FNV-1a, twice 32 bits
-    let a = 0x811c9dc5, b = 0xc9dc5118;
-    for (let i = 0; i < text.length; i++) {
-      a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
-      b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
-    }
-    return (a >>> 0).toString(36) + (b >>> 0).toString(36);
-  };
   const everything = [...document.body.querySelectorAll('*')].map(
     e => [e, getComputedStyle(e), e.getBoundingClientRect()]);
   // What an element and all around it lay behind a text; what lays nothing there is passed over.
@@ -154,6 +160,7 @@ KEYS = r"""known => {
   }
   return [found.join(' '), texts, links];
 }"""
+)
 
 # Takes out of the page the pieces of text of which axe can say nothing: runs of plain spans, which
 # show as what they stand in, most of all tokens of code. `unfold` puts them back.

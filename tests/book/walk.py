@@ -54,7 +54,10 @@ FOLLOW = """async () => {
 
 # What shows otherwise than when axe judged the page, as hashes that leave out what the rules that
 # see no colour do not see: words, addresses, names. Keeps how the page shows at first.
-SHOWN = r"""first => {
+SHOWN = (
+    "first => {"
+    + colours.HASH
+    + r"""
   const OPEN = /^(role|aria-(?!label|describedby|controls|owns)|tabindex|type|disabled|hidden)/;
   const NAMED = 'a, button, summary, label, li, th, td, dt, dd, figure, caption, legend, '
     + '[role]:not([role=main], [role=region]), h1, h2, h3, h4, h5, h6';
@@ -67,14 +70,6 @@ SHOWN = r"""first => {
     a => OPEN.test(a.name) ? `${a.name}=${a.value}` : a.name + (a.value ? '' : '='))].join(' ');
   const shows = e => e.checkVisibility({visibilityProperty: true})
     && !e.closest('[aria-hidden=true]');
-  const hash = text => {  // FNV-1a, twice 32 bits
-    let a = 0x811c9dc5, b = 0xc9dc5118;
-    for (let i = 0; i < text.length; i++) {
-      a = Math.imul(a ^ text.charCodeAt(i), 0x01000193);
-      b = Math.imul(b ^ text.charCodeAt(i), 0x01000197);
-    }
-    return (a >>> 0).toString(36) + (b >>> 0).toString(36);
-  };
   const tokens = new Set(), now = new Map(), facts = new Set();
   for (const e of document.body.querySelectorAll('*')) {
     const names = marks(e), above = e.parentElement;
@@ -124,6 +119,7 @@ SHOWN = r"""first => {
   }
   return [...told, ...[...changes].map(hash)].join(' ');
 }"""
+)
 
 
 @dataclass(frozen=True)
