@@ -23,6 +23,13 @@ settings.load_profile("repeatable")
 # the child closes what it inherited: `pexpect.spawn` then finds a terminal that says nothing.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+# As many threads as a process has cores to itself: more would wait for each other, at a cost.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    share = max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(share))
+
 # As in the kernels of labs and chapters: what TensorFlow makes is many, small, and stays.
 gc.set_threshold(20_000, 10, 10)
 
@@ -49,7 +56,6 @@ WAITING = (
     "tests/interview/test_code.py",
     "tests/grading/test_review_keys.py",
 )
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _folder(scope: str) -> str:
