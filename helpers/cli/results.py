@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -42,14 +42,33 @@ def list_results(
 @command.command()
 @click.argument("names", nargs=-1)
 @click.option(
-    "--jobs", type=click.IntRange(1, 2), default=2, show_default=True, help="Labs at a time."
+    "--jobs",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="Labs at a time; beside another lab, the times that one measures are too long.",
 )
+@click.option("--new-settings", is_flag=True, help="Take measurements made in another setting.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def refresh(names: tuple[str, ...], jobs: int, progress: bool) -> None:
-    """Run the solutions of labs NAMES in full (all: half an hour), and renew the record."""
-    from helpers.course import collecting
+def refresh(names: tuple[str, ...], jobs: int, new_settings: bool, progress: bool) -> None:
+    """Run the solutions of labs NAMES in full (all: half an hour), and renew the record.
 
-    for path in collecting.keep(collecting.of_runs(*_ran(names, jobs, progress))):
+    Nothing is written where a run measured in another setting than the record, such as on
+    synthetic data because the downloaded were not there.
+    """
+    from helpers.course import collecting, measurements
+
+    found = collecting.of_runs(*_ran(names, jobs, progress))
+    known = {one.lab: one for one in measurements.record()}
+    pairs = [(known[one.lab], one) for one in found if one.lab in known]
+    lines = [line for pair in pairs for line in collecting.other_settings(*pair)]
+    if lines and not new_settings:
+        _refuse(
+            lines,
+            "measured in another setting; nothing is written. Fetch the data that the record "
+            "names (edgesec data fetch), or take the new settings: --new-settings",
+        )
+    for path in collecting.keep(found):
         click.echo(f"wrote {path.name}")
 
 
@@ -66,10 +85,8 @@ def compare(names: tuple[str, ...], jobs: int, progress: bool) -> None:
     lines = []
     for found in collecting.of_runs(*_ran(names, jobs, progress)):
         lines += collecting.differences(measurements.of_lab(found.lab), found)
-    for line in lines:
-        click.secho(line, fg="red", err=True)
     if lines:
-        raise CourseError(f"{len(lines)} differ from the record; renew it: edgesec results refresh")
+        _refuse(lines, "differ from the record; renew it: edgesec results refresh")
     click.echo("every measurement is as recorded")
 
 
@@ -79,6 +96,12 @@ def schema() -> None:
     from helpers.course.measurements import schema_text
 
     click.echo(schema_text(), nl=False)
+
+
+def _refuse(lines: list[str], why: str) -> NoReturn:
+    for line in lines:
+        click.secho(line, fg="red", err=True)
+    raise CourseError(f"{len(lines)} {why}")
 
 
 def _ran(names: tuple[str, ...], jobs: int, progress: bool) -> tuple[Path, list[LabFiles]]:

@@ -149,6 +149,17 @@ def differences(recorded: LabMeasurements, found: LabMeasurements) -> list[str]:
     return lines
 
 
+def other_settings(recorded: LabMeasurements, found: LabMeasurements) -> list[str]:
+    """Say what a run measured in another setting than the record names, such as on other data."""
+    old = {one.name: one.setting for one in recorded.measured}
+    return [
+        f"{found.lab}: {one.name}: {one.setting or 'no setting'!r}, in the record "
+        f"{old[one.name] or 'none'!r}"
+        for one in found.measured
+        if old.get(one.name, one.setting) != one.setting
+    ]
+
+
 def moved_since(root: Path, build: Path) -> list[str]:
     """Say where the unsolved labs of a full build measured something else than the record holds."""
     ran = of_runs(build, catalogue.files(root), "learner")

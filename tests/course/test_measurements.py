@@ -217,6 +217,24 @@ def test_a_run_differs_from_the_record_only_by_more_than_noise() -> None:
     ]
 
 
+@pytest.mark.parametrize(("flags", "written"), [([], False), (["--new-settings"], True)])
+def test_the_record_takes_another_setting_only_if_told_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: list[str], written: bool
+) -> None:
+    recorded = lab(one(setting="cifar10, downloaded"), one("float"))
+    found = lab(one(setting="cifar10, synthetic"), one("float", value=0.6))
+    monkeypatch.setattr("helpers.cli.results._ran", lambda *_: (tmp_path, []))
+    monkeypatch.setattr(collecting, "of_runs", lambda *_: [found])
+    monkeypatch.setattr(measurements, "record", lambda: [recorded])
+    monkeypatch.setattr(collecting, "folder", lambda: tmp_path)
+    done = CliRunner().invoke(command, ["refresh", *flags])
+    assert (tmp_path / "some-lab.json").is_file() == written
+    if not written:
+        assert "pgd-int8: 'cifar10, synthetic', in the record 'cifar10, downloaded'" in done.output
+        assert "float" not in done.output
+        assert "1 measured in another setting" in str(done.exception)
+
+
 def test_a_run_that_recorded_nothing_or_other_names_fails_the_gate() -> None:
     with pytest.raises(CourseError, match="records no measurement"):
         collecting.same_names({"measured": to_json(lab()) | {"measurements": []}}, "03-some-lab")
