@@ -28,7 +28,8 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 # As many threads as a process has cores to itself: more would wait for each other, at a cost.
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
     share = max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(share))
+    for pool in ("INTRAOP", "INTEROP"):
+        os.environ.setdefault(f"TF_NUM_{pool}_THREADS", str(share))
 
 # As in the kernels of labs and chapters: what TensorFlow makes is many, small, and stays.
 gc.set_threshold(20_000, 10, 10)
