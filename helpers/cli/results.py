@@ -48,9 +48,12 @@ def list_results(
     show_default=True,
     help="Labs at a time; beside another lab, the times that one measures are too long.",
 )
+@click.option("--force", is_flag=True, help="Run again what build/results holds already.")
 @click.option("--new-settings", is_flag=True, help="Take measurements made in another setting.")
 @click.option("--progress/--no-progress", default=True, help="Show a progress bar.")
-def refresh(names: tuple[str, ...], jobs: int, new_settings: bool, progress: bool) -> None:
+def refresh(
+    names: tuple[str, ...], jobs: int, force: bool, new_settings: bool, progress: bool
+) -> None:
     """Run the solutions of labs NAMES in full (all: half an hour), and renew the record.
 
     Nothing is written where a run measured in another setting than the record, such as on
@@ -58,7 +61,7 @@ def refresh(names: tuple[str, ...], jobs: int, new_settings: bool, progress: boo
     """
     from helpers.course import collecting, measurements
 
-    found = collecting.of_runs(*_ran(names, jobs, progress))
+    found = collecting.of_runs(*_ran(names, jobs, progress, force))
     known = {one.lab: one for one in measurements.record()}
     pairs = [(known[one.lab], one) for one in found if one.lab in known]
     lines = [line for pair in pairs for line in collecting.other_settings(*pair)]
@@ -66,7 +69,8 @@ def refresh(names: tuple[str, ...], jobs: int, new_settings: bool, progress: boo
         _refuse(
             lines,
             "measured in another setting; nothing is written. Fetch the data that the record "
-            "names (edgesec data fetch), or take the new settings: --new-settings",
+            "names (edgesec data fetch) and run again with --force, or take the new settings with "
+            "--new-settings",
         )
     for path in collecting.keep(found):
         click.echo(f"wrote {path.name}")
@@ -104,12 +108,16 @@ def _refuse(lines: list[str], why: str) -> NoReturn:
     raise CourseError(f"{len(lines)} {why}")
 
 
-def _ran(names: tuple[str, ...], jobs: int, progress: bool) -> tuple[Path, list[LabFiles]]:
+def _ran(
+    names: tuple[str, ...], jobs: int, progress: bool, force: bool = False
+) -> tuple[Path, list[LabFiles]]:
     from helpers.course import catalogue, run
     from helpers.course.address import find_root
 
     root = find_root()
     labs = catalogue.files(root, names)
-    settings = run.Settings(root / "build" / "results", "full", jobs=jobs, progress=progress)
+    settings = run.Settings(
+        root / "build" / "results", "full", jobs=jobs, progress=progress, force=force
+    )
     run.run_labs(root, labs, ["solution"], settings)
     return settings.build, labs
