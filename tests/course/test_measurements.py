@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from helpers.cli.results import command
-from helpers.course import Lab, catalogue, collecting, measurements
+from helpers.course import Lab, catalogue, collecting, measurements, results
 from helpers.course.measurements import LabMeasurements, Measured, from_json, made, to_json
 from helpers.course.tasks import LabSpec
 from helpers.course.vocabulary import ATTACKS, DEFENCES, QUANTITIES
@@ -221,17 +221,21 @@ def test_a_run_differs_from_the_record_only_by_more_than_noise() -> None:
 def test_the_record_takes_another_setting_only_if_told_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: list[str], written: bool
 ) -> None:
-    recorded = lab(one(setting="cifar10, downloaded"), one("float"))
-    found = lab(one(setting="cifar10, synthetic"), one("float", value=0.6))
-    monkeypatch.setattr("helpers.cli.results._ran", lambda *_: (tmp_path, []))
-    monkeypatch.setattr(collecting, "of_runs", lambda *_: [found])
-    monkeypatch.setattr(measurements, "record", lambda: [recorded])
+    [files] = catalogue.files(ROOT, ("08",))
+    recorded = next(one for one in measurements.record() if one.number == 8)
+    first, *others = recorded.measured
+    found = dataclasses.replace(
+        recorded, measured=(dataclasses.replace(first, setting="drawn pictures"), *others)
+    )
+    report = {"measured": to_json(found)}
+    results.save(tmp_path, results.LabResult(files.title, "solution", "", "passed", report=report))
+    monkeypatch.setattr("helpers.cli.results._ran", lambda *_: (tmp_path, [files]))
     monkeypatch.setattr(collecting, "folder", lambda: tmp_path)
     done = CliRunner().invoke(command, ["refresh", *flags])
-    assert (tmp_path / "some-lab.json").is_file() == written
+    assert (tmp_path / f"{recorded.lab}.json").is_file() == written
     if not written:
-        assert "pgd-int8: 'cifar10, synthetic', in the record 'cifar10, downloaded'" in done.output
-        assert "float" not in done.output
+        [line] = done.output.splitlines()
+        assert f"{first.name}: 'drawn pictures', in the record {first.setting!r}" in line
         assert "1 measured in another setting" in str(done.exception)
 
 
