@@ -777,7 +777,8 @@ lab.check("q6")
 # %%
 def audit():
     """Hold the log against the records in the checkpoint."""
-    log, stands = consortium.events("round done"), standing(consortium.events())
+    log = consortium.events("round done")
+    stands = {number: list(who) for number, who in standing(consortium.events()).items()}
     records = {record.round: list(record.clients) for record in consortium.history().records}
     numbers = [line["round"] for line in log]
     return {

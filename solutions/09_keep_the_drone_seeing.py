@@ -128,7 +128,7 @@ lab.predict(
 
 # %% [markdown]
 # **Second.** Fog leaves a narrow range of grey. A filter that stretches it to the full range again
-# costs next to nothing. What happens with this filter in front of the supplier's detector?
+# needs no training. What happens with this filter in front of the supplier's detector?
 
 # %%
 lab.predict(
@@ -228,9 +228,10 @@ lab.check("q1")
 # %%
 @lab.task("q2")
 def judge(boxes, scores, objects):
-    """For the boxes (m, 4), from the surest down, whether each is right: bool (m,).
+    """Whether each box is right: bool (m,), sorted from the surest box down.
 
-    objects: (k, 4), k may be 0. Of equal scores the earlier box comes first.
+    boxes: (m, 4), in any order; objects: (k, 4), k may be 0. Of equal scores the earlier box comes
+    first.
     """
     # BEGIN SOLUTION
     order = np.argsort(-scores, kind="stable")
@@ -1030,7 +1031,7 @@ lab.memo(
     96 pixels, until the criteria below are met. No flights in fog, rain, at dusk, against a low sun
     or with a dirty lens.
 
-    Criterion 1 is not met. At severity 3 only vibration is surely above 0.85. JPEG, defocus and
+    Criterion 1 is not met. At severity 3 only vibration has its interval above 0.85. JPEG, defocus and
     motion blur are open: their intervals hold 0.85, and more pictures settle them. Fog (0.69),
     dusk, glare, dirt, rain and stickers are below. Occlusion is worst, 0.49 (0.44 to 0.55): with
     30 % of a car under leaves less is left to box. A wider network may close part of it.

@@ -163,7 +163,7 @@ plt.show()
 # %% [markdown]
 # The network is small, since the camera is. It is trained on the bays and on one *second version*
 # of each, which will be the place for a remedy. At release the second version was the same bay,
-# turned round. Then it ships as an int8 file, and from here on **the file decides** what is right.
+# upside down. Then it ships as an int8 file, and from here on **the file decides** what is right.
 
 
 # %%

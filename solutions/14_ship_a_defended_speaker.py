@@ -108,7 +108,7 @@ pd.set_option("display.max_colwidth", None)
 #
 # **What is accepted.** The release has to meet limits that are written down **now**, before
 # anything is measured. Of an interval, the worse end counts. Of the three shares together, the
-# chance that any end is wrong is at most one in twenty.
+# chance that any end is wrong is at most one in twenty, if each clip errs by itself.
 
 # %%
 TODAY = datetime.date(2026, 7, 1)
@@ -260,7 +260,7 @@ print(f"{len(x)} clips are kept")
 # by us, with the *test* clips of seed 0 in view. So what you will measure at seed 0 may flatter
 # this release: the pupil has seen the paper. The clips of other seeds had no part in it. If you
 # want numbers to stand by, set `seed` in the second cell to one of your own, and run all from
-# there. The case will say which of the two it was.
+# there. If it was seed 0, the case will say so.
 
 
 # %%
@@ -838,6 +838,7 @@ not_covered = [
     "Voices of people: every clip is synthetic.",
     "Sounds in a room: the attack changes features, not sound.",
     "Latency on the speaker itself: it is an estimate.",
+    "Many timbres: the intervals take each clip by itself, but clips of one timbre err together.",
 ]
 if seed == 0:
     not_covered.append("Test clips that training had not seen: its settings were chosen by these.")
@@ -1007,7 +1008,7 @@ pd.DataFrame({"what the examiner's program said": heard, "objections more": more
 #
 # Give a dict with a letter for each of the six. A trick that the program did not object to as a
 # trick was caught by nothing in it, even where the claim still fails for another reason. (The
-# objection to an old case is that decisions have ended; if you have made none, none can end.)
+# objection to an old case is that decisions have ended; where none has, nothing objects to it.)
 
 # %%
 for letter, meaning in CATCHES.items():

@@ -121,7 +121,7 @@ class Estimate:
         Range that holds four of five devices and stacks like the published ones, if their
         logarithms scatter normally; it ends at the bound.
     roofline_milliseconds
-        The bound below it, which no software beats.
+        The bound below it, if every operation fetches its tensors from memory.
     bound_by
         ``"compute"`` or ``"memory"``.
     slowdown

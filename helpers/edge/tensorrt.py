@@ -42,9 +42,9 @@ trtexec=$(command -v trtexec || echo /usr/src/tensorrt/bin/trtexec)
 [ -x "$trtexec" ] || stop "trtexec is not installed; it comes with TensorRT (on a Jetson, JetPack)."
 [ -f "$onnx" ] || stop "$onnx is not beside this script."
 
-# Warm-up in milliseconds; the report at the end gives latency percentiles.
+# Warm-up in milliseconds. Older trtexec, as on a Jetson Nano, reads a single percentile.
 exec "$trtexec" --onnx="$onnx" --saveEngine="$engine" {flags} \\
-    --warmUp=500 --iterations=200 --percentile=50,95,99
+    --warmUp=500 --iterations=200 --percentile=99
 """
 NO_DEVICE = 3
 _FLAGS = {"fp32": "", "fp16": "--fp16", "int8": "--int8"}

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from helpers._text import shown
 from helpers.errors import ThreatModelError
-from helpers.threats.evidence import day
+from helpers.threats.evidence import check_form, day
 from helpers.threats.security_case import Risk
 
 _ROW = ("decision", "owner", "until", "reason")
@@ -36,7 +37,8 @@ def decide(
     Raises
     ------
     ThreatModelError
-        If `decisions` is no table of such rows; the message names the row and what is wrong.
+        If `decisions` is no table of such rows, or a text is too long or empty or cannot be shown;
+        the message names the row and what is wrong.
     """
     if not isinstance(decisions, Mapping):
         raise ThreatModelError(
@@ -48,7 +50,9 @@ def decide(
     for name, text in risks.items():
         decision, owner, until, reason = rows.get(name, undecided)
         known: Any = decision or "open"  # Risk refuses any other
-        found.append(Risk(name, text, known, owner, day(until, shown(name)), reason))
+        risk = Risk(name, text, known, owner, day(until, shown(name)), reason)
+        check_form(asdict(risk) | {"until": risk.until.isoformat()}, shown(name), "risk")
+        found.append(risk)
     return tuple(found)
 
 

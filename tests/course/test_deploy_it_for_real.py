@@ -31,6 +31,7 @@ def letting_in(
     lists: bool = True,
     list_first: bool = False,
     purpose_first: bool = False,
+    signature_last: bool = False,
 ) -> Callable[..., str]:
     """Exercise 1 with something left out."""
     purposes = {
@@ -40,7 +41,9 @@ def letting_in(
 
     def answer(shown: bytes, root: bytes, purpose: str, now: float, revoked: list[int]) -> str:
         certificate, ours = map(x509.load_der_x509_certificate, (shown, root))
-        if by_name:
+        if signature_last:
+            pass
+        elif by_name:
             if certificate.issuer != ours.subject:
                 return "other authority"
         else:
@@ -59,9 +62,19 @@ def letting_in(
             return "revoked"
         if purpose_matters and purposes[purpose] not in allowed:
             return "wrong purpose"
-        return "revoked" if lists and certificate.serial_number in revoked else ""
+        if lists and certificate.serial_number in revoked:
+            return "revoked"
+        if signature_last:
+            return letting_in()(shown, root, purpose, now, revoked)
+        return ""
 
     return answer
+
+
+def with_digits(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    """Lengths as decimal digits, with nothing that ends them."""
+    parts = (node.encode(), challenge, payload)
+    return struct.pack("<QQ", run, number) + b"".join(b"%d" % len(part) + part for part in parts)
 
 
 def joined(separator: bytes) -> Callable[..., bytes]:
@@ -184,10 +197,13 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q1", letting_in(last_second=False), "nothing is wrong with it"),
     ("q1", letting_in(list_first=True), "the first of the list that applies is another"),
     ("q1", letting_in(purpose_first=True), "the first of the list that applies is another"),
+    ("q1", letting_in(signature_last=True), "the first of the list that applies is another"),
     ("q1", lambda *a: "refused", "return one of"),
     ("q2", joined(b""), "two different updates give the same bytes"),
     ("q2", joined(b"|"), "two different updates give the same bytes"),
     ("q2", joined(b"::"), "two different updates give the same bytes"),
+    ("q2", joined(b"#"), "two different updates give the same bytes"),
+    ("q2", with_digits, "two different updates give the same bytes"),
     ("q2", lambda *a: hashlib.sha256(joined(b"")(*a)).digest(), "give the same bytes"),
     ("q2", with_one_length, "two different updates give the same bytes"),
     ("q2", with_lengths("B", 256), "two different updates give the same bytes"),

@@ -39,6 +39,8 @@ def test_each_risk_is_decided_or_open_in_the_order_in_which_it_was_asked() -> No
         ),
         ({"evasion@model": (*ROW[:2], "2026-02-30", "x")}, "'2026-02-30' is no day .* 2026-12-31"),
         ({"evasion@model": ("fix", *ROW[1:])}, "decision is 'fix'; known: accept, mitigate"),
+        ({"evasion@model": (*ROW[:3], "x" * 2001)}, "'evasion@model': .*reason"),
+        ({"evasion@model": (ROW[0], "\u202eeve", *ROW[2:])}, "'evasion@model': .*cannot be shown"),
     ],
     ids=lambda value: str(value)[:40],
 )

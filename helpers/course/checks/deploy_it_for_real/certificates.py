@@ -71,6 +71,12 @@ def _cases(rng: np.random.Generator) -> list[Case]:
         case("client", "a member's, in force", revoked=others),
         case("rogue", "of another authority that calls itself the same"),
         case("foreign", "of an authority with another name"),
+        case(
+            "rogue",
+            "of another authority, for the other purpose, too early",
+            "server",
+            now - 7 * _DAY,
+        ),
         case("old", "it ended yesterday"),
         case("client", "in its last second", at=member.not_valid_after_utc.timestamp()),
         case("client", "a week before it was issued", at=now - 7 * _DAY),

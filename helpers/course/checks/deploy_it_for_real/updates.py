@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from helpers.course.compare import satisfies
+from helpers.course.separators import SEPARATORS
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q2: the bytes to sign
 
 _FIELDS = ("run", "round_number", "node", "challenge", "payload")
-_SEPARATORS = (b"|", b",", b":", b";", b"/", b"-", b"_", b".", b" ", b"\n", b"\x00", b"||", b"::")
 
 _FEWEST_BYTES = 28  # of a hash in which nobody finds two updates that share it
 
@@ -66,10 +66,13 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         ((2**64 - 2, 2, "hospital-1", b"ab", b"cd"), "the largest number but one"),
         ((2**32 + 1, 2, "hospital-1", b"ab", b"cd"), "a run beyond 2 to the 32nd"),
         ((1, 2**32 + 2, "hospital-1", b"ab", b"cd"), "a round beyond 2 to the 32nd"),
+        # Lengths as decimal digits, with nothing that ends them.
+        ((1, 2, "2", b"kkkkkkkkkk0", b"1"), "a name that is a digit"),
+        ((1, 2, "11kkkkkkkkkk", b"", b"1"), "a name that begins with digits"),
     ]
     cases = [Case(first, "an update"), *(Case(args, "one part changed") for args in changed)]
     cases += [Case(args, label) for args, label in moved]
-    for separator in _SEPARATORS:
+    for separator in SEPARATORS:
         cases += [
             Case((1, 2, "h", b"a" + separator + b"b", b"c"), "separators inside the parts"),
             Case((1, 2, "h", b"a", b"b" + separator + b"c"), "separators inside the parts"),

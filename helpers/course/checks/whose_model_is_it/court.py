@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from helpers.course.compare import Slips, equal, or_explain, satisfies
+from helpers.course.separators import SEPARATORS
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q5: commit
@@ -21,9 +22,8 @@ def _commit_reference(secret: bytes, settings: bytes, file: bytes) -> str:
 
 
 def _cut_at_separators(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Pairs of triples that a separator of one or two bytes joins to the same text."""
-    signs = [bytes([code]) for code in (*b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\r\n\0", 255)]
-    for separator in (*signs, *(sign * 2 for sign in signs), b"\r\n"):
+    """Pairs of triples that a separator joins to the same text."""
+    for separator in SEPARATORS:
         yield secret, b"bits" + separator + b"256", b"file"
         yield secret, b"bits", b"256" + separator + b"file"
 
