@@ -1031,12 +1031,13 @@ lab.memo(
     96 pixels, until the criteria below are met. No flights in fog, rain, at dusk, against a low sun
     or with a dirty lens.
 
-    Criterion 1 is not met. At severity 3 only vibration has its interval above 0.85. JPEG, defocus and
-    motion blur are open: their intervals hold 0.85, and more pictures settle them. Fog (0.69),
-    dusk, glare, dirt, rain and stickers are below. Occlusion is worst, 0.49 (0.44 to 0.55): with
-    30 % of a car under leaves less is left to box. A wider network may close part of it.
-    Filters do not: the stretch helped the supplier's detector in fog, cost eight points on clear
-    days without its condition, and took fog away from the detector that had learnt it.
+    Criterion 1 is not met. At severity 3 only vibration has its interval above 0.85. JPEG,
+    defocus and motion blur are open: their intervals hold 0.85, and more pictures settle them.
+    Fog (0.69), dusk, glare, dirt, rain and stickers are below. Occlusion is worst, 0.49 (0.44
+    to 0.55): with 30 % of a car under leaves less is left to box. A wider network may close
+    part of it. Filters do not: the stretch helped the supplier's detector in fog, cost eight
+    points on clear days without its condition, and took fog away from the detector that had
+    learnt it.
 
     Criteria 2 and 3 are met: 1.4 points lost on clear pictures, half a point in eight bits.
 

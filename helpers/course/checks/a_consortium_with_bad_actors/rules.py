@@ -219,21 +219,23 @@ def _factor(
 
 
 def _factor_cases(rng: np.random.Generator) -> list[Case]:
-    def honest(clients: int, rule: str) -> np.ndarray:
+    def honest(clients: int, agreement: float) -> np.ndarray:
         rows = honest_round(rng, clients, 31)
-        # Krum takes a quiet lie only where the honest disagree more than they agree.
-        return rows - 0.8 * rows.mean(axis=0) if rule == "krum" else rows
+        return rows + agreement * rows.mean(axis=0)
 
     return [
-        Case((honest(clients, rule), liars, rule, FACTORS), why)
-        for clients, liars, rule, why in (
-            (13, 2, "krum", "Krum: a lie is taken whole if it is quiet enough"),
-            (13, 2, "mixed", "mixing, then the trimmed mean"),
-            (13, 2, "trimmed_mean", "the trimmed mean"),
-            (13, 2, "mean", "the mean: the loudest"),
-            (13, 4, "trimmed_mean", "four liars among seventeen"),
-            (11, 4, "krum", "four liars among fifteen"),
-        )
+        Case((honest(13, -0.8), 2, "krum", FACTORS), "Krum: a lie is taken whole if it is quiet"),
+        Case((honest(11, -0.8), 4, "krum", FACTORS), "Krum, and four liars among fifteen"),
+        Case((honest(13, 3.0), 2, "krum", FACTORS), "Krum takes no lie: all do the same harm"),
+        *(
+            Case((honest_round(rng, 13, 31), liars, rule, FACTORS), why)
+            for liars, rule, why in (
+                (2, "mixed", "mixing, then the trimmed mean"),
+                (2, "trimmed_mean", "the trimmed mean"),
+                (2, "mean", "the mean: the loudest"),
+                (4, "trimmed_mean", "four liars among seventeen"),
+            )
+        ),
     ]
 
 
