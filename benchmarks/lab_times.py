@@ -67,11 +67,14 @@ Runs = dict[tuple[str, str], results.LabResult]
 
 
 def runs_in(folders: Sequence[Path]) -> Runs:
-    """Return the runs of solutions in build folders, by lab and profile; a later one counts."""
+    """Return the runs of solutions in build folders, by lab and profile; a later one counts.
+
+    Not those of ``make test``, whose processes share their imports.
+    """
     found: Runs = {}
     for path in (path for folder in folders for path in sorted(folder.glob("solution/*.json"))):
         result = results.LabResult(**json.loads(path.read_text("utf-8")))
-        if not result.problem and result.report is not None:
+        if result.fresh and not result.problem and result.report is not None:
             found[result.lab.partition("-")[2], result.report["profile"]] = result
     return found
 

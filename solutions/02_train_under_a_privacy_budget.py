@@ -393,11 +393,11 @@ before = {
 pd.DataFrame.from_dict(before, orient="index").rename_axis("most exposed patient of").round(2)
 
 # %% [markdown]
-# This is the leak, with its interval. Even a perfect attack proves no larger ε from so few trials.
-# And this attacker is modest: the one of the definition also knows all the *other* patients.
-# Against training without randomness that one fits the model twice, with the patient and without,
-# compares the weights, and is never wrong. No finite ε holds for such training. Was your first
-# prediction right?
+# This is the leak, with what it proves. Even a perfect attack proves hardly more from so few
+# trials. And this attacker is modest: the one of the definition also knows all the *other*
+# patients. Against training without randomness that one fits the model twice, with the patient and
+# without, compares the weights, and is never wrong. No finite ε holds for such training. Was your
+# first prediction right?
 #
 # ### Exercise 2: what epsilon means
 #
@@ -1077,10 +1077,10 @@ for letter, meaning in DIAGNOSES.items():
     print(f"{letter}: {meaning}")
 
 # %% [markdown]
-# Three of these faults make the *noise* test fail. Where it fails, look at how: by how much, and is
-# it the same in every step? The settings of the audit are printed above: it claims the deviation
-# `noise_multiplier * l2_norm_clip` on the sum. Give a dict such as `{"Aster": "a", "Birch": "b",
-# ...}`.
+# Three of these faults always make the *noise* test fail; a noise that repeats may. Where it fails,
+# look at how: by how much, and is it the same in every step? The settings of the audit are printed
+# above: it claims the deviation `noise_multiplier * l2_norm_clip` on the sum. Give a dict such as
+# `{"Aster": "a", "Birch": "b", ...}`.
 
 # %%
 faults = lab.answer(
@@ -1344,7 +1344,7 @@ for name, trainer in {"right": "yours", **faulty}.items():
     )
 caught_by_guesses = [bool(game_table["refuted"][trainer]) for trainer in faulty.values()]
 caught_by_tests = [not audits[trainer][0].passed for trainer in faulty.values()]
-with_a_bug = [vendor for vendor, letter in faults.items() if letter.strip() != "a"]
+with_a_bug = [vendor for vendor, letter in dict(faults).items() if letter.strip().lower() != "a"]
 sold = [not vendor_reports[vendor].passed for vendor in with_a_bug]
 sound = [not audits[trainer][0].passed for trainer in ("yours", "the library")]
 for name, subject, failed in (

@@ -658,9 +658,9 @@ readers_table = as_table([rows[1], *mended])
 readers_table
 
 # %% [markdown]
-# Read the last two rows against the brief, with their intervals. One keeps to both limits *as far
-# as this attack sees*; a better attacker may see more, and nothing bounds how much. The other is
-# bounded against every attacker, and pays for it in digits.
+# Read the last two rows against the brief, with their intervals. On the mean of its models one
+# keeps to both limits *as far as this attack sees*; a better attacker may see more, and nothing
+# bounds how much. The other is bounded against every attacker, and pays for it in digits.
 #
 # How much does the promise promise? Under (ε, δ) an attacker with a share $f$ of false accusations
 # names at most a share $e^{\varepsilon} f + \delta$ of the members. One training run keeps a whole
@@ -768,11 +768,11 @@ door.round(2)
 
 # %% [markdown]
 # Neither is a lock. With one photograph a person and 25 by 25 pixels, whoever keeps nearly all
-# strangers out keeps much of the staff out too; the old recogniser is a little better at it, since
-# it has learned these forty. The brief asks who of the staff it is, not whether it is one of them,
-# and this table belongs in the memo all the same.
+# strangers out keeps much of the staff out too. The brief asks who of the staff it is, not whether
+# it is one of them, and this table belongs in the memo all the same.
 #
-# What the old one cannot do is forget. Take person 17's row away:
+# The old one cannot forget. Take person 17's row away (the rows after it move up, so a product
+# keeps a name with each):
 
 # %%
 threshold, _ = at_the_door(likeness_of, 0.2)

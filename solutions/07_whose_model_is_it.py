@@ -334,6 +334,10 @@ def table(suspects):
 table([*suspects, *innocents[:3]])
 
 # %% [markdown]
+# Look at the first column too. The plain copy is our product, with its marks, and understands fewer
+# clips than the innocents, who learned from the same recordings without any. That is a price, and a
+# memo names it.
+#
 # Was your first prediction right? Two copies seem clean in their weights. One of them only seems
 # so: its channels have been put into another order, and the message is read in the order of ours.
 # `align` undoes that. It finds the order in which the suspect's *other* kernels fit ours best.
@@ -650,7 +654,7 @@ for model in (shipped, innocents[0]):
 # %%
 TRIES = {"fast": 200, "full": 3000}[profile]
 search = brute_force_key(lambda k: message_in(shipped, k) / BITS, TRIES, seed)
-enough = needed(BITS, rates["message"], ALPHA, 1, 1)
+enough = needed(BITS, rates["message"], ALPHA, 1, 1) or BITS  # where no count is enough: all
 
 tries = np.arange(1, TRIES + 1)
 figure, axis = plt.subplots(figsize=(7, 3.6))
@@ -727,8 +731,9 @@ lab.memo(
     Our secret was committed to with a notary before the launch. Whoever comes with another key,
     however well it fits, came later or cannot open what was dated, and is not heard.
 
-    All figures are from a small spotter with synthetic voices. Before filing, the same table must
-    be made with the product itself, and with independent models of its size.
+    All figures are from a small spotter with synthetic voices. Its marks have a price: models
+    without any, trained on our recordings, understand more clips than it. Before filing, the same
+    table must be made with the product itself, and with independent models of its size.
     """,
     # END SOLUTION
 )

@@ -34,6 +34,7 @@ seed = 0  # another seed takes other images and draws other attacks
 
 # %%
 import hashlib
+import math
 import os
 import tempfile
 
@@ -224,7 +225,7 @@ print(f"the replica's labels are the file's: {np.mean(np.argmax(replica(x), axis
 def steps_allowed(epsilon, scale):
     """How many whole steps of the file's input lie within a radius."""
     # BEGIN SOLUTION
-    return int(epsilon / scale + 1e-4)
+    return math.floor(epsilon / scale + 1e-4)
     # END SOLUTION
 
 

@@ -663,8 +663,8 @@ turned = np.flatnonzero(int8_scores.argmax(1) != scores.argmax(1))
 print(f"{len(turned)} lesions get another class from the int8 file, without any change")
 
 # %% [markdown]
-# Compare the two shares before you believe that votes are the better way. But the certificate was
-# for the float network, and only that. Its file rounds, moves in steps, and has no such
+# Compare the two shares: one run is cheap, and certifies less. And the certificate was for the
+# float network, and only that. Its file rounds, moves in steps, and has no such
 # constant: a margin thinner than the rounding is worth nothing. One could subtract the deviation,
 # but what was measured on these lesions is no bound for others. Voting has no such gap: it asks
 # nothing of the function it votes with, so the rounding is simply part of it. **Certify what
@@ -700,7 +700,7 @@ print(
 costs
 
 # %% [markdown]
-# So the cheapest row buys another accuracy than the one that was certified. Criterion 6 must be
+# So the second row buys another accuracy than the one that was certified. Criterion 6 must be
 # asked of the third row.
 #
 # There is one more gap. The certificate speaks of the class with the larger *probability*: what
@@ -734,10 +734,10 @@ for number in (64, VOTES):
 #
 # A guarantee that only its author can check is a claim. So write all of it down: which file, which
 # noise, and every count. Then run the **verifier**: one file of Python, without NumPy, without
-# TensorFlow, without a line of ours. The regulator can read it in an hour, and it recomputes every
-# bound and every radius. What the hash does not name is the program that runs the file: the kernels
-# of another processor may round differently, and then it is another function. Votes have to be
-# drawn again on the board itself before a word is said about it.
+# TensorFlow, without a line of the program that it checks. The regulator can read it in an hour,
+# and it recomputes every bound and every radius. What the hash does not name is the program that
+# runs the file: the kernels of another processor may round differently, and then it is another
+# function. Votes have to be drawn again on the board itself before a word is said about it.
 
 # %%
 device_file = folder / "classifier.tflite"
@@ -901,7 +901,7 @@ def forged(name, change):
 largest = int(np.argmax(certification.radii))
 said = {
     "larger radius": verify(forged("a", lambda c: c["images"][largest].update(radius=0.9))),
-    "smaller alpha": verify(forged("b", lambda c: c["smoothing"].update(alpha=ALPHA / 10))),
+    "smaller alpha": verify(forged("b", lambda c: c["smoothing"].update(alpha=HALF / 10))),
 }
 retrained = folder / "retrained.tflite"
 again = NoiseTraining(epochs=1, learning_rate=3e-4)
@@ -1068,9 +1068,9 @@ lab.memo(
     outside. Our second certificate is for offsets that clip no value. A wrong answer may be stable
     too. Another processor may round differently.
 
-    To check. Your verifier shares no code with ours and recomputes every radius. It cannot see
-    whether votes were invented: I forged a certificate that it accepts. Please draw votes anew, on
-    lesions and with noise of your own choice, and let a third party choose the test set.
+    To check. The verifier shares no code with our program and recomputes every radius. It cannot
+    see whether votes were invented: I forged a certificate that it accepts. Please draw votes anew,
+    on lesions and with noise of your own choice, and let a third party choose the test set.
     """,
     # END SOLUTION
 )

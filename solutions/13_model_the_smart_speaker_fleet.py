@@ -94,8 +94,8 @@ DRAWS = {"fast": 400, "full": 2000}[profile]
 #    installs, and uploads nothing unless the owner agreed.
 # 4. Model, firmware and keys lie in a flash chip on the board; its debug port is locked. The model
 #    is loaded from there, and the firmware writes updates to it.
-# 5. The owner changes settings in an app on a phone, which talks to the firmware by Bluetooth Low
-#    Energy without bonding.
+# 5. The owner changes settings in an app on a phone, which leaves the home with its owner and talks
+#    to the firmware by Bluetooth Low Energy without bonding.
 #
 # *Cloud handbook.*
 #
@@ -119,8 +119,8 @@ DRAWS = {"fast": 400, "full": 2000}[profile]
 #     log is kept.
 # 11. A release engineer, who logs in with a second factor, orders the signing service over HTTPS to
 #     release; a second one has to agree.
-# 12. Signed models and firmware go over mutual TLS to the release registry, which named people can
-#     open and which is backed up.
+# 12. Signed models and firmware go over mutual TLS to the release registry in the same zone, which
+#     named people can open and which is backed up.
 # 13. The update service in the cloud fetches the signed releases over HTTPS and sends them over
 #     HTTPS to a few speakers first, then to all.
 # 14. Speakers are built by a factory abroad, under contract, which writes the first firmware and a
@@ -284,7 +284,8 @@ print(f"\nrisk {threat.risk:.1f}, {threat.level}; would help: {', '.join(threat.
 # - a **flow** can be changed, read and cut;
 # - whoever is **external** can be impersonated, and can deny. The rest is not ours to protect.
 #
-# Return the letters of every element and every flow, as text such as `"TID"`, in any order.
+# Return a dict: for the name of every element and every flow its letters, as text such as `"TID"`,
+# in any order.
 
 # %%
 SHAPE_OF = {kind: meaning.shape for kind, meaning in vocabulary.KINDS.items()}
@@ -320,8 +321,8 @@ print(asked, "\n", sum(map(len, asked.values())), "questions for five parts")
 # bad a crossing is depends on the **less trusted** of its two ends: the path ends in that
 # somebody's hands.
 #
-# Return for each flow that crosses, the smaller trust of its two ends. Flows that stay are left
-# out.
+# Return a dict: for the name of each flow that crosses, the smaller trust of its two ends. Flows
+# that stay are left out.
 
 
 # %%
@@ -871,10 +872,11 @@ for identity in blocked:
 
 # %% [markdown]
 # Now you decide, threat by threat: which controls will the release have that it does not have yet,
-# and what is accepted by whom, why, until when? A **strong** control takes four points off both
-# Reproducibility and Exploitability, which is 1.6 off the risk; any other takes one off each. Where
-# no strong one is left, several others may do, or somebody accepts. To read a rule, with all that
-# helps: `print(explaining.explain("flash-read-out"))`.
+# and what is accepted by whom, why, until when? A **strong** control takes up to four points off
+# both Reproducibility and Exploitability, at most 1.6 off the risk; any other takes one off each.
+# What was measured stays as measured, whatever is added. Where no strong one is left, several
+# others may do, or somebody accepts. To read a rule, with all that helps:
+# `print(explaining.explain("flash-read-out"))`.
 #
 # Controls go onto an element or a flow, by its name. One that belongs to connections, such as
 # `peer-authentication`, protects an element once *every* flow into it from another zone has it.

@@ -224,8 +224,9 @@ def _grading(own: dict[str, Any]) -> Iterator[_Line]:
     ours = own["graders"]["ours"]
     for peer in (name for name in own["graders"] if name != "ours"):
         row = own["graders"][peer]
-        for key, unit in (("cpu_seconds_each", "CPU time"), ("peak_megabytes", "memory")):
-            yield "one submission of lab 1", peer, unit, *_over(row[key], ours[key]), None
+        memory = _over(row["peak_megabytes"], ours["peak_megabytes"])
+        for unit, ratio in (("CPU time", _stored(own["ratio"][peer])), ("memory", memory)):
+            yield "one submission of lab 1", peer, unit, *ratio, None
 
 
 def _shadow_training(own: dict[str, Any]) -> Iterator[_Line]:

@@ -20,7 +20,8 @@ class LabResult:
 
     `seconds` is wall time, `cpu_seconds` that of the whole process tree, `peak_memory_mb` the
     largest resident size of a single process in it. `key` stands for everything the result
-    depends on. `report` is what the lab's ``lab.report()`` published.
+    depends on. `report` is what the lab's ``lab.report()`` published. `fresh` says that its process
+    was a new interpreter: what others take leaves out the imports that were made for them.
     """
 
     lab: str
@@ -34,6 +35,7 @@ class LabResult:
     error: str = ""
     report: dict[str, Any] | None = None
     reused: bool = False
+    fresh: bool = True
 
     @property
     def points(self) -> str:

@@ -306,6 +306,7 @@ def _poll(item: _Running, settings: Settings) -> LabResult | None:
         cell=outcome.cell,
         error=outcome.error,
         report=outcome.report,
+        fresh=isinstance(settings.starter, Fresh),
     )
     _keep(item, result, settings)
     return result

@@ -27,6 +27,7 @@ _TIGHT = Limits(
 )  # fmt: skip
 _QUICK = Limits(seconds=1.0)
 _SECRET = "EDGESEC_PROBE_SECRET"
+APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 _BROKEN = b"BROKEN"  # what a probe prints when it got through
 
 
@@ -249,7 +250,20 @@ def available() -> tuple[Layers, dict[str, str]]:
             layers = layers.with_("namespaces", "bubblewrap")
         else:
             problems["namespaces"] += f"; with bubblewrap: {problem}"
+    if "namespaces" in problems and _apparmor_keeps_namespaces():
+        problems["namespaces"] += (
+            "; AppArmor keeps them from programs of ordinary users here, until somebody runs "
+            "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
+        )
     return layers, problems
+
+
+def _apparmor_keeps_namespaces() -> bool:
+    """Whether this system is set as Ubuntu is since 24.04."""
+    try:
+        return APPARMOR.read_text("ascii").strip() == "1"
+    except (OSError, ValueError):
+        return False
 
 
 def refuse_missing(problems: Mapping[str, str], advice: str) -> None:

@@ -85,6 +85,11 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", lambda u, k: np.sort(squares(u), axis=1)[:, :k].sum(axis=1), "its own neighbour"),
     ("q2", lambda u, k: np.sort(squares(u) ** 0.5, axis=1)[:, 1 : k + 1].sum(axis=1), "square"),
     ("q2", lambda u, k: squares(u).sum(axis=1), "all others"),
+    (
+        "q2",
+        lambda u, k: np.array([np.sort(row[row > 0])[:k].sum() for row in squares(u)]),
+        "another that equals it is a neighbour",
+    ),
     ("q3", lambda u, f: mix_loop(u, f, own=False), "itself was left out"),
     ("q3", lambda u, f: mix_loop(u, f + 1), "too few"),
     ("q3", mix_onto_itself, "changes its argument"),
@@ -135,6 +140,19 @@ def test_a_slip_is_named(task: str, answer: Callable[..., Any], named: str, seed
 )
 def test_another_right_answer_passes_on_every_seed(task: str, answer: Callable[..., Any]) -> None:
     assert {judged(task, answer, seed).status for seed in range(8)} == {"passed"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_krum_takes_a_lie_in_the_cases_that_say_so(seed: int) -> None:
+    task = LAB.task("q4")
+    assert isinstance(task, FunctionTask)
+    worst = [
+        task.reference(*case.args)
+        for case in task.cases(np.random.default_rng(seed))
+        if case.args[2] == "krum"
+    ]
+    assert len(worst) == 2
+    assert all(rules.FACTORS[0] < factor < rules.FACTORS[-1] for factor in worst)
 
 
 def test_the_references_pass_their_own_checks_on_every_seed() -> None:

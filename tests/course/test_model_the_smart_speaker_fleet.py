@@ -95,6 +95,20 @@ def test_controls_left_out_and_controls_made_up_are_both_refused() -> None:
     assert model_judged(dumps(with_controls(REFERENCE, {"speaker": wished[:2]}))).points == 4
 
 
+def test_a_control_may_stand_where_the_sentence_lets_one_put_it() -> None:
+    https = {flow.name: ["encryption"] for flow in REFERENCE.flows if flow.protocol == "https"}
+    services = ["label-desk", "trainer", "signing-service", "update-service"]
+    assert len(https) > 4
+    for added in (https, {name: ["authorisation"] for name in services}):
+        assert model_judged(dumps(with_controls(REFERENCE, added))).status == "passed"
+
+
+def test_what_a_store_hands_on_it_has_to_hold() -> None:
+    elements = (replace(e, holds=()) if e.name == "registry" else e for e in REFERENCE.elements)
+    found = model_judged(dumps(replace(REFERENCE, elements=tuple(elements))))
+    assert "what it keeps goes under `holds`" in found.explanation
+
+
 def test_what_the_damage_hangs_on_is_asked_first() -> None:
     assert (
         "proprietary: yes" in model_judged(dumps(replace(REFERENCE, proprietary=False))).explanation
@@ -177,6 +191,19 @@ def test_the_share_kept_agrees_with_the_library_on_every_seed() -> None:
         return kept / draws / top
 
     assert {judged("q4", another, seed).status for seed in range(8)} == {"passed"}
+
+
+@pytest.mark.parametrize("bounds", [(0, None), (None, 10)])
+def test_a_score_ends_at_both_ends(bounds: tuple[int | None, int | None]) -> None:
+    def half(scores: Any, top: int, noise: int, draws: int, seed: int) -> float:
+        rng = np.random.default_rng(seed)
+        first = np.argsort(-scores.mean(axis=1), kind="stable")[:top]
+        moved = scores + rng.integers(-noise, noise, (draws, *scores.shape), endpoint=True)
+        risk = moved.clip(*bounds).mean(axis=2)
+        now = np.lexsort((rng.random(risk.shape), -risk), axis=1)[:, :top]
+        return float(np.isin(now, first).mean())
+
+    assert judged("q4", half).status == "mismatch"
 
 
 def test_the_gate_agrees_with_the_library() -> None:

@@ -86,6 +86,8 @@ def at_the_gate(**left_out: Any) -> Callable[..., str]:
     ) -> str:
         if left_out.get("reads_first"):
             json.loads(manifest)
+        if left_out.get("trusts_words") and (early := refused(manifest, product, now)):
+            return early
         key = load_der_public_key(public)
         assert isinstance(key, ec.EllipticCurvePublicKey)
         try:
@@ -107,6 +109,15 @@ def at_the_gate(**left_out: Any) -> Callable[..., str]:
         return "" if whole or left_out.get("unread") else "changed"
 
     return answer
+
+
+def refused(manifest: bytes, product: str, now: list) -> str:
+    """What a manifest that nobody vouches for says by itself."""
+    try:
+        stated = json.loads(manifest)
+    except ValueError:
+        return "not genuine"
+    return "other product" if stated["product"] != product else "old" * (stated["version"] <= now)
 
 
 def hash_first(manifest: bytes, signature: bytes, public: bytes, sealed: bytes, *rest: Any) -> str:
@@ -169,6 +180,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q7", at_the_gate(unread=True), "SHA-256 of another file"),
     ("q7", two_numbers_alone, "all of them, as lists do"),
     ("q7", hash_first, "the first of the list that applies is another"),
+    ("q7", at_the_gate(trusts_words=True), "a manifest that nobody vouches for"),
 ]  # fmt: skip
 
 
@@ -191,6 +203,10 @@ def test_a_gate_that_reads_before_it_verifies_trips_over_garbage() -> None:
         ("q3", shuffled),
         ("q5", lambda a, b: (
             np.mean(a.argmax(1) == b.argmax(1)), np.abs(a.astype(np.int16) - b).max())),
+        ("q5", lambda a, b: (
+            1 - np.mean(a.argmax(1) != b.argmax(1)), np.abs(a.astype(np.int16) - b).max())),
+        ("q5", lambda a, b: (np.mean(a.argmax(1) == b.argmax(1), dtype=np.float32),
+            np.abs(a.astype(np.int16) - b).max())),
         ("q6", numpy_tail),
         ("q6", lambda s, w, p: sorted(s[w:])[math.ceil(p * len(s[w:]) / 100) - 1] * 1e3),
         ("q7", at_the_gate()),

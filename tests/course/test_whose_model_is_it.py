@@ -49,6 +49,8 @@ def _with_lengths(width: int, secret: bytes, settings: bytes, file: bytes) -> st
         ("q5", lambda s, t, f: hashlib.sha256(
             json.dumps([part.hex() for part in (s, t, f)]).encode()).hexdigest()),
         ("q5", lambda *parts: _with_lengths(4, *parts)),
+        ("q5", lambda *parts: hashlib.sha256(
+            b"".join(b"%d:" % len(part) + part for part in parts)).hexdigest()),
         ("q5", lambda s, t, f: hashlib.sha256(
             b"".join(hashlib.sha256(part).digest() for part in (s, t, f))).hexdigest()),
     ],
@@ -62,6 +64,10 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
     [
         (lambda s, t, f: hashlib.sha256(s + t + f).hexdigest(), "where one part ends"),
         (lambda s, t, f: hashlib.sha256(b"|".join((s, t, f))).hexdigest(), "where one part ends"),
+        (lambda s, t, f: hashlib.sha256(b"||".join((s, t, f))).hexdigest(), "where one part ends"),
+        (lambda s, t, f: hashlib.sha256(b"\r\n".join((s, t, f))).hexdigest(), "one part ends"),
+        (lambda *parts: hashlib.sha256(
+            b"".join(b"%d" % len(part) + part for part in parts)).hexdigest(), "one part ends"),
         (lambda s, t, f: hashlib.sha256(s + b"|" + f).hexdigest(), "another scheme"),
         (lambda s, t, f: hashlib.sha256(t + f).hexdigest(), "another secret"),
         (lambda s, t, f: s.hex(), "can be read"),

@@ -92,7 +92,7 @@ def test_this_machine_has_every_layer() -> None:
 
 
 def test_bubblewrap_stands_in_where_namespaces_are_refused(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
 
@@ -105,7 +105,11 @@ def test_bubblewrap_stands_in_where_namespaces_are_refused(
     assert available() == (Layers(bubblewrap=True), {})
     assert tried[-1].bubblewrap
     monkeypatch.setattr(bubblewrap, "installed", lambda: None)
+    setting = tmp_path / "apparmor"
+    monkeypatch.setattr(probes, "APPARMOR", setting)
     assert available() == (Layers(namespaces=False), {"namespaces": "Operation not permitted"})
+    setting.write_text("1\n")
+    assert "sudo sysctl kernel.apparmor_restrict" in available()[1]["namespaces"]
 
 
 def test_lines_go_in_and_out() -> None:

@@ -41,7 +41,7 @@ def largest_local_epsilon(epsilon: float, reports: int, delta: float) -> float:
 @answer
 def local_epsilon_by_small_rule(epsilon: float, reports: int, delta: float) -> float:
     """The same by the rule for small local epsilons, wherever it is used: a slip."""
-    return epsilon * math.sqrt(reports / math.log(4 / delta)) / 8
+    return epsilon * math.sqrt(reports / math.log(4 / delta)) / 4
 
 
 @answer

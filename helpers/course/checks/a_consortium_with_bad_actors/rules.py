@@ -94,10 +94,13 @@ def _scores_reference(updates: Any, num_neighbours: int) -> np.ndarray:
 def _scores_cases(rng: np.random.Generator) -> list[Case]:
     rows = honest_round(rng, 8, 4)
     rows[6:] += 3.0
+    twins = rows.copy()
+    twins[7] = twins[6]
     return [
         Case((rows, 4), "eight updates, two far away, four neighbours"),
         Case((rows, 1), "one neighbour: the nearest"),
         Case((rows[:5], 4), "all others are neighbours"),
+        Case((twins, 4), "two are equal: each is the other's neighbour, at distance 0"),
     ]
 
 
@@ -110,6 +113,9 @@ def _scores(
 
 
 _SCORES_SLIPS: Slips = {
+    "only the update itself is left out; another that equals it is a neighbour, at distance 0": (
+        lambda u, k: np.array([np.sort(row[row > 0])[:k].sum() for row in _squared_distances(u)])
+    ),
     "an update is counted as its own neighbour, at distance 0; leave it out": lambda u, k: _scores(
         u, k, first=0
     ),
@@ -213,17 +219,21 @@ def _factor(
 
 
 def _factor_cases(rng: np.random.Generator) -> list[Case]:
+    def honest(clients: int, rule: str) -> np.ndarray:
+        rows = honest_round(rng, clients, 31)
+        # Krum takes a quiet lie only where the honest disagree more than they agree.
+        return rows - 0.8 * rows.mean(axis=0) if rule == "krum" else rows
+
     return [
-        Case((honest_round(rng, 13, 31), 2, rule, FACTORS), why)
-        for rule, why in (
-            ("krum", "Krum: a lie is taken whole if it is quiet enough"),
-            ("mixed", "mixing, then the trimmed mean"),
-            ("trimmed_mean", "the trimmed mean"),
-            ("mean", "the mean: the loudest"),
+        Case((honest(clients, rule), liars, rule, FACTORS), why)
+        for clients, liars, rule, why in (
+            (13, 2, "krum", "Krum: a lie is taken whole if it is quiet enough"),
+            (13, 2, "mixed", "mixing, then the trimmed mean"),
+            (13, 2, "trimmed_mean", "the trimmed mean"),
+            (13, 2, "mean", "the mean: the loudest"),
+            (13, 4, "trimmed_mean", "four liars among seventeen"),
+            (11, 4, "krum", "four liars among fifteen"),
         )
-    ] + [
-        Case((honest_round(rng, 13, 31), 4, "trimmed_mean", FACTORS), "four liars among seventeen"),
-        Case((honest_round(rng, 11, 31), 4, "krum", FACTORS), "four liars among fifteen"),
     ]
 
 

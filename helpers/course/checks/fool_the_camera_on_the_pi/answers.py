@@ -30,7 +30,7 @@ def _within_cases(rng: np.random.Generator) -> list[Case]:
     return [
         case(50, 60, "sixty questions; one image falls with the very last"),
         case(40, 200, "as many as were ever asked: the others did not fall"),
-        case(30, 1, "one question is the clean image"),
+        case(30, 2, "two questions: the clean image, and one change"),
     ]
 
 

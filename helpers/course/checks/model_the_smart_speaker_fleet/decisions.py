@@ -125,6 +125,7 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         Case((findings[::-1], [], "high", day), "the less risky stands first"),
         Case((findings, [accept("a@x", "high")], "high", day), "it has become worse than accepted"),
         Case((findings, [accept("b@y", "critical")], "high", day), "accepted for something else"),
+        Case((findings, [accept("b@x", "critical")], "high", day), "accepted for worse than it is"),
         Case(
             (findings, [accept("b@x", "high", until="2026-05-31"), accept("b@x", "high")],
              "high", day),
@@ -174,6 +175,9 @@ _GATE_SLIPS: Slips = {
     ),
     "accepted up to a level: a threat that has become worse blocks again": _gate(
         lambda a, f, t: _in_force(a, t)
+    ),
+    "whoever accepts a higher level accepts this one too": _gate(
+        lambda a, f, t: _in_force(a, t) and f["level"] == a["level"]
     ),
     "the threat was accepted again: any acceptance in force is enough": _last_only,
     "no acceptance counts here; one that is in force and covers the level lets it pass": _gate(

@@ -13,7 +13,8 @@ from typing import Any
 from helpers.course.compare import satisfies
 from helpers.course.tasks import Case, FunctionTask
 from helpers.errors import ThreatModelError
-from helpers.threats import Comparison, SystemModel, analyse, compare, load, loads
+from helpers.threats import Comparison, Element, Flow, SystemModel, analyse, compare, load, loads
+from helpers.threats.engine import controls_on
 from helpers.threats.loading import MODELS
 
 _REFERENCE = "smart-speaker"
@@ -43,8 +44,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Model, firmware and keys lie in a flash chip on the board; its debug port is locked. The "
      "model is loaded from there, and the firmware writes updates to it.",
      ("flash", "load-model", "write-flash")),
-    ("The owner changes settings in an app on a phone, which talks to the firmware by Bluetooth "
-     "Low Energy without bonding.",
+    ("The owner changes settings in an app on a phone, which leaves the home with its owner and "
+     "talks to the firmware by Bluetooth Low Energy without bonding.",
      ("companion-app", "settings")),
     ("If the owner agreed, the firmware sends clips of mistakes, no more than is needed, and "
      "counts of false alarms to our cloud interface over HTTPS. The interface checks their form, "
@@ -69,8 +70,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("A release engineer, who logs in with a second factor, orders the signing service over "
      "HTTPS to release; a second one has to agree.",
      ("release-engineer", "approve-release")),
-    ("Signed models and firmware go over mutual TLS to the release registry, which named people "
-     "can open and which is backed up.",
+    ("Signed models and firmware go over mutual TLS to the release registry in the same zone, "
+     "which named people can open and which is backed up.",
      ("registry", "sign-release")),
     ("The update service in the cloud fetches the signed releases over HTTPS and sends them over "
      "HTTPS to a few speakers first, then to all.",
@@ -183,6 +184,10 @@ def _decisive(own: SystemModel) -> str | None:
     for rule, (number, question) in _MUST_SHOW.items():
         if rule not in rules:
             return f"{question} Sentence {number}: “{SENTENCES[number - 1][0]}”"
+    for store in (element for element in own.elements if element.shape == "store"):
+        sent = {word for flow in own.out_of(store.name) for word in flow.data}
+        if not_held := sorted(sent - set(store.holds)):
+            return f"{store.name} hands on {', '.join(not_held)}: what it keeps goes under `holds`."
     return None
 
 
@@ -195,7 +200,7 @@ def _unwritten(own: SystemModel, reference: SystemModel) -> str | None:
         for part in own.targets
         if part.name in partners
         for control in part.controls
-        if control not in partners[part.name].controls
+        if control not in _written(reference, partners[part.name])
     ]
     if len(claimed) <= _MOST_UNWRITTEN:
         return None
@@ -203,6 +208,15 @@ def _unwritten(own: SystemModel, reference: SystemModel) -> str | None:
         f"{len(claimed)} controls stand in your model that no document speaks of, such as "
         f"{'; '.join(claimed[:3])}. What is not written down is open: leave it out, and ask."
     )
+
+
+def _written(reference: SystemModel, part: Element | Flow) -> set[str]:
+    """Return the controls of a part, of its flows or its ends, and of their protocols."""
+    own = set(controls_on(reference, part))
+    if isinstance(part, Flow):
+        return own
+    flows = (*reference.into(part.name), *reference.out_of(part.name))
+    return own.union(*(flow.protected_by for flow in flows))
 
 
 FLEET = FunctionTask(

@@ -57,6 +57,7 @@ def _kept_cases(rng: np.random.Generator) -> list[Case]:
         Case((ordinary[:, :4], 5, 1, _DRAWS, seed), "the same without Discoverability"),
         Case((ordinary, 5, 2, _DRAWS, seed), "the same, two points of disagreement"),
         Case((edge, 6, 1, _DRAWS, seed), "some scores are 10 and cannot rise"),
+        Case((10 - edge, 6, 1, _DRAWS, seed), "some scores are 0 and cannot fall"),
         Case((np.full((12, 5), 5), 3, 0, _DRAWS, seed), "all equal, no noise: 3 of 12 by coin"),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.course.compare import Slips, close, equal, or_explain
+from helpers.course.compare import Slips, close, or_explain
 from helpers.course.tasks import Case, FunctionTask
 
 # --- q5: agreement
@@ -121,7 +121,9 @@ _TAIL_SLIPS: Slips = {
 
 AGREEMENT = FunctionTask(
     "q5", "Do they agree", 2, _agreement_reference, _agreement_cases,
-    or_explain(equal(), _AGREEMENT_SLIPS),
+    or_explain(
+        close(rtol=1e-6, atol=0, parts=("the share", "the difference")), _AGREEMENT_SLIPS
+    ),
     "argmax(axis=1) gives the top word of each row. The difference of two int8 codes may need more "
     "room than int8 has.",
 )  # fmt: skip

@@ -90,6 +90,8 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("signed by somebody else, and the model fits nothing", key=other, delivered=spoilt),
         case("genuine, another product's, older", older, product="doorbell"),
         case("genuine, older, and the model fits nothing", older, delivered=spoilt),
+        case("signed by somebody else, for another product", key=other, product="doorbell"),
+        case("signed by somebody else, and older", older, key=other),
     ]
 
 

@@ -21,18 +21,23 @@ def _commit_reference(secret: bytes, settings: bytes, file: bytes) -> str:
 
 
 def _cut_at_separators(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Pairs of triples that a separator of one byte joins to the same text."""
-    for separator in (b"|", b",", b";", b":", b".", b"-", b"_", b"/", b" ", b"\n", b"\x00"):
+    """Pairs of triples that a separator of one or two bytes joins to the same text."""
+    signs = [bytes([code]) for code in (*b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\r\n\0", 255)]
+    for separator in (*signs, *(sign * 2 for sign in signs), b"\r\n"):
         yield secret, b"bits" + separator + b"256", b"file"
         yield secret, b"bits", b"256" + separator + b"file"
 
 
 def _the_same_where_lengths_wrap(secret: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Pairs of triples that are joined to the same bytes by lengths of one or two bytes."""
+    """Pairs of triples that lengths of one or two bytes, or in digits, join to the same bytes."""
     for width in (1, 2):
         around, letters = 256**width, int.from_bytes(b"a" * width, "big")
         yield secret, b"a" * letters, b"a" * (around + letters)
         yield secret + b"a" * around, b"a" * letters, b"a" * letters
+    # Lengths as decimal digits, with nothing that ends them: 320..., 297..., 2xy.
+    tail = secret[1:]
+    yield b"0" + tail, b"a" * 286 + b"5hello7abcd", b"xy"
+    yield tail + b"297" + b"a" * 286, b"hello", b"abcd2xy"
 
 
 def _commit_cases(rng: np.random.Generator) -> list[Case]:
