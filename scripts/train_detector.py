@@ -2,7 +2,6 @@
 
     python scripts/train_detector.py plain
     python scripts/train_detector.py physical
-    python scripts/train_detector.py physical --start physical --rate 2e-3
     python scripts/train_detector.py generic --start plain --rate 1e-3 --epochs 15
     python scripts/train_detector.py adversarial --start plain --rate 1e-3 --epochs 10
 

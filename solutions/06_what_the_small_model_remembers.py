@@ -771,8 +771,8 @@ door.round(2)
 # strangers out keeps much of the staff out too. The brief asks who of the staff it is, not whether
 # it is one of them, and this table belongs in the memo all the same.
 #
-# The old one cannot forget. Take person 17's row away (the rows after it move up, so a product
-# keeps a name with each):
+# The old one cannot forget; the new one can. Take person 17's row away (the rows after it move up,
+# so a product keeps a name with each):
 
 # %%
 threshold, _ = at_the_door(likeness_of, 0.2)

@@ -334,9 +334,9 @@ def table(suspects):
 table([*suspects, *innocents[:3]])
 
 # %% [markdown]
-# Look at the first column too. The plain copy is our product, with its marks, and understands fewer
-# clips than the innocents, who learned from the same recordings without any. That is a price, and a
-# memo names it.
+# Look at the first column too. The plain copy is our product, marks and all; the innocents learned
+# from the same recordings without marks. If it understands fewer clips, that is a price, and a memo
+# names it.
 #
 # Was your first prediction right? Two copies seem clean in their weights. One of them only seems
 # so: its channels have been put into another order, and the message is read in the order of ours.

@@ -876,8 +876,8 @@ opened = {
     NAMES[KEYS.index(key)]: {
         "contest, clean": f"{clean_right[KEYS.index(key)].mean():.1%}",
         "sealed, clean": with_limits(sealed_clean[key]),
-        "contest, robust": f"{own[KEYS.index(key)].mean():.1%}",
-        "sealed, robust": with_limits(sealed_robust[key, "0.15"]),
+        "contest, own attack": f"{own[KEYS.index(key)].mean():.1%}",
+        "sealed, own attack": with_limits(sealed_robust[key, "0.15"]),
         "same, first images": f"{sealed_robust[key, '0.15'][:HARD].mean():.1%}",
         "stronger attack": with_limits(hard_robust[key]),
         **{f"at {r}": f"{sealed_robust[key, r].mean():.1%}" for r in ("0.1", "0.2")},
@@ -986,9 +986,9 @@ named = ["narrow-plain", "narrow-trained", "wide-plain", "wide-trained"]
 trained = "adversarial-training"
 at_small = [
     ("small-float", trained, f"{small} pgd, float", "evasion", base),
-    ("small-int8", trained, f"{small} pgd, int8", "evasion", robust_right[row_of(small, "pgd")]),
+    ("small-int8", trained, f"{small} pgd, int8", "evasion", own[row_of(small, "pgd")]),
     ("small-4-bits", "several", f"{small} pgd, 4 bits", "evasion",
-     robust_right[row_of(small, "pgd", "4 bits")]),
+     own[row_of(small, "pgd", "4 bits")]),
 ]  # fmt: skip
 by_pgd = f"; PGD, L-infinity {EPSILON}"
 on_contest = [(*row, f"contest digits, width {small}, three formats{by_pgd}") for row in at_small]

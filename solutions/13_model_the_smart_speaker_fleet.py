@@ -119,8 +119,8 @@ DRAWS = {"fast": 400, "full": 2000}[profile]
 #     log is kept.
 # 11. A release engineer, who logs in with a second factor, orders the signing service over HTTPS to
 #     release; a second one has to agree.
-# 12. Signed models and firmware go over mutual TLS to the release registry in the same zone, which
-#     named people can open and which is backed up.
+# 12. Signed models and firmware go over mutual TLS to the registry of the release zone; named
+#     people can open it, and it is backed up.
 # 13. The update service in the cloud fetches the signed releases over HTTPS and sends them over
 #     HTTPS to a few speakers first, then to all.
 # 14. Speakers are built by a factory abroad, under contract, which writes the first firmware and a

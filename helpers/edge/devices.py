@@ -342,7 +342,7 @@ def estimate(
 
 
 def roofline(work: Work, device: Device, arithmetic: str, clock_hz: float) -> tuple[float, str]:
-    """Return the milliseconds that no software beats, and what bounds them.
+    """Return the least milliseconds if all tensors come from memory, and what bounds them.
 
     The bandwidth is taken to scale with the clock, as on a microcontroller.
 

@@ -32,7 +32,7 @@ def affine_codes(values: list[float], low: float, high: float) -> list[int]:
 @answer
 def roofline_milliseconds(device: str, arithmetic: str, macs: int, weights: int,
                           activations: int) -> float:  # fmt: skip
-    """Milliseconds that no software beats on a device of ``helpers.edge.devices``.
+    """Milliseconds of the roofline of a device of ``helpers.edge.devices``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def zero_point(low: float, high: float) -> int:
 @answer
 def slowdown_of_rate(device: str, arithmetic: str, macs: int, weights: int, activations: int,
                      per_second: float) -> float:  # fmt: skip
-    """A published rate's latency as a multiple of what no software beats."""
+    """A published rate's latency as a multiple of the roofline."""
     bound = roofline_milliseconds(device, arithmetic, macs, weights, activations)
     return 1000 / per_second / bound
 

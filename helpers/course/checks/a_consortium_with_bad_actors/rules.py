@@ -224,7 +224,7 @@ def _factor_cases(rng: np.random.Generator) -> list[Case]:
         return rows + agreement * rows.mean(axis=0)
 
     return [
-        Case((honest(13, -0.8), 2, "krum", FACTORS), "Krum: a lie is taken whole if it is quiet"),
+        Case((honest(13, -0.8), 4, "krum", FACTORS), "Krum: a lie is taken whole if it is quiet"),
         Case((honest(11, -0.8), 4, "krum", FACTORS), "Krum, and four liars among fifteen"),
         Case((honest(13, 3.0), 2, "krum", FACTORS), "Krum takes no lie: all do the same harm"),
         *(

@@ -70,8 +70,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("A release engineer, who logs in with a second factor, orders the signing service over "
      "HTTPS to release; a second one has to agree.",
      ("release-engineer", "approve-release")),
-    ("Signed models and firmware go over mutual TLS to the release registry in the same zone, "
-     "which named people can open and which is backed up.",
+    ("Signed models and firmware go over mutual TLS to the registry of the release zone; named "
+     "people can open it, and it is backed up.",
      ("registry", "sign-release")),
     ("The update service in the cloud fetches the signed releases over HTTPS and sends them over "
      "HTTPS to a few speakers first, then to all.",
