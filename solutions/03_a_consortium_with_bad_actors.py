@@ -1245,10 +1245,11 @@ lab.memo(
     I propose three rounds of training. Each hospital adds its own noise, in full, before it sends;
     the server mixes what resembles each other and leaves out the extremes.
 
-    With two hospitals against us it finds 91 % of cancers under the worst attack that I found, and
-    92 % if nobody lies. On sixteen fresh splits it found 88.5 %, give or take 0.7: the limit
-    is 88, so it passes, and nobody should promise more. For one patient of an honest hospital
-    epsilon is 2 at delta 0.0001, against whoever has the models and against the server.
+    With two hospitals against us it finds 91 % of cancers under the worst attack that I found,
+    and 92 % if nobody lies. On sixteen fresh splits it found 88.5 %, give or take 0.7: the
+    limit is 88, and these splits cannot tell the two apart. For one patient of an honest
+    hospital epsilon is 2 at delta 0.0001, against whoever has the models and against the
+    server.
 
     What must be believed: that at most two hospitals lie, and that each honest one adds the noise.
     Nobody needs to be trusted with an update. If the board wants a margin, a third party that sees
@@ -1256,9 +1257,10 @@ lab.memo(
 
     Why not fifteen rounds? They need more than twice the noise. Noise makes honest hospitals
     disagree, liars hide in the disagreement, and the same rule finds 67 %. A narrow cut looked
-    safe until I aimed at patients found by a narrow margin: 85 %. Why not a secret sum? Nobody can
-    reject what nobody sees: one hospital moves it as far as it likes. And the masks that we were
-    offered have 28 bits instead of 256; a server with two hospitals' help read an update exactly.
+    safe until I aimed at patients found by a narrow margin: 85 % on the fresh splits. Why not a
+    secret sum? Nobody can reject what nobody sees: one hospital moves it many times further
+    than allowed. And the masks that we were offered have 28 bits instead of 256; a server with
+    two hospitals' help read an update exactly.
 
     Open: a third liar; one hospital under two names; bad records, which cannot be seen from outside
     any more; the number of rounds, chosen on these patients; better attacks.

@@ -889,12 +889,13 @@ lab.memo(
     about one in five of the staff can be picked out of forty photographs by drawing their faces.
     Fewer bits do not help either: recognition breaks before the faces do.
 
-    For the reader I propose the one that was trained for three passes. It reads about eight in ten
-    digits and, under the best attack we have, 3.8 % of the patients are named (interval 3.0 to
-    5.0 %): just within your one in twenty. It costs six digits in a hundred. I
-    must add that this was measured against our attack only. The privately trained reader comes with
-    a promise against every attack, but the promise is one in four, not one in twenty, and with five
-    hundred forms it misses the limit for reading. When you have more forms, measure it again.
+    For the reader I propose the one that was trained for three passes. On the mean of its
+    models it reads about eight in ten digits, at the limit; single ones fall below, and the one
+    that ships must be tested. Under the best attack we have, 3.8 % of the patients are named
+    (interval 3.0 to 5.0 %): within your limit. It costs six digits in a hundred. This was
+    measured against our attack only. The privately trained reader comes with a promise against
+    every attack, but the promise is one in four, not one in twenty, and with five hundred forms
+    it misses the limit for reading. When you have more forms, measure it again.
 
     For the recogniser I propose the encoder. Its file holds none of the staff and identifies
     nobody beyond guessing, and it names more than nine frames in ten rightly. The thirty numbers
@@ -911,7 +912,8 @@ lab.memo(
 
 # %% [markdown]
 # Keep what you made: the two files to ship, and a report in which every number was measured above.
-# The first line names the reader; if your memo ships the other one, change it.
+# One of the reader's models ships; its figures in the report are the mean of all. The first line
+# names the reader; if your memo ships the other, change it.
 
 # %%
 chosen = "stopped after 3 passes"  # or "DP-SGD, epsilon 8"

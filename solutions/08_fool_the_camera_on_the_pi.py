@@ -727,14 +727,15 @@ lab.memo(
     more. He needs one camera, whose file can be read off the card, and seconds a picture. I rate
     that high.
 
-    Turning the model into 8-bit integers changed neither accuracy nor robustness by anything that
-    these images show. Please do not tell customers that it protects. You may hear of 54 %, from an
-    attack that only asks the camera, 300 times an image. That figure is about the attack: it has
-    few questions, and the rounded scores tell it little. I would not sign it. That it fools a third
-    of the right images without the file is a finding of its own, and as high.
+    Turning the model into 8-bit integers changed neither accuracy nor robustness by anything
+    that these images show. Please do not tell customers that it protects. You may hear of 54 %,
+    from an attack that only asks the camera, 300 times an image. That figure is about the
+    attack: the checklist finds the rounded scores flat, so its questions tell it little, and
+    marks nothing else. I would not sign it. That it fools a third of the right images without
+    the file is a finding of its own, and as high.
 
-    A patch leaves 46 % (35 to 58 %) where a grey square of its size leaves 66 %: I rate the printer
-    lower, until it has been tried through the lens.
+    A patch leaves 46 % (35 to 58 %) where a grey square of its size leaves 66 %, and the
+    intervals still overlap: I rate the printer lower, until it has been tried through the lens.
 
     Conditions: give out labels and not scores, limit questions, decide over several frames, and
     train the next version against such changes, with the same report for it.

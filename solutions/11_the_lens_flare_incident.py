@@ -838,7 +838,7 @@ for name, says in answers.items():
 pd.DataFrame(tried).T
 
 # %% [markdown]
-# Look at band training. It makes the network withstand the attack that seemed to hurt it most, and
+# Look at band training. It trains against the attack that seemed to hurt the network most, and
 # under flare it is judged like every other candidate. Was your second prediction right? Published
 # networks got *worse* under fog and low contrast through adversarial training (Yin et al.). Whether
 # yours did depends on the radius and the band, so it is measured and not quoted.
@@ -1009,9 +1009,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # The last row is the sobering one. Hold it against one third, which is what a camera gets that
-# calls everything *empty*. How far above that is the released file, and does the fix do better? An
-# average over random suns says little about a robot that passes the same mast at the same hour
-# every day.
+# calls everything *empty*. Is the released file above that, and does the fix do better? An average
+# over random suns says little about a robot that passes the same mast at the same hour every day.
 #
 # And real streets? If you have the aerial photographs (`EDGESEC_DATA` names the folder that holds
 # `aerial-cars`), the same cut, the same training and the same flare are repeated on them. Drawn
@@ -1082,12 +1081,12 @@ lab.memo(
 
     Where it does not hold. In the worst of twelve directions 48 % (42 to 54) are right. There,
     and wherever the picture is too poor, the camera should refuse and the robot slow down.
-    Clipped pixels are no sign for that: by them it still answers nearly everywhere. On 126
+    Clipped pixels do not tell: it still answers nearly everywhere, so criterion 4 fails. On 126
     photographed bays 43 % instead of 39 are right under flare, 46 instead of 56 without; the
     intervals overlap.
 
     From now on. Graded flare, the other lens and the worst direction belong to every release.
-    In the field we watch contrast and clipped pixels.
+    In the field we watch contrast.
 
     Not shown. All else is from drawn streets; all flare is rendered, with one seed. We need
     pairs from a real mast, with a hand before the lens and without.

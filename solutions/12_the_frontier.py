@@ -518,7 +518,7 @@ for w in WIDTHS:
 # Was your first prediction right? Read both halves of the figure. The narrow network pays, and look
 # at what it **gets for it**. The rate between the two is what makes a frontier harsh. (The recipe
 # matters too: the same robustness can have two prices.) And look where the price is nothing that
-# these images could see: there the trade-off has gone, on this task and at this radius. Whoever
+# these images could see: there they show no trade-off, on this task and at this radius. Whoever
 # says that robustness is free may be right about a network that does not fit your ring. Where the
 # last lines show a price that the figure does not, the longer training had hidden it.
 #
@@ -943,9 +943,10 @@ lab.memo(
     lack: half of the images changed nothing visible, nor did rounding. At four filters longer
     training brought eleven points, and twice the width eleven more: search and size both.
 
-    What would change this: surely fewer than one attack in fifteen (8 half); half as much again of
-    flash and memory with twice the time (16 filters, 54 to 58 % in the contest). At a radius of 0.2
-    half of the robustness is gone. Not measured: the ring, real postcodes, printing, other seeds.
+    What would change this: hardly any attack (8 half, if its lead is real); half as much again
+    of flash and memory with twice the time (16 filters, 54 to 58 % in the contest). At a radius
+    of 0.2 half of the robustness is gone. Not measured: the ring, real postcodes, printing,
+    other seeds.
     """,
     # END SOLUTION
 )

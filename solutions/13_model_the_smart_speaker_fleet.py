@@ -1093,10 +1093,11 @@ lab.memo(
     version counter in the firmware, although no gate demands it: an old signed release brings old
     holes back, and the score of that threat alone hides what it opens.
 
-    Accepted by name: impersonation of cloud services until mutual TLS in October, copying the model
-    by asking until the end of September, and the factory until its audit in August. The settings by
-    Bluetooth are below the gate; I propose bonded pairing all the same, since neighbours will find
-    it. Wires inside the case are below it too.
+    Accepted: impersonation of cloud services, by the head of cloud, until mutual TLS in
+    October; copying the model by asking, by you, until the end of September, since it was
+    rehearsed on digits only; the factory, by the head of hardware, until its audit in August.
+    The settings by Bluetooth are below the gate; I propose bonded pairing all the same, since
+    neighbours will find it. Wires inside the case are below it too.
 
     How sure is this? The order within the list is not. If scores differ by a point about two thirds
     of the top five remain, so we work in heaps. One threat is measured, copying, in a rehearsal on

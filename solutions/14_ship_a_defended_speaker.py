@@ -1094,12 +1094,12 @@ lab.memo(
     December, since the attack changes features in memory. Nobody should answer for the first.
 
     Hiding the owners' clips is much of the reason, not all. Their promise is kept as a number:
-    epsilon 8 for a person who sent in two clips, with delta 1e-5. Mark and ranges came from public
-    clips, so nothing more was spent. But without any owner's clip the same pipeline loses 1 to 3
-    points, by seed; without a promise it would gain 4 to 10, and still miss 70 at the worse end.
-    And an epsilon of 8 rules out hardly anything on paper, so membership is on our list of risks
-    although the simple attack found next to nothing (AUC 0.53). I propose to stop using these clips
-    until far more people agree to give one each.
+    epsilon 8 for a person who sent in two clips, with delta 1e-5. Mark and ranges came from
+    public clips, so nothing more was spent. But without any owner's clip the same pipeline
+    loses 1 to 3 points, at seed 0 within chance; without a promise it would gain 4 to 10, and
+    still miss 70 at the worse end. And an epsilon of 8 rules out hardly anything on paper, so
+    membership is on our list of risks although the simple attack found next to nothing (AUC
+    0.53). I propose to stop using these clips until far more people agree to give one each.
 
     More than a third of the clips, 35 %, is certified within a change of 1: 31 at the worse end,
     where 30 was asked. It holds for a thousand votes at the office. On the speaker about 13 fit,

@@ -23,7 +23,8 @@ LAB = LabSpec(
                 "Decides: ship, ship with conditions, or hold; and says what the camera may not "
                 "be trusted to do alone.",
                 "States the robust accuracy with its radius in pixel levels, its interval, the "
-                "number of images and the attacks, and calls it an upper bound.",
+                "number of images and the attacks, says what the checklist for blind attacks "
+                "showed, and calls it an upper bound.",
                 "Says what int8 changed and what it did not, and why the black-box figure is not "
                 "a measure of robustness.",
                 "Names who can mount which attack: somebody with the file, somebody who may only "

@@ -27,7 +27,8 @@ LAB = LabSpec(
                 "Proposes one fix with its cost on the device, its gain under flare with an "
                 "interval, and every other condition that it made worse.",
                 "Says where the fix does not hold: strength, lens, worst place of the sun, real "
-                "photographs, and what the robot does there instead.",
+                "photographs; what the robot does there instead, and whether the camera has a sign "
+                "that it cannot see.",
                 "Names what enters the release gate and what is watched in the field from now on, "
                 "and separates what was measured on drawn streets from what was not.",
             ),

@@ -20,12 +20,13 @@ LAB = LabSpec(
             "memo", "Decision memo to general counsel",
             words=(150, 300),
             rubric=(
-                "Says against which suspects to go to court and against which not, each with its "
-                "p-value and the largest chance of a false claim, in words that a judge can read.",
+                "Says against which suspects to go to court and against which not, where each "
+                "count and p-value can be read, and the largest chance of a false claim, in words "
+                "that a judge can read.",
                 "Says what the null was measured on, and why a model trained on the same words "
                 "without ours is acquitted.",
                 "Names what no mark shows here, the copy made from answers, and what would be done "
-                "about it in the next product, at what price.",
+                "about it in the next product, and what has to be measured first.",
                 "Explains what the dated commitment is for, and what happens to whoever comes with "
                 "a key of their own.",
                 "Separates what was measured on this small spotter from what still has to be "
