@@ -892,10 +892,10 @@ lab.memo(
     For the reader I propose the one that was trained for three passes. On the mean of its
     models it reads about eight in ten digits, at the limit; single ones fall below, and the one
     that ships must be tested. Under the best attack we have, 3.8 % of the patients are named
-    (interval 3.0 to 5.0 %): within your limit. It costs six digits in a hundred. This was
-    measured against our attack only. The privately trained reader comes with a promise against
-    every attack, but the promise is one in four, not one in twenty, and with five hundred forms
-    it misses the limit for reading. When you have more forms, measure it again.
+    (3.0 to 5.0 %): within your limit. It costs six digits in a hundred. This was measured
+    against our attack only. The privately trained reader comes with a promise against every
+    attack, but that is one in four, not one in twenty, and with five hundred forms it misses
+    the limit for reading.
 
     For the recogniser I propose the encoder. Its file holds none of the staff and identifies
     nobody beyond guessing, and it names more than nine frames in ten rightly. The thirty numbers
