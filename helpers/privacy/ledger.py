@@ -82,9 +82,11 @@ class PrivacyLedger:
     """A budget (epsilon, delta) for one dataset, shared by everything that is released about it.
 
     The charges are composed by the accountant before they are compared with the budget, so that
-    two runs cost less than the sum of their epsilons. With RDP, the default, later charges may be
-    chosen in the light of what earlier ones released: the fixed budget then acts as a *privacy
-    filter* (Feldman and Zrnic 2021; Lécuyer 2021). With PLD, decide on the charges beforehand.
+    two runs cost less than the sum of their epsilons. The bound is for charges decided beforehand,
+    or for one mechanism whose number of steps is left open. Where charges are chosen in the light
+    of what earlier ones released, a *privacy filter* of one fixed Rényi order holds (Feldman and
+    Zrnic 2021; Lécuyer 2021); RDP, the default, takes the best of all orders here, so the budget
+    then holds at delta times their number, by the union bound. With PLD, decide beforehand.
 
     Parameters
     ----------

@@ -47,7 +47,8 @@ class RoundBudget:
     Parameters
     ----------
     ledger
-        Pays. With RDP, its default, the rounds of several runs may be charged as they come.
+        Pays. The rounds of one mechanism may be charged as they come; for runs that differ see
+        :class:`~helpers.privacy.ledger.PrivacyLedger`.
     path
         File in which the ledger is saved before each round starts; None saves nothing.
     label

@@ -38,8 +38,8 @@ RandBelow = Callable[[int], int]
 def rounded_laplace(scale: Fraction, randbelow: RandBelow) -> int:
     """Draw Laplace noise of a rational scale, rounded to the nearest integer.
 
-    Zero has probability ``1 - exp(-1 / (2 scale))``; each further step away from zero, on either
-    side, is ``exp(-1 / scale)`` times as likely as the one before.
+    Zero has probability ``1 - exp(-1 / (2 scale))``; from 1 outwards, on either side, each step is
+    ``exp(-1 / scale)`` times as likely as the one before.
 
     Parameters
     ----------

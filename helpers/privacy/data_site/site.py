@@ -6,8 +6,9 @@ be changed without breaking the chain.
 
 An answer and its charge are *one* entry, written in one transaction before the answer leaves. If
 the process dies before the commit, nothing was charged and nobody saw the noise; if it dies after,
-the charge stands and asking again returns the recorded answer. The same question is never answered
-with fresh noise: averaging repeated answers would wear the noise off.
+the charge stands and asking again returns the recorded answer. The same question at the same
+epsilon is never answered with fresh noise, which averaging would wear off; at another epsilon it is
+another question, and is charged.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class DataSite:
         owner : str
             Who answers for it.
         method : {"rdp", "pld"}
-            Accountant; with RDP, later questions may depend on earlier answers.
+            Accountant; on questions that depend on earlier answers see
+            :class:`~helpers.privacy.ledger.PrivacyLedger`.
         mock_rows, mock_seed : int
             Size and seed of the mock.
         randbelow : callable

@@ -90,7 +90,7 @@ class DPHistory:
     sample_rate: float
 
     def epsilon(self, delta: float, method: accounting.Method = "pld") -> float:
-        """Bound the epsilon of the steps that were taken.
+        """Bound the epsilon of the steps that were taken, if no data decided on their number.
 
         Parameters
         ----------
@@ -196,7 +196,8 @@ def fit_dp(
         Charged for all the steps before the first one; once, also if the run is resumed.
     callbacks
         Each is called after a step as ``callback(record, model)``; one that returns True ends
-        the run after that step.
+        the run after that step. A stop that depends on ``record`` reads the data without noise,
+        and epsilon does not cover it.
     max_batch
         Most examples in memory at once; a larger batch is added up in parts.
     checkpoint_dir
