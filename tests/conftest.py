@@ -6,6 +6,7 @@ Property-based tests draw the same examples on every run, so that a red run can 
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,10 @@ settings.load_profile("repeatable")
 # Else gRPC, once a test has used it, runs on in a child between fork and exec, and can end it when
 # the child closes what it inherited: `pexpect.spawn` then finds a terminal that says nothing.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# A shell's background job ignores Ctrl-C, and so would every process that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
