@@ -362,7 +362,7 @@ for length in (0, near / 2, near, (near + walked[-1]) / 2, walked[-1]):
         {
             "walked": round(length, 2),
             "votes": second,
-            "answer": "abstains" if label < 0 else KINDS[label],
+            "answer": "abstains" if label < 0 else KINDS[int(label)],
             "radius": round(radius, 3),
         }
     )

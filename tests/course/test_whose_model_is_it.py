@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import Callable
@@ -68,6 +69,11 @@ def test_another_way_that_is_right_passes(name: str, other: Callable[..., Any]) 
         (lambda s, t, f: hashlib.sha256(b"\r\n".join((s, t, f))).hexdigest(), "one part ends"),
         (lambda *parts: hashlib.sha256(
             b"".join(b"%d" % len(part) + part for part in parts)).hexdigest(), "one part ends"),
+        (lambda *parts: hashlib.sha256(
+            b"".join(b"%d" % len(part) for part in parts) + b"".join(parts)).hexdigest(),
+            "one part ends"),
+        (lambda s, t, f: hmac.new(s, b"%d:" % len(t) + t + f, "sha256").hexdigest(),
+            "one part ends"),
         (lambda s, t, f: hashlib.sha256(s + b"|" + f).hexdigest(), "another scheme"),
         (lambda s, t, f: hashlib.sha256(t + f).hexdigest(), "another secret"),
         (lambda s, t, f: s.hex(), "can be read"),

@@ -46,6 +46,9 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
         case(0.3, 0.5, 0.5, "a step from the edge"),
         case(0.1, 0.5, 0.0, "the first step"),
         Case((np.full((2, 2, 3), 0.01), np.zeros((2, 2, 3)), 0.1, 0.5), "no slope: stay"),
+        Case(
+            (np.zeros((2, 2, 3)), np.zeros((2, 2, 3)), 0.1, 0.5), "no slope at the first step: stay"
+        ),
     ]
 
 

@@ -28,7 +28,7 @@ def _levels_cases(rng: np.random.Generator) -> list[Case]:
         Case((levels / 255, pixel), f"{levels}/255"),
         Case((0.0088, pixel), "2.24 steps: two are inside"),
         Case((0.01, pixel), "2.55 steps: the third would be too far"),
-        Case((2.995 / 255, pixel), "2.995 steps: the third is still too far"),
+        Case((2.999 / 255, pixel), "2.999 steps: the third is still too far"),
         Case((8 / 255, float(np.float32(2 / 255))), "a file with steps twice as long"),
         Case((0.003, pixel), "less than one step: nothing may change"),
     ]
@@ -130,7 +130,9 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
         clean = rng.random((2, 4, 4, 3))
         start = clean + rng.uniform(-epsilon, epsilon, clean.shape)
         current = Budget(epsilon).project(clean, start).astype(np.float64)
-        return Case((clean, current, rng.standard_normal(clean.shape), size, epsilon), label)
+        gradient = rng.standard_normal(clean.shape)
+        gradient.ravel()[::7] = 0.0  # where no slope is, the sign is 0
+        return Case((clean, current, gradient, size, epsilon), label)
 
     return [
         case(0.02, 0.05, "a step that may lead out of the budget"),

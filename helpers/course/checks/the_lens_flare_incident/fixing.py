@@ -34,6 +34,7 @@ def _filter_cases(rng: np.random.Generator) -> list[Case]:
         Case((np.full((1, 8, 8, 3), 0.7), 3, 0.05), "an even grey stays in the middle"),
         Case((_spark(), 3, 0.01), "one bright pixel on black: clip"),
         Case((_bright(rng), 5, 0.05), "a saturated patch in float32, where rounding bites"),
+        Case((_half_white(rng), 5, 0.05), "texture beside a saturated patch"),
     ]
 
 
@@ -45,6 +46,12 @@ def _spark() -> np.ndarray:
 
 def _bright(rng: np.random.Generator) -> np.ndarray:
     return (0.9971 + 2e-5 * rng.standard_normal((1, 16, 16, 3))).astype(np.float32)
+
+
+def _half_white(rng: np.random.Generator) -> np.ndarray:
+    picture = rng.uniform(0.2, 0.8, (1, 16, 16, 3))
+    picture[:, :, 6:] = 1.0
+    return picture
 
 
 def _variance_for_deviation(images: Any, size: int, floor: float) -> np.ndarray:

@@ -42,6 +42,7 @@ def _images_cases(rng: np.random.Generator) -> list[Case]:
             (dead_kernel, dead_bias),
             "the bias of class 2 did not move: a row of zeros, no division",
         ),
+        Case((1e-8 * dead_kernel, 1e-8 * dead_bias), "moves of a hundred-millionth are moves too"),
     ]
 
 

@@ -165,6 +165,7 @@ def _calibrated_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((target, 0.05, 100, 1e-4), "about the run of this lab"),
         Case((0.3, 0.2, 300, 1e-5), "a smaller budget, more steps"),
+        Case((8.0, 0.05, 100, 1e-4), "a large budget: less noise than 1"),
     ]
 
 

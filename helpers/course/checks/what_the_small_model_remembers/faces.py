@@ -47,7 +47,7 @@ def _step_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((rng.uniform(0.3, 0.7, 12), kernel, bias, 2, 0.1), "a small step"),
         Case((rng.uniform(0, 1, 12), kernel, bias, 0, 4.0), "a large step: pixels stay in [0, 1]"),
-        Case((np.full(12, 0.5), kernel + 30, bias, 4, 0.05), "large logits"),
+        Case((np.full(12, 0.5), kernel + 200, bias, 4, 0.05), "large logits"),
     ]
 
 

@@ -38,6 +38,10 @@ def _the_same_where_lengths_wrap(secret: bytes) -> Iterator[tuple[bytes, bytes, 
     tail = secret[1:]
     yield b"0" + tail, b"a" * 286 + b"5hello7abcd", b"xy"
     yield tail + b"297" + b"a" * 286, b"hello", b"abcd2xy"
+    # All lengths in front, as digits: 111, 11, 4 and 11, 111, 4.
+    long = secret * 4
+    yield long[:111], long[111:122], b"file"
+    yield long[:11], long[11:122], b"file"
 
 
 def _commit_cases(rng: np.random.Generator) -> list[Case]:
@@ -52,6 +56,7 @@ def _commit_cases(rng: np.random.Generator) -> list[Case]:
         Case((secret, b"bits 256the", b" file"), "the same bytes, cut elsewhere"),
         Case((secret[:31], secret[31:] + b"bits 256", b"the file"), "cut elsewhere again"),
         Case((secret, b"", b"bits 256the file"), "an empty part"),
+        Case((secret + b"\x00", b"bits 256", b"the file"), "a zero at the end of the secret"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 3), "zeros at the end"),
         Case((secret, b"bits 256", b"the" + b"\x00" * 4), "one zero more"),
         Case((secret, b"bits 256 ", b"the file"), "a blank at the end"),

@@ -80,7 +80,7 @@ def _rate_cases(rng: np.random.Generator) -> list[Case]:
     return [
         Case((drawn(0.5, 256, 9), 256, 0.5), "a message of 256 bits, nine innocents"),
         Case(([3, 2, 4, 1, 3, 20, 2, 3], 64, 0.125), "one innocent stands out"),
-        Case(([2, 1, 0, 1, 3, 0, 2, 1, 0, 1], 8, 0.125), "few bits: the interval is wide"),
+        Case(([2, 1, 0, 1, 3, 0, 2, 1, 0, 1], 8, 0.125), "few bits: one innocent shows most"),
         Case(([0] * 8, 64, 0.125), "no innocent shows anything: the design's chance stays"),
         Case(([6] * 8, 24, 0.125), "all alike, above the design's chance"),
     ]
