@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from helpers.federated.deployment.errors import DeploymentError
-from helpers.federated.deployment.layout import Layout, read_json
+from helpers.federated.deployment.layout import Layout, read_events, read_json
 from helpers.federated.deployment.processes.common import PARENT_VARIABLE
 from helpers.federated.deployment.reports import NODE_MODULE, SERVER_MODULES, read_log
 
@@ -294,7 +294,11 @@ class Hosts:
 
     def _summary(self) -> str:
         states = (f"{name} {self.state_of(name)}" for name in (*SERVER, *self.hospitals))
-        return f"{self.round_number} rounds are done; {', '.join(states)}."
+        *_, last = [
+            "",
+            *(f" The log ends with {line}." for line in read_events(self.layout.events)),
+        ]
+        return f"{self.round_number} rounds are done; {', '.join(states)}.{last}"
 
     def _until(
         self, ready: Callable[[], bool], timeout: float, what: str, essential: list[str]

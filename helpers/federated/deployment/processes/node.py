@@ -4,7 +4,8 @@
 hospital runs. The SuperNode is Flower's own, with three things set from outside:
 
 * its channel presents the hospital's certificate (mutual TLS, which Flower has no option for);
-* it asks for work at least once a second instead of every three seconds;
+* it asks for work at least once a second instead of every three seconds, and sends on the way the
+  replies that Flower's loop has overlooked;
 * a node that was killed first signs off under its own key, because the server would otherwise take
   it for online, and refuse it, until its heartbeat is overdue.
 
@@ -59,11 +60,13 @@ from flwr.proto.appio_pb2 import ListAppsToLaunchRequest, RequestTokenRequest
 from flwr.proto.clientappio_pb2_grpc import ClientAppIoStub
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
+from flwr.supercore.object_store.utils import store_mapping_and_register_objects
 from flwr.supernode import start_client_internal as supernode
 from flwr.supernode.runtime.run_clientapp import (
     pull_clientappinputs,
     push_clientappoutputs,
 )
+from flwr.supernode.servicer.clientappio import ClientAppIoServicer
 
 _RETRY_SECONDS, _PATIENCE = 2.0, 60
 _PASSING = (
@@ -133,15 +136,10 @@ def _run_supernode(folder: Path, server: str, address: str) -> None:
         _after_signing_off, supernode.grpc_request_response, folder / "node_id"
     )
     supernode._make_simple_grpc_retry_invoker = _retry_invoker
-    pace = Pace()
-
-    def sleep(seconds: float) -> None:
-        # Three seconds is Flower's wait for work, half a second its wait for the ClientApp.
-        if seconds < 1:
-            pace.worked()
-        pace.wait()
-
-    supernode.time = SimpleNamespace(sleep=sleep)  # type: ignore[assignment]
+    outbox = Outbox(supernode._push_messages)
+    supernode._push_messages = outbox.push  # type: ignore[assignment]
+    _register_before_storing()
+    supernode.time = SimpleNamespace(sleep=waiting(outbox, Pace()))  # type: ignore[assignment]
     supernode.start_client_internal(
         server_address=server,
         node_config={},
@@ -153,6 +151,65 @@ def _run_supernode(folder: Path, server: str, address: str) -> None:
         clientappio_api_address=address,
         flwr_path=folder,
     )
+
+
+class Outbox:
+    """Sends what Flower's loop has overlooked.
+
+    The loop takes a message, waits until there is *a* reply, and sends that. Where a run ends just
+    after the last part of a message has come, the loop drops the message and the ClientApp answers
+    it all the same. From then on every reply would wait for the next message, and be late.
+
+    Parameters
+    ----------
+    push
+        Flower's function that waits for replies and sends them.
+    """
+
+    def __init__(self, push: Callable[..., None]) -> None:
+        self._push = push
+        self._arguments: dict[str, Any] = {}
+
+    def push(self, **arguments: Any) -> None:
+        """Do what Flower's function does, and remember with what."""
+        self._arguments = arguments
+        self._push(**arguments)
+
+    def flush(self) -> None:
+        """Send the replies that are there, without waiting for any."""
+        if not self._arguments:
+            return
+        state = self._arguments["state"]
+        if replies := state.get_messages(is_reply=True):  # which marks them as taken
+            taken = SimpleNamespace(
+                get_messages=lambda **_: replies, delete_messages=state.delete_messages
+            )
+            self._push(**{**self._arguments, "state": taken})
+
+
+def waiting(outbox: Outbox, pace: Pace) -> Callable[[float], None]:
+    """Return what stands in for the pauses of Flower's loop."""
+
+    def sleep(seconds: float) -> None:
+        # Three seconds is Flower's wait for work, half a second its wait for the ClientApp.
+        if seconds < 1:
+            pace.worked()
+        else:
+            outbox.flush()
+        pace.wait()
+
+    return sleep
+
+
+def _register_before_storing() -> None:
+    """Close a race of Flower 1.23: a reply seen before its parts are known ends the loop."""
+    push = ClientAppIoServicer.PushMessage
+
+    def PushMessage(self: ClientAppIoServicer, request: Any, context: Any) -> Any:  # noqa: N802
+        store_mapping_and_register_objects(self.objectstore_factory.store(), request=request)
+        return push(self, request, context)
+
+    ClientAppIoServicer.PushMessage = PushMessage  # type: ignore[method-assign]
 
 
 def _mutual_tls_channel(
