@@ -210,7 +210,7 @@ def made(
             raise CourseError(f"{name}: give a value, or successes and trials")
         ends = None if interval is None else tuple(float(end) for end in interval)
         return Measured(name, value=float(value), interval=ends, trials=count, **rest)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ThreatModelError) as error:
+    except (TypeError, ValueError, OverflowError, ThreatModelError) as error:
         raise CourseError(f"{name}: {error}") from None
 
 

@@ -144,6 +144,13 @@ class _ResumingDownloader:
             for chunk in reply.iter_content(_CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
+                if file.tell() > 2 * self.spec.size + _CHUNK:
+                    self.part.unlink()
+                    raise DataError(
+                        f"What {self.spec.url} sends goes on beyond twice the {self.spec.size:,} "
+                        "bytes of the pinned file; it was broken off. A proxy may have altered "
+                        "it: try another network."
+                    )
             end = file.tell()
         if total is not None and end != total:
             raise _BrokenOff(f"the server closed after {end:,} of {total:,} bytes")

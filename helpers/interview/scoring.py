@@ -16,6 +16,8 @@ from helpers._section import as_number
 from helpers.errors import InterviewError
 from helpers.interview.question import Code, Numeric, Question
 
+_LARGEST = 1e300  # in size, of a number that code returns
+
 
 @dataclass(frozen=True)
 class Score:
@@ -135,7 +137,8 @@ def _same(given: Any, truth: Any, tolerance: float) -> bool:
     if isinstance(truth, bool) or isinstance(given, bool):
         return given is truth
     if isinstance(truth, int | float):
-        number = isinstance(given, int | float)
+        # Whole numbers may have more digits than a float holds.
+        number = isinstance(given, int | float) and abs(given) < _LARGEST
         return number and math.isclose(given, truth, rel_tol=tolerance, abs_tol=tolerance)
     return bool(given == truth)
 

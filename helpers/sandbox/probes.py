@@ -106,6 +106,12 @@ for _ in range(4):
 time.sleep(6)
 print('BROKEN')
 """
+_NAMED = """
+import ctypes
+ctypes.CDLL(None).prctl(15, NAME, 0, 0, 0)
+"""
+_NOT_TEXT = _NAMED.replace("NAME", r"b'\xff\xfe\xff'") + _GROUP
+_LIKE_A_LINE = _NAMED.replace("NAME", r"b'\rRssAnon: x'") + _GROUP
 _DISK = """
 for number in range(40):
     with open(f'f{number}', 'wb') as file: file.write(bytes(1 << 20))"""
@@ -146,6 +152,9 @@ PROBES = (
     Probe("limits", "start processes without end", _FORK_BOMB),
     Probe("limits", "take 1 GB of memory in one process", _MEMORY),
     Probe("limits", "take 400 MB of memory in four processes", _GROUP, must_be_ended=True),
+    Probe("limits", "the same under a name that is no text", _NOT_TEXT, must_be_ended=True),
+    Probe("limits", "the same under a name like a line of its status", _LIKE_A_LINE,
+          must_be_ended=True),
     Probe("limits", "take memory that belongs to no process", _attempt(_MEMFD)),
     Probe("limits", "keep shared memory that no process shows", _attempt(
         "import mmap; mmap.mmap(-1, 4096)")),

@@ -293,7 +293,10 @@ class Sandbox:
             if time.monotonic() - looked < _POLL:
                 continue
             looked = time.monotonic()
-            why = self._overrun(looked - started, written)
+            try:
+                why = self._overrun(looked - started, written)
+            except Exception as error:  # unwatched, nothing would hold it
+                why = f"it could not be watched ({type(error).__name__})"
             if why:
                 self.end(why)
                 return
@@ -373,8 +376,10 @@ def _memory(process: int) -> int:
     """Return the bytes of memory that a process holds and that no file backs."""
     kilobytes = 0
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith(("RssAnon:", "RssShmem:")):
+        # The program chooses its name, which stands here too, in any bytes: the kernel keeps only
+        # line feeds out of it.
+        for line in Path(f"/proc/{process}/status").read_bytes().split(b"\n"):
+            if line.startswith((b"RssAnon:", b"RssShmem:", b"VmSwap:")):
                 kilobytes += int(line.split()[1])
     return 1024 * kilobytes
 

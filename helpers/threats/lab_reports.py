@@ -77,11 +77,14 @@ def most_members_named(epsilon: float, delta: float, accused: float = 0.01) -> f
 
     Raises
     ------
-    ValueError
-        If epsilon is negative or not finite, or delta is no probability.
+    ThreatModelError
+        If epsilon is negative or not finite, or delta or accused is no probability.
     """
-    if not (math.isfinite(epsilon) and epsilon >= 0 and 0 <= delta <= 1):
-        raise ValueError(f"epsilon={epsilon}, delta={delta}")
+    if not (math.isfinite(epsilon) and epsilon >= 0 and 0 <= delta <= 1 and 0 <= accused <= 1):
+        raise ThreatModelError(
+            f"epsilon={epsilon}, delta={delta}, accused={accused}: epsilon must be finite and at "
+            "least 0, the other two must lie between 0 and 1"
+        )
     shrunk = math.exp(-epsilon)
     straight = accused / shrunk + delta if shrunk > accused else 1.0  # e^ε may overflow
     return max(0.0, min(1.0, straight, 1 - shrunk * (1 - delta - accused)))

@@ -8,6 +8,7 @@ error, never a threat that goes missing.
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
@@ -20,6 +21,7 @@ from helpers.threats import vocabulary
 
 LEVELS = ("low", "medium", "high", "critical")
 _MOST_ELEMENTS, _MOST_FLOWS = 200, 500
+_MOST_PROBLEMS = 100  # of one model; a name that is nearly right is looked for among all
 # Where a problem sits: ("flows", "upload", "protocol"), so that a file can say on which line.
 Place = tuple[str, ...]
 
@@ -197,8 +199,11 @@ class SystemModel:
 
     def __post_init__(self, locate: Callable[[Place], int] | None) -> None:
         object.__setattr__(self, "_locate", locate)
-        found = [Problem(text, self.line_of(place)) for place, text in problems(self)]
-        refuse(f"model {shown(self.name)}", found, ThreatModelError)
+        # A stranger's model is not looked through before its size is known, nor for every mistake.
+        for found in (_sizes(self), itertools.islice(problems(self), _MOST_PROBLEMS)):
+            located = [Problem(text, self.line_of(place)) for place, text in found]
+            which = ", the first of them" if len(located) == _MOST_PROBLEMS else ""
+            refuse(f"model {shown(self.name)}{which}", located, ThreatModelError)
         object.__setattr__(self, "_index", _Index(self))
 
     def line_of(self, place: Place) -> int:
@@ -278,9 +283,7 @@ def problems(model: SystemModel) -> Iterator[tuple[Place, str]]:
             yield at, f"acceptance of {shown(acceptance.threat)} ends before it begins"
 
 
-def _names(model: SystemModel) -> Iterator[tuple[Place, str]]:
-    if not NAME.fullmatch(model.name):
-        yield ("name",), f"{shown(model.name)} is no name: use lower-case letters, digits, hyphens"
+def _sizes(model: SystemModel) -> Iterator[tuple[Place, str]]:
     for what, least, parts, most in (
         ("zones", 1, model.zones, 50),
         ("elements", 1, model.elements, _MOST_ELEMENTS),
@@ -288,6 +291,11 @@ def _names(model: SystemModel) -> Iterator[tuple[Place, str]]:
     ):
         if not least <= len(parts) <= most:
             yield (what,), f"a model has {least} to {most} {what}; this one has {len(parts)}"
+
+
+def _names(model: SystemModel) -> Iterator[tuple[Place, str]]:
+    if not NAME.fullmatch(model.name):
+        yield ("name",), f"{shown(model.name)} is no name: use lower-case letters, digits, hyphens"
     named = [(what, part.name) for what in ("zones", "elements", "flows")
              for part in getattr(model, what)]  # fmt: skip
     for what, name in named:

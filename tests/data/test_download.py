@@ -52,6 +52,13 @@ def test_an_interrupted_download_resumes_where_it_stopped(serve: Serve, tmp_path
     assert server.requests == [("/file.bin", kept, len(CONTENT) - kept)]
 
 
+def test_a_file_without_end_is_broken_off(serve: Serve, tmp_path: Path) -> None:
+    server = serve(CONTENT)
+    with pytest.raises(DataError, match=r"goes on beyond twice the 9 bytes.*another network"):
+        fetch(server.spec(content=b"something"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_break_is_healed_within_the_same_call(serve: Serve, tmp_path: Path) -> None:
     server = serve(CONTENT, cut_after=600_000)
     assert fetch(server.spec(), tmp_path) == CONTENT

@@ -58,6 +58,7 @@ def message(header: object, body: bytes = b"") -> bytes:
         message({"arrays": [["object", 1]], "blob": 0}, bytes(8)),
         message({"arrays": [["float32", -1]], "blob": 8}, bytes(4)),
         message({"arrays": [["float32", 10**12]], "blob": 0}, bytes(4)),
+        message({"arrays": [["float32", 0, 2**31, 2**31, 2**31]], "blob": 0}),
         message({"arrays": 3, "blob": 0}),
         struct.pack("<IQ", 3, 0) + b"\xff\xff\xff",
     ],

@@ -61,10 +61,22 @@ def test_names_numbers_and_layout_do_not_count_but_calls_do() -> None:
 
 
 def test_two_long_copies_do_not_hold_up_the_others() -> None:
-    long = "x = " + " + ".join(f"f{n}(x)" for n in range(20_000)) + "\n"
+    long = "x = (" + " +\n".join(f"f{n}(x)" for n in range(20_000)) + "\n)"
     started = time.process_time()
     (found,) = similar_pairs(records(long, long), "")
-    assert found.shared.endswith("f19999 ( v )")
+    assert found.shared.endswith("f19999 ( v ) )")
+    assert time.process_time() - started < 10
+
+
+def test_what_stands_behind_a_long_line_is_compared() -> None:
+    memo = 'lab.memo("""' + 200 * "a word " + '""")\n'
+    (found,) = similar_pairs(records(memo + COPIED, RENAMED), "")
+    assert found.similarity > 0.9
+
+
+def test_an_unclosed_quote_does_not_hold_up_the_others() -> None:
+    started = time.process_time()
+    similar_pairs(records("x = '" + "\\'" * 100_000, COPIED), "")
     assert time.process_time() - started < 10
 
 

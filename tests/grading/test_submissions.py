@@ -56,6 +56,52 @@ def test_canvas_moodle_and_plain_names(tmp_path: Path) -> None:
     assert len({item.ident for item in found}) == 6
 
 
+def test_whose_file_it_is_does_not_follow_what_a_learner_calls_it(tmp_path: Path) -> None:
+    alike = "x_777_assignsubmission_file_.ipynb"
+    put(
+        tmp_path,
+        f"malloryeve_LATE_12345_67890_{alike}",
+        f"Eve M_5_assignsubmission_file_{alike}",
+        "trent/alice_1_2_x.ipynb",
+        f"victor/{alike}",
+        f"victoria/{alike}/lab.ipynb",
+        "walter/lab.ipynb",
+    )
+    found = collect(tmp_path)
+    assert seen(found) == [
+        ("Eve M", "5", "Moodle"),
+        ("malloryeve", "12345", "Canvas"),
+        ("trent", "", ""),
+        ("victor", "", ""),
+        ("victoria", "", ""),
+        ("walter", "", ""),
+    ]
+    assert [item.learner for item in found if item.late] == ["malloryeve"]
+
+
+@pytest.mark.parametrize(
+    ("names", "learners"),
+    [
+        (("week 3/doe_1_2_x.ipynb", "week 3/roe_2_3_x.ipynb"), ["doe", "roe"]),
+        (("A/doe_1_2_x.ipynb", "B/roe_2_3_x.ipynb", "B/foe_4_5_x.ipynb"), ["doe", "foe", "roe"]),
+        (("A/doe_1_2_x.ipynb", "grades.csv", "B/roe_2_3_x.ipynb"), ["doe", "grades", "roe"]),
+        (
+            ("3/Ann_1_assignsubmission_file_x.ipynb", "3/Bo Li_2_assignsubmission_file_x.ipynb"),
+            ["Ann", "Bo Li"],
+        ),
+        (
+            ("3/Ann_1_assignsubmission_file_/x.ipynb", "3/Bo_2_assignsubmission_file_/x.ipynb"),
+            ["Ann", "Bo"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_platform_exported_may_lie_in_folders(
+    tmp_path: Path, names: tuple[str, ...], learners: list[str]
+) -> None:
+    put(tmp_path, *names)
+    assert [found.learner for found in collect(tmp_path)] == learners
+
+
 def test_of_several_files_the_last_attempt_at_the_right_lab_is_taken(tmp_path: Path) -> None:
     put(
         tmp_path,

@@ -32,6 +32,7 @@ def points(source: str, code: Code, outside: Outside) -> float:
         ("v = sorted(values)[byzantine:-byzantine]; return sum(v) / len(v)", 0.6),
         ("return sum(values) / len(values)", 0.4),
         ("return float('nan')", 0.0),
+        ("return 10**400", 0.0),
         ("return values", 0.0),
         ("return object()", 0.0),
         ("raise SystemExit(0)", 0.0),

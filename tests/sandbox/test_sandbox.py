@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from helpers.errors import SandboxError
-from helpers.sandbox import Layers, Limits, Sandbox, bubblewrap, probes, run
+from helpers.sandbox import Layers, Limits, Sandbox, bubblewrap, probes, process, run
 from helpers.sandbox.limits import MB
 from helpers.sandbox.probes import PROBES, available, try_to_break
 from helpers.sandbox.process import descendants
@@ -172,6 +172,20 @@ def test_processes_are_counted_from_outside_where_the_kernel_does_not() -> None:
     code = "import os, time\nfor _ in range(12): os.fork() or time.sleep(20)\ntime.sleep(20)"
     end = run(python(code), limits=replace(SMALL, processes=6), layers=Layers(namespaces=False))
     assert end.ending == "it started more than 6 processes"
+
+
+@pytest.mark.parametrize("code", [probes._NOT_TEXT, probes._LIKE_A_LINE])
+def test_a_name_does_not_hide_memory(code: str) -> None:
+    assert process.MEMORY_ENDING in run(python(code), limits=SMALL).ending
+
+
+def test_what_cannot_be_watched_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(process: int) -> int:
+        raise ValueError
+
+    monkeypatch.setattr(process, "_memory", unreadable)
+    end = run(python("import time; time.sleep(60)"), limits=SMALL)
+    assert end.ending == "it could not be watched (ValueError)"
 
 
 def test_memory_in_sockets_is_bounded_by_the_files_that_are_open() -> None:

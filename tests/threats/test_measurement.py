@@ -212,6 +212,12 @@ def test_the_bound_lies_above_guessing_and_below_certainty(
     assert accused - 1e-12 <= most_members_named(epsilon, delta, accused) <= 1
 
 
+@pytest.mark.parametrize("guarantee", [(-1, 0, 0.1), (math.inf, 0, 0.1), (1, 2, 0.1), (1, 0, -1)])
+def test_a_guarantee_that_is_none_is_an_error(guarantee: tuple[float, float, float]) -> None:
+    with pytest.raises(ThreatModelError, match="must lie between 0 and 1"):
+        most_members_named(*guarantee)
+
+
 def test_no_privacy_names_as_many_as_it_likes_and_perfect_privacy_none() -> None:
     assert most_members_named(0, 0, 0.01) == pytest.approx(0.01)
     assert most_members_named(50, 0, 0.01) == pytest.approx(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import textwrap
+import time
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,30 @@ def test_all_problems_are_told_at_once() -> None:
     text = SPEAKER.replace("kind: sensor", "kind: sensro").replace("protocol: ble}", "protocol: x}")
     with pytest.raises(ThreatModelError, match="2 problems"):
         threats.loads(text)
+
+
+def stranger(elements: int, flows: int) -> str:
+    """A model whose flows all begin and end at elements that are nearly there."""
+    long = "x" * 16
+    parts = "".join(
+        f"  {long}-{n}: {{kind: device, zone: home, controls: []}}\n" for n in range(elements)
+    )
+    ways = "".join(
+        f"  f{n}: {{from: {long}-a{n}, to: {long}-b{n}, data: [input], protocol: ble}}\n"
+        for n in range(flows)
+    )
+    return f"name: own\nzones:\n  home: {{trust: customer}}\nelements:\n{parts}flows:\n{ways}"
+
+
+@pytest.mark.parametrize(
+    ("elements", "flows", "says"),
+    [(600, 600, "this one has 600"), (190, 490, "the first of them: 100 problems")],
+)
+def test_a_strangers_model_is_refused_in_seconds(elements: int, flows: int, says: str) -> None:
+    started = time.process_time()
+    with pytest.raises(ThreatModelError, match=says):
+        threats.loads(stranger(elements, flows))
+    assert time.process_time() - started < 10
 
 
 def test_a_model_in_python_is_checked_alike() -> None:

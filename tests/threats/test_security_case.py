@@ -174,6 +174,7 @@ def test_a_case_comes_back_from_its_folder(tmp_path: Path) -> None:
         ({"sha256": "0"}, "sha256"),
         ({"claims": [{}]}, "claims"),
         ({"goal": "a\x1b[2J"}, "U+001B"),
+        ({"claims": [CASE.to_json()["claims"][0] | {"limit": 10**400}]}, "limit"),
         ({"more": 1}, "more"),
     ],
 )
@@ -191,7 +192,7 @@ def test_the_same_claim_twice_is_refused() -> None:
         replace(CASE, claims=CASE.claims * 2)
 
 
-@pytest.mark.parametrize("interval", [[0.9, 1.0], [0.0, 0.1], [0.0, float("inf")]])
+@pytest.mark.parametrize("interval", [[0.9, 1.0], [0.0, 0.1], [0.0, float("inf")], [0.1, 10**400]])
 def test_a_value_outside_its_interval_is_no_evidence(interval: list[float]) -> None:
     content = json.loads(EVIDENCE["understands"].to_bytes()) | {"interval": interval}
     with pytest.raises(ThreatModelError):

@@ -21,6 +21,8 @@ from helpers.course.grading.records import Record
 from helpers.course.grading.tables import Row, as_csv
 
 _RUN = 8  # tokens in one run
+# Characters of a line that are compared, of both its ends: an unclosed quote takes by their square.
+_LINE = 500
 _LEAST = 0.1  # pairs with less in common are not listed
 _SILENT = (
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
@@ -41,6 +43,10 @@ class Pair:
 def tokens(code: str) -> list[str]:
     """Return the tokens of code with variables, numbers and strings made alike."""
     found: list[tokenize.TokenInfo] = []
+    code = "\n".join(
+        line if len(line) <= _LINE else line[: _LINE // 2] + line[-_LINE // 2 :]
+        for line in code.split("\n")
+    )
     try:
         for token in tokenize.generate_tokens(io.StringIO(code).readline):
             if token.type not in _SILENT:

@@ -23,7 +23,7 @@ from helpers.errors import CourseError
 _CANVAS = re.compile(
     r"(?P<name>[^_]+)(?P<late>_LATE)?_(?P<user>\d+)_(?P<submission>\d+)_(?P<file>.+)"
 )
-_MOODLE = re.compile(r"(?P<name>.+)_(?P<user>\d+)_assignsubmission_(?:file|onlinetext)_?.*")
+_MOODLE = re.compile(r"(?P<name>.+?)_(?P<user>\d+)_assignsubmission_(?:file|onlinetext)_?.*")
 _ATTEMPT = re.compile(r"-(\d{1,3})$")  # Canvas numbers resubmissions
 _NOISE = re.compile(r"(^|/)(\.|__MACOSX/|.*\.ipynb_checkpoints/|.*assignsubmission_onlinetext_)")
 _MAX_MEMBERS = 10_000  # files in one archive
@@ -162,11 +162,16 @@ def collect(source: Path, wanted: tuple[str, ...] = ()) -> list[Submission]:
         files = list(zip(_below(names), (Place(source, (name,)) for name in names), strict=True))
     else:
         raise CourseError(f"{source} is neither a folder nor a zip archive of submissions")
+    files = [(name, place) for name, place in files if not _NOISE.search(name)]
+    exported = all(
+        _stated(parts)
+        for parts in (PurePosixPath(name).parts for name, _ in files if _is_notebook(name))
+        if len(parts) > 1 and not _MOODLE.fullmatch(parts[0])
+    )
     by_learner: dict[tuple[str, str, str], list[Submission]] = {}
     for name, place in files:
-        if not _NOISE.search(name):
-            found = _identify(name, place)
-            by_learner.setdefault((found.platform, found.user, found.learner), []).append(found)
+        found = _identify(name, place, exported)
+        by_learner.setdefault((found.platform, found.user, found.learner), []).append(found)
     chosen = [_chosen(group, wanted) for group in by_learner.values()]
     if not any(PurePosixPath(found.source).suffix in (".ipynb", ".zip") for found in chosen):
         raise CourseError(f"there are no notebooks in {source}")
@@ -182,18 +187,34 @@ def _below(names: list[str]) -> list[str]:
     return names
 
 
-def _identify(name: str, place: Place) -> Submission:
+def _stated(parts: tuple[str, ...]) -> tuple[str, str, str, bool] | None:
+    """Return what a platform wrote into a path: learner, number, platform, whether it was late.
+
+    It stands before the learner's own file name, which may look like another platform's.
+    """
+    *folders, file = parts
+    for part in folders:
+        if moodle := _MOODLE.fullmatch(part):
+            return moodle["name"], moodle["user"], "Moodle", False
+    if canvas := _CANVAS.fullmatch(file):
+        return canvas["name"], canvas["user"], "Canvas", bool(canvas["late"])
+    if moodle := _MOODLE.fullmatch(file):
+        return moodle["name"], moodle["user"], "Moodle", False
+    return None
+
+
+def _identify(name: str, place: Place, exported: bool) -> Submission:
+    """Say whose file it is.
+
+    In a folder of their own, learners name files as they like. What looks like a platform's name
+    there is believed only where it stands in all folders, as in what a platform exported.
+    """
     parts = PurePosixPath(name).parts
-    for part in parts:
-        moodle = _MOODLE.fullmatch(part)
-        if moodle:
-            return Submission("", moodle["name"], moodle["user"], "Moodle", name, place)
-    canvas = _CANVAS.fullmatch(parts[-1])
-    if canvas:
-        late = bool(canvas["late"])
-        return Submission("", canvas["name"], canvas["user"], "Canvas", name, place, late)
-    learner = parts[0] if len(parts) > 1 else PurePosixPath(name).stem
-    return Submission("", learner, "", "", name, place)
+    believed = exported or len(parts) == 1 or _MOODLE.fullmatch(parts[0])
+    if believed and (stated := _stated(parts)):
+        learner, user, platform, late = stated
+        return Submission("", learner, user, platform, name, place, late)
+    return Submission("", parts[0] if len(parts) > 1 else Path(name).stem, "", "", name, place)
 
 
 def _chosen(group: list[Submission], wanted: tuple[str, ...]) -> Submission:

@@ -98,6 +98,10 @@ def _split(
         raise WireError("a message whose arrays do not have the announced size")
     arrays, at = [], 0
     for (dtype, shape), size in zip(described, sizes, strict=True):
-        arrays.append(np.frombuffer(body, dtype, math.prod(shape), at).reshape(shape).copy())
+        try:
+            array = np.frombuffer(body, dtype, math.prod(shape), at).reshape(shape)
+        except ValueError:  # no value at all, and yet too many along the other axes
+            raise WireError(f"an array of the impossible shape {shape}") from None
+        arrays.append(array.copy())
         at += size
     return arrays, body[at:]

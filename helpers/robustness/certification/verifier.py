@@ -240,10 +240,9 @@ def _check_claim(
         claimed > 0 and _certifies(how, alpha, count, claimed - TOLERANCE),
         f"{where}: radius {claimed!r} does not follow from {count} of {trials} votes",
     )
-    _require(
-        not _certifies(how, alpha, count, claimed + TOLERANCE),
-        f"{where}: radius must be {radius(sigma, count, trials, alpha)!r}",
-    )
+    if _certifies(how, alpha, count, claimed + TOLERANCE):
+        least = radius(sigma, count, trials, alpha)
+        raise RejectedError(f"{where}: radius must be {least!r}")
 
 
 def _certifies(how: dict[str, Any], alpha: float, count: int, wanted: float) -> bool:
