@@ -72,7 +72,7 @@ ROUNDS = {"fast": 10, "full": 40}[profile]
 # 1. at least 88 % of 1,000 test images read correctly;
 # 2. at least 75 % on average over the worst tenth of the devices, each measured on its own images
 #    (those it trained on: a device has no others);
-# 3. at most 6 MB sent and received per device, over the whole training.
+# 3. at most 6 MB sent and received per device, on average, over the whole training.
 #
 # And a memo to the privacy officer: does "no photograph leaves a handheld" hold?
 
@@ -606,7 +606,8 @@ show_stolen(update, x_train[sixteen], 6)
 #
 # Part of a score may be luck, for all ones look alike. A measurement like this needs a
 # **control**: score the same pictures against as many photographs of the same digits that were
-# *not* in the update. Only what exceeds that has leaked.
+# *not* in the update, as far as there are so many: with fewer, the control is a little too low.
+# Only what exceeds it has leaked.
 
 
 # %%

@@ -682,7 +682,8 @@ pd.DataFrame(
 #
 # You know the budget and need the noise. Search for it: ε falls as the noise grows, so keep a `low`
 # that spends too much and a `high` that does not, and halve the interval between them.
-# `accounting.epsilon(noise_multiplier, sample_rate, steps, delta)` is the `rdp` accountant.
+# `accounting.epsilon(noise_multiplier, sample_rate, steps, delta)` is the `rdp` accountant, with
+# which the ledger below counts, too.
 #
 # Return a noise multiplier that spends at most the budget and at least 98 % of it. Too much is
 # a broken promise, so mind which end you return.

@@ -714,7 +714,10 @@ print(inspect.getsource(flower.pseudo_rand_gen))
 # %%
 @lab.task("q7")
 def mask_bits(marks):
-    """An estimate of log2 of the number of possible marks, from marks (n,) of different keys."""
+    """An estimate of log2 of the number of possible marks, from marks (n,) of different keys.
+
+    Marks have up to 64 bits, and there are too many to hold each against each.
+    """
     # BEGIN SOLUTION
     _, counts = np.unique(marks, return_counts=True)
     meeting = np.sum(counts * (counts - 1) / 2)
@@ -1017,7 +1020,8 @@ if chosen not in DESIGNS:
 #
 # Return one row a liar. You see the honest updates and know the rule, so search:
 # `aggregate(updates, rule, num_byzantine)` says what the rule makes of any lie (a cut, groups and
-# noise come on top; your search does without them). *Push* is the change of the aggregate against
+# noise come on top; your search does without them). The cells below call it thousands of times, so
+# a few dozen tries have to be enough. *Push* is the change of the aggregate against
 # the honest mean, along the goal. Too loud is ignored, too quiet does nothing, and where you start
 # from matters.
 
@@ -1053,9 +1057,14 @@ GOALS = {"all down": -np.ones(31), "bias down": -np.eye(31)[30]}
 
 
 def aimed(goal, rule):
-    """Your attack, in the form that train takes."""
+    """Your attack, in the form that train takes; what is no number counts as nothing sent."""
     goal = goal / np.linalg.norm(goal)
-    return lambda view: my_attack(view.honest, goal, view.num_byzantine, rule)
+
+    def sent(view):
+        lies = np.asarray(my_attack(view.honest, goal, view.num_byzantine, rule), float)
+        return np.where(np.isfinite(lies), lies, 0)
+
+    return sent
 
 
 yours = {
@@ -1179,7 +1188,8 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# After ± stands the standard error: how far the average itself may be off. The cut fails here too.
+# After ± stands the standard error over splits. All of them deal the same patients anew, so for
+# other patients the average may be further off. The cut fails here too.
 # Three rounds pass, by less than one such error, so the table cannot tell their share from the
 # limit. Only the trusted place stands clear of it.
 #

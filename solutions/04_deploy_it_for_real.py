@@ -302,7 +302,7 @@ print(f"run {1}, round {12}: {str(1) + str(12)!r}     run {11}, round {2}: {str(
 
 # %% [markdown]
 # Two different updates, one string, and so one signature that is good for both. A separator does
-# not help if a part may contain it, and a challenge may contain anything.
+# not help if a part may contain it, and a name or a challenge may contain anything.
 #
 # Write the parts so that **different updates always give different bytes**. Any way that does is
 # right; the same update must give the same bytes each time. `struct.pack("<Q", number)` makes eight

@@ -399,8 +399,8 @@ representatives.round(3)
 # %% [markdown]
 # The converter reported no error for any of them, and each file runs. A set that is merely narrow
 # may cost little: the background is as loud as a word here, since computing the features first
-# scales every clip to its peak. A set with the wrong *range* ruins the model, because everything
-# beyond the range saturates. The middle column warns of it at the input alone; what it costs, only
+# scales every clip to its peak. A set with the wrong *range* costs more: what lies beyond the
+# range saturates. The middle column warns of it at the input alone; what it costs, only
 # the last one shows: **measure the file that you ship**.
 #
 # ### Exercise 4: a scale of its own for every channel

@@ -30,7 +30,7 @@
 # notebook goes on with the course's own.
 
 # %% tags=["parameters"]
-profile = "full"  # "fast" is for tests: the same path, but too little to learn the words
+profile = "full"  # "fast" is for tests: the same path, too little to learn words or hold marks
 seed = 0  # another seed speaks with other voices, draws another secret and other innocents
 
 # %%
@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import beta, binom
+from tqdm import tqdm
 
 from helpers import models, plots
 from helpers.course import Lab
@@ -190,7 +191,7 @@ trigger_scheme = NoiseTriggers.within(x, len(WORDS), count=48)
 noise, noise_answers = trigger_scheme.triggers(key)
 lessons = np.concatenate([x, np.repeat(noise, 5, axis=0)])
 lesson_answers = np.concatenate([y, np.repeat(noise_answers, 5)])
-product = message_scheme.embed(network(seed), lessons, lesson_answers, key, seed)
+product = message_scheme.embed(network(seed), lessons, lesson_answers, key, seed, progress=True)
 
 figure, axes = plt.subplots(1, 4, figsize=(9, 2.6), sharey=True)
 for axis, clip, title in zip(
@@ -293,15 +294,18 @@ print(f"triggers  {answers_in(shipped, key)} of 48; another key {answers_in(ship
 
 # %%
 victim = Victim(product, shipped, {})
-loot = {
-    "plain copy": product_file,
-    "4-bit weights": ship(quantise.round_model(product, 4)),
-    "thief's own mark": ship(removal.overwrite(message_scheme, x_thief, y_thief)(victim, seed)),
-    "shuffled, rescaled": ship(permute_neurons(rescale_channels(product, seed), seed)),
-    "trained on answers": ship(
+thefts = {
+    "plain copy": lambda: product_file,
+    "4-bit weights": lambda: ship(quantise.round_model(product, 4)),
+    "thief's own mark": lambda: ship(
+        removal.overwrite(message_scheme, x_thief, y_thief)(victim, seed)
+    ),
+    "shuffled, rescaled": lambda: ship(permute_neurons(rescale_channels(product, seed), seed)),
+    "trained on answers": lambda: ship(
         extract(network, x_thief, len(x_thief), epochs=EPOCHS)(victim, seed)
     ),
 }
+loot = {name: steal() for name, steal in tqdm(thefts.items(), "thefts", leave=False)}
 copies = [suspect_from(file, name) for name, file in loot.items()]
 
 # %% [markdown]
@@ -312,7 +316,8 @@ copies = [suspect_from(file, name) for name, file in loot.items()]
 # %%
 strangers = train_many(network, x, y, range(100 * seed + 1, 100 * seed + 11), EPOCHS, progress=True)
 names = [f"innocent {n}" for n in range(1, 11)]
-innocents = [suspect_from(ship(model), name) for model, name in zip(strangers, names)]
+files = [ship(model) for model in tqdm(strangers, "files", leave=False)]
+innocents = [suspect_from(file, name) for file, name in zip(files, names)]
 innocents, accused = innocents[:8], innocents[8:]
 suspects = [*copies, *accused]
 
@@ -454,7 +459,7 @@ for suspect in suspects:
                 "suspect": suspect.name,
                 "mark": name,
                 "found": f"{found} of {looked_for}",
-                "needed": least,
+                "needed": least and int(least),
                 "p-value": f"{p_value(found, looked_for, rates[name]):.1e}",
                 "enough": least is not None and found >= least,
             }
@@ -563,7 +568,8 @@ for claimant, digest, opens in (
 # ## The verdicts
 #
 # Now the same with a notary who signs every entry and chains each to the one before, and with all
-# seven suspects. The library does what you have written, and puts it into words.
+# seven suspects. The library does what you have written, and puts it into words. It asks one
+# question more: whether somebody else handed in the same hash before.
 
 # %%
 notary = Notary()
@@ -600,8 +606,8 @@ print(verdicts[len(copies)])
 
 # %% [markdown]
 # Read the first text as a judge would. What does each number rest on? The chance of a false claim
-# is for all suspects and both marks together. It lies below `ALPHA`, since nobody can find half a
-# bit.
+# is for all suspects and both marks together, each suspect both as it stood and put in order. It
+# lies below `ALPHA`, since nobody can find half a bit.
 #
 # The copy with the thief's own mark is shown by its weights alone. Training on made it forget our
 # triggers, while the message held: an owner who has two marks may lose one.
@@ -653,19 +659,19 @@ for model in (shipped, innocents[0]):
 
 # %%
 TRIES = {"fast": 200, "full": 3000}[profile]
-search = brute_force_key(lambda k: message_in(shipped, k) / BITS, TRIES, seed)
-enough = needed(BITS, rates["message"], ALPHA, 1, 1) or BITS  # where no count is enough: all
+search = brute_force_key(lambda k: message_in(shipped, k) / BITS, TRIES, seed, progress=True)
+enough = int(needed(BITS, rates["message"], ALPHA, 1, 1) or BITS)  # no count is enough: all
 
 tries = np.arange(1, TRIES + 1)
 figure, axis = plt.subplots(figsize=(7, 3.6))
 axis.plot(tries, search.trail, drawstyle="steps-post", label="best key so far")
 axis.plot(tries, expected_best(BITS, tries), linestyle="--", label="expected")
-axis.axhline(enough / BITS, color="0.3", linestyle=":", label="what the court asks for")
+axis.axhline(enough / BITS, color="0.3", linestyle=":", label="enough for one suspect and one key")
 axis.set(xscale="log", xlabel="keys tried", ylabel="share of bits found", ylim=(0.4, 1))
 axis.legend()
 plt.show()
-print(f"best of {TRIES:,}: {search.evidence:.1%}. Enough would be {enough / BITS:.1%}, which takes "
-      f"about {tries_for(BITS, enough):.0e} keys")  # fmt: skip
+print(f"best of {TRIES:,}: {search.evidence:.1%}. Enough for one suspect and one key would be "
+      f"{enough / BITS:.1%}, which takes about {tries_for(BITS, enough):.0e} keys")  # fmt: skip
 
 # %% [markdown]
 # And if Mallory had a computer that large? Mallory takes the best key to the notary, and to court.
@@ -746,7 +752,10 @@ lab.memo(
 dossier = {
     "alpha": ALPHA,
     "product": hashlib.sha256(product_file.data).hexdigest(),
-    "suspects": {name: hashlib.sha256(file.data).hexdigest() for name, file in loot.items()},
+    "suspects": {
+        name: hashlib.sha256(file.data).hexdigest()
+        for name, file in (loot | dict(zip(names[8:], files[8:]))).items()
+    },
     "commitments": [vars(claim.commitment) for claim in claims],
     "register": [vars(entry) for entry in notary.register],
     "notary": notary.public_key.hex(),

@@ -562,9 +562,9 @@ pd.DataFrame({f: gains(("plain", f), ("plain", "none")) for f in list(filters)[1
 # %% [markdown]
 # Was your second prediction right? What did each fix, and what did it break? A filter without a
 # condition acts on every frame, also on those that were fine. A condition is a small detector of
-# its own, and can be wrong too. In rain it fires on few pictures, but there the stretch turns
-# streaks into many sure false alarms, and average precision ranks the boxes of all pictures
-# together. And a filter can only move what is still in the picture.
+# its own, and can be wrong too. Average precision ranks the boxes of all pictures together, so
+# where it fires wrongly on a few pictures, their false alarms can cost all the others. And a filter
+# can only move what is still in the picture.
 #
 # ## Training for bad days
 #

@@ -722,9 +722,10 @@ for number in (64, VOTES):
 
 # %% [markdown]
 # Two honest ways out. Promise the device's own answer only for the lesions of the last column. Or
-# let the device answer by exercise 3, with its own votes and the same error probability: then a
-# change within the radius makes it say the *other* class with that probability at most, though it
-# may make it abstain. A memo that says "the answer cannot change" says neither.
+# let the device answer by exercise 3, with its own votes and the same error probability: then, if
+# the certificate is right, a change within the radius makes it say the *other* class with that
+# probability at most, though it may make it abstain. A memo that says "the answer cannot change"
+# says neither.
 
 # %% [markdown]
 # The certificate below was computed at the office, on test lesions. It says what share of *such*
@@ -1160,5 +1161,5 @@ lab.report()
 
 # %% [markdown]
 # **Where to go next.** Set `SIGMA = 0.5` and run the lab again: what happens to the radius that can
-# be reached, and to the accuracy at radius 0? Then put `consistency` into `NoiseTraining` and see
-# which lesions gain.
+# be reached, and to the accuracy at radius 0? Then give `NoiseTraining` `method="consistency"` and
+# see which lesions gain.

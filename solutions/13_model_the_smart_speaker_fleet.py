@@ -308,7 +308,8 @@ lab.check("q1")
 # %%
 kinds = {element.name: element.kind for element in at_home.elements}
 asked = letters(kinds, [flow.name for flow in at_home.flows])
-print(asked, "\n", sum(map(len, asked.values())), "questions for five parts")
+count = sum(len(set("STRIDE") & set("".join(asked[part]).upper())) for part in asked)
+print(asked, "\n", count, "questions for five parts")
 
 # %% [markdown]
 # A letter is a question, not yet a threat. The rules behind `analyse` ask further: a microphone
@@ -1031,15 +1032,16 @@ suppliers = [
     for e in mine.elements
     if "supplies" in e.roles or (e.name in writers and mine.zone_of(e.name).trust == "partner")
 ]
-devices = [e.name for e in mine.elements if e.kind == "device"]
+devices = [e for e in mine.elements if e.kind == "device"]
+devices.sort(key=lambda e: "credentials" not in e.holds)  # the speaker before a phone
 print(f"suppliers in the model: {', '.join(suppliers) or 'none'}")
 if suppliers:
     with_factory, without_factory = mine, without(mine, *suppliers)
 else:
-    overseas = threats.Zone("overseas", "partner")
-    factory = threats.Element("contract-factory", "external-party", "overseas", roles=("supplies",))
+    overseas = threats.Zone("added-site", "partner")
+    factory = threats.Element("added-factory", "external-party", "added-site", roles=("supplies",))
     carried = ("firmware", "credentials")
-    make = threats.Flow("factory-writes", "contract-factory", devices[0], carried, "media")
+    make = threats.Flow("factory-writes", "added-factory", devices[0].name, carried, "media")
     without_factory, with_factory = (
         mine,
         replace(

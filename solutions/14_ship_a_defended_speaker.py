@@ -23,7 +23,8 @@
 # holds it and every open risk has an owner. Then you cheat it.
 #
 # You need labs [2](02-train-under-a-privacy-budget.ipynb), [5](05-put-it-on-the-device.ipynb),
-# [7](07-whose-model-is-it.ipynb), [10](10-a-guarantee-the-regulator-will-accept.ipynb) and
+# [7](07-whose-model-is-it.ipynb), [8](08-fool-the-camera-on-the-pi.ipynb),
+# [10](10-a-guarantee-the-regulator-will-accept.ipynb) and
 # [13](13-model-the-smart-speaker-fleet.ipynb), or what they teach. The chapter
 # [Threat modelling](../chapters/threat-modelling.md) is the story around this lab.
 #
@@ -108,7 +109,8 @@ pd.set_option("display.max_colwidth", None)
 #
 # **What is accepted.** The release has to meet limits that are written down **now**, before
 # anything is measured. Of an interval, the worse end counts. Of the three shares together, the
-# chance that any end is wrong is at most one in twenty, if each clip errs by itself.
+# chance that any end is wrong is at most one in twenty, if each clip errs by itself and the
+# certificates hold.
 
 # %%
 TODAY = datetime.date(2026, 7, 1)
@@ -1007,8 +1009,9 @@ pd.DataFrame({"what the examiner's program said": heard, "objections more": more
 # ### Exercise 7: what caught each trick
 #
 # Give a dict with a letter for each of the six. A trick that the program did not object to as a
-# trick was caught by nothing in it, even where the claim still fails for another reason. (The
-# objection to an old case is that decisions have ended; where none has, nothing objects to it.)
+# trick was caught by nothing in it, even where the claim still fails for another reason. (An old
+# case is caught when a decision in it has ended. Where none of yours has, answer for a case where
+# one has.)
 
 # %%
 for letter, meaning in CATCHES.items():
@@ -1106,7 +1109,7 @@ lab.memo(
     and with them no radius above 0.22 can be proved. The mark is whole; five bad releases of five
     were refused.
 
-    Nine threats are decided by name. Membership and copying by answers: you, until December.
+    Ten risks are decided by name. Membership and copying by answers: you, until December.
     Read-out of the flash: H. Okafor, December. Denial at two services: R. Haddad, September;
     control of the update service: August; impersonation of three: October. The fixed seed, which
     voids the guarantee: S. Varga, 15 July.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +115,34 @@ def with_lengths(code: str, wrap: int = 2**64) -> Callable[..., bytes]:
     return answer
 
 
+def with_counts(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    """Lengths in digits of all but the name, which a separator alone ends."""
+    head = f"{run}:{number}:{node}:{len(challenge)}:{len(payload)}:"
+    return head.encode() + challenge + payload
+
+
+def named(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    """A name that a separator alone ends, and a length of eight bytes behind it."""
+    head = struct.pack("<QQ", run, number) + node.encode() + b"|"
+    return head + struct.pack("<Q", len(challenge)) + challenge + payload
+
+
+def widened(run: int, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
+    """A name that zeros fill up to a width."""
+    head = struct.pack("<QQ", run, number) + node.encode().ljust(400, b"\0")
+    return head + struct.pack("<Q", len(challenge)) + challenge + payload
+
+
+def once_or_never(arrivals: list, ticket: dict, members: dict, size: int) -> list[str]:
+    """Exercise 3 by one who refuses every update of a sender that comes twice."""
+    senders = [update["sender"] for update in arrivals]
+    said = by_gate()(arrivals, ticket, members, size)
+    return [
+        "duplicate" if sender in members and senders.count(sender) > 1 else reason
+        for sender, reason in zip(senders, said, strict=True)
+    ]
+
+
 def as_json(run: float, number: int, node: str, challenge: bytes, payload: bytes) -> bytes:
     return json.dumps([run, number, node, challenge.hex(), payload.hex()]).encode()
 
@@ -210,6 +239,9 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", with_lengths("<H", 65536), "two different updates give the same bytes"),
     ("q2", filled, "`challenge` is not covered, or not all of it"),
     ("q2", cut, "`node` is not covered, or not all of it"),
+    ("q2", with_counts, "two different updates give the same bytes"),
+    ("q2", named, "two different updates give the same bytes"),
+    ("q2", widened, "`node` is not covered, or not all of it"),
     ("q2", lambda *a: hashlib.md5(as_json(*a)).digest(), "16 bytes stand for an update"),
     ("q2", lambda *a: struct.pack("<q", hash(a)), "8 bytes stand for an update"),
     ("q2", without_round, "`round_number` is not covered"),
@@ -217,6 +249,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", lambda run, *a: as_json(float(run), *a), "`run` is not covered, or not all of it"),
     ("q2", lambda *a: repr(a), "this is text"),
     ("q3", by_gate(hasty=True), "does not use up its sender's turn"),
+    ("q3", once_or_never, "update 1 of 3 (from hospital-1): refused as 'duplicate', and nothing"),
     ("q3", by_gate(parts=("run", "round")), "run, round and challenge must all be"),
     ("q3", by_gate(parts=("round", "challenge")), "run, round and challenge must all be"),
     ("q3", by_gate(compares=True), "np.isfinite"),
@@ -246,6 +279,17 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q6", added_up, "counted twice"),
     ("q6", lambda events: {}, "left out"),
 ]  # fmt: skip
+
+
+def test_numbers_that_share_one_hash_do_not_hold_up_the_judge() -> None:
+    task = LAB.task("q6")
+    assert isinstance(task, FunctionTask)
+    many = [n * (2**61 - 1) for n in range(1, 100_000)]
+    started = time.process_time()
+    found = judged("q6", lambda events: dict.fromkeys(task.reference(events), many))
+    assert found.status == "mismatch"
+    assert len(found.explanation) < 1000
+    assert time.process_time() - started < 15
 
 
 @pytest.mark.parametrize(("task", "answer", "named"), WRONG)

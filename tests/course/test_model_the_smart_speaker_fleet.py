@@ -175,6 +175,14 @@ def test_a_wrong_letter_is_named_with_its_reason(flows: str, people: str, named:
     assert named in judged("q1", answer).explanation
 
 
+def test_letters_may_be_written_apart() -> None:
+    def answer(kinds: dict[str, str], names: list[str]) -> dict[str, str]:
+        right = shapes._letters_reference(kinds, names)
+        return {name: ", ".join(letters) for name, letters in right.items()}
+
+    assert judged("q1", answer).status == "passed"
+
+
 def test_the_share_kept_agrees_with_the_library_on_every_seed() -> None:
     analysis = threats.analyse(REFERENCE)
     scores = np.array([[s.value for s in t.scores.scores] for t in analysis.threats])

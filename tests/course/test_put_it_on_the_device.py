@@ -143,6 +143,10 @@ def rounded_tail(rounded: Callable[[float], int]) -> Callable[..., float]:
     return answer
 
 
+def packed(version: list[int]) -> int:
+    return version[0] * 10_000 + version[1] * 100 + version[2]
+
+
 def as_text(version: list[int]) -> str:
     return ".".join(map(str, version))
 
@@ -158,6 +162,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q2", lambda low, high: (max(-low, high) / 127, 0), "symmetric"),
     ("q2", cut_off, "cut off"),
     ("q3", any_clips, "were asked for"),
+    ("q3", lambda labels, *a: tuple(range(8)), "return an array or a list"),
     ("q3", first_of_each, "no random sample"),
     ("q3", with_repeats, "picked twice"),
     ("q3", unseeded, "the same seed"),
@@ -177,6 +182,7 @@ WRONG: list[tuple[str, Callable[..., Any], str]] = [
     ("q7", at_the_gate(any_product=True), "another product"),
     ("q7", at_the_gate(again=True), "a mended weakness would come back"),
     ("q7", at_the_gate(as_=as_text), "compare numbers in their order"),
+    ("q7", at_the_gate(as_=packed), "a mended weakness would come back"),
     ("q7", at_the_gate(unread=True), "SHA-256 of another file"),
     ("q7", two_numbers_alone, "all of them, as lists do"),
     ("q7", hash_first, "the first of the list that applies is another"),

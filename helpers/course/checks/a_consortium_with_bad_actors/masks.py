@@ -141,7 +141,10 @@ def _bits_cases(rng: np.random.Generator) -> list[Case]:
         Case((rng.permutation(many),), "3,000 marks, some of which meet"),
         Case((rng.integers(0, 1 << 14, 2000),), "14 bits"),
         Case((rng.permutation(np.r_[0, np.arange(800)]),), "one pair meets"),
-        Case((np.arange(500),), "none meet: count three pairs, the most that may hide"),
+        Case(
+            (rng.integers(0, 1 << 62, 20_000),),
+            "none meet: count three pairs, the most that may hide",
+        ),
     ]
 
 

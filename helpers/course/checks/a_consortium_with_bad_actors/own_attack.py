@@ -53,7 +53,7 @@ def _problem(args: tuple[Any, ...], got: Any) -> str | None:
     if sent.shape != (num_byzantine, len(goal)):
         return f"shape ({num_byzantine}, {len(goal)}) was expected, got {sent.shape}"
     if not np.isfinite(sent).all():
-        return "some values are not finite: the server drops such an update"
+        return "some values are not finite: a server drops such an update"
     best = _push(honest, goal, rule, push_reference(*args))
     found = _push(honest, goal, rule, sent)
     if found >= _ENOUGH * best:
@@ -78,6 +78,6 @@ OWN_ATTACK = FunctionTask(
     "Where would a lie stand so that no rule looks at it twice? Begin there, go from there along "
     "the goal, and let aggregate(...) tell how far is best for this rule: several lengths, from "
     "far less than the honest disagree by to far more.",
-    time_limit=30.0,
+    time_limit=10.0,
     show_expected=False,
 )  # fmt: skip

@@ -96,8 +96,8 @@ def _der(pem: Path) -> bytes:
 
 
 _LET_IN = {
-    "other authority": "this certificate was let in, and another authority signed it. Its issuer's "
-    "name is the same, but a name is text that anyone can write: verify the signature with "
+    "other authority": "this certificate was let in, and another authority signed it. The "
+    "issuer's name proves nothing: a name is text that anyone can write. Verify the signature with "
     "verify_directly_issued_by",
     "wrong purpose": "this certificate was let in, and it was issued for the other purpose: a "
     "hospital could pass itself off as the server",

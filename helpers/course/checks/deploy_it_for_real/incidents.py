@@ -37,7 +37,7 @@ def _who_stopped_it(seed: int, profile: str = "full") -> dict[str, str]:
 
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-    tidy = {str(name): str(letter).strip().lower() for name, letter in dict(got).items()}
+    tidy = {str(name): str(letter).strip().lower() for name, letter in got.items()}
     if unknown := sorted(set(tidy.values()) - set(LAYERS)):
         return f"{unknown[0]!r} is none of the letters {', '.join(LAYERS)}"
     # Which table, not which row nor how many: letters could be tried one by one.

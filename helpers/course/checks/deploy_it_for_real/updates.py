@@ -37,6 +37,25 @@ def _the_same_where_lengths_wrap(width: int) -> list[Case]:
             Case(other, f"a name of {around + 1:,} letters")]  # fmt: skip
 
 
+def _the_same_where_the_name_is_open(separator: bytes) -> list[Case]:
+    """Two pairs of updates that give the same bytes if a separator alone ends the name.
+
+    The first pair does where the other lengths are digits, the second where they have eight bytes.
+    """
+    if not separator.isascii():
+        return []
+    mark, two = separator.decode(), struct.pack("<Q", 2)
+    digits = f"a{mark}1{mark}{3 * len(separator) + 4}{mark}b"
+    packed = "a" + mark + struct.pack("<Q", 1).decode() + "b"
+    pairs = [
+        (1, 2, "a", b"b", separator + b"2" + separator + b"0" + separator + b"cc"),
+        (1, 2, digits, b"cc", b""),
+        (1, 2, "a", b"b", separator + two + b"cc"),
+        (1, 2, packed, b"cc", b""),
+    ]
+    return [Case(args, "separators and lengths inside the parts") for args in pairs]
+
+
 def _signed_cases(rng: np.random.Generator) -> list[Case]:
     first = (int(rng.integers(10**9, 10**10)), 3, "hospital-1", rng.bytes(16), rng.bytes(12))
     changed = [
@@ -69,6 +88,8 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         # Lengths as decimal digits, with nothing that ends them.
         ((1, 2, "2", b"kkkkkkkkkk0", b"1"), "a name that is a digit"),
         ((1, 2, "11kkkkkkkkkk", b"", b"1"), "a name that begins with digits"),
+        ((1, 2, "a", b"", b"c"), "a short name"),
+        ((1, 2, "a\0", b"", b"c"), "a name that ends with a zero"),
     ]
     cases = [Case(first, "an update"), *(Case(args, "one part changed") for args in changed)]
     cases += [Case(args, label) for args, label in moved]
@@ -76,6 +97,7 @@ def _signed_cases(rng: np.random.Generator) -> list[Case]:
         cases += [
             Case((1, 2, "h", b"a" + separator + b"b", b"c"), "separators inside the parts"),
             Case((1, 2, "h", b"a", b"b" + separator + b"c"), "separators inside the parts"),
+            *_the_same_where_the_name_is_open(separator),
         ]
     cases += [*_the_same_where_lengths_wrap(1), *_the_same_where_lengths_wrap(2)]
     return [*cases, Case(first, "the first update again")]
@@ -247,14 +269,15 @@ def _gate_problem(args: tuple[Any, ...], got: Any) -> str | None:
     for number, (ours, right) in enumerate(zip(got, expected, strict=True)):
         if ours == right:
             continue
-        where = f"update {number} of {len(got)} (from {args[0][number]['sender']})"
+        sender = args[0][number]["sender"]
+        where = f"update {number + 1} of {len(got)} (from {sender})"
         if ours not in _GATE_REASONS:
             return f"{where}: {ours!r} is none of the reasons"
         if not ours:
             return f"{where} was counted: {_LET_THROUGH[right]}"
         if right:
             return f"{where}: refused as {ours!r}; {right!r} comes first"
-        if ours == "duplicate":
+        if ours == "duplicate" and sender in [one["sender"] for one in args[0][:number]]:
             return f"{where}: an update that was refused does not use up its sender's turn"
         return f"{where}: refused as {ours!r}, and nothing is wrong with it"
     return None

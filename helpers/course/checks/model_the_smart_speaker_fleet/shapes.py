@@ -17,7 +17,7 @@ from helpers.threats.zero_trust import TENETS as QUESTIONS
 _OF_SHAPE = {"process": "STRIDE", "store": "TRID", "flow": "TID", "external": "SR"}
 _WHY_NOT = {
     "external": "whoever is outside can be impersonated and can deny, and is not ours to protect",
-    "store": "a store does not act: nobody takes its place and it has no rights to gain",
+    "store": "a store is read, changed, deleted, and who did it can be in doubt; it does not act",
     "flow": "a flow is read, changed or cut; what acts is at its ends",
     "process": "a process has all six",
 }
@@ -48,7 +48,7 @@ def _letters_problem(args: tuple[Any, ...], got: Any) -> str | None:
     if more := [str(name) for name in got if name not in expected]:
         return f"{more[0]} is neither an element nor a flow of this model"
     for name, letters in expected.items():
-        found = set("".join(got[name]).upper())
+        found = {one for one in "".join(got[name]).upper() if one.isalpha()}
         if found != set(letters):
             shape = "flow" if name in flows else KINDS[kinds[name]].shape
             described = "flow" if name in flows else f"{kinds[name]}, a {shape}"

@@ -208,6 +208,8 @@ def _sample_cases(rng: np.random.Generator) -> list[Case]:
 
 def _sample_problem(args: tuple[Any, ...], got: Any) -> str | None:
     labels, per_class, _ = args
+    if isinstance(got, tuple):  # which would index by several axes
+        return "return an array or a list: the places of the clips"
     picked = np.asarray(got)
     if picked.ndim != 1 or picked.dtype.kind not in "iu":
         return "return one-dimensional whole numbers: the places of the clips"

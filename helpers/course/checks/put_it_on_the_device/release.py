@@ -85,6 +85,7 @@ def _gate_cases(rng: np.random.Generator) -> list[Case]:
         case("an older release of ours", older),
         case("the very release that is installed", installed),
         case("an older main version with large numbers behind", [0, 99, 99]),
+        case("an older main version with numbers beyond a hundred", [0, 999, 999]),
         case("the manifest is ours, the model is not", delivered=spoilt),
         case("the model is cut off", delivered=sealed[:-1]),
         case("signed by somebody else, and the model fits nothing", key=other, delivered=spoilt),
@@ -161,7 +162,7 @@ def _stopped_by(seed: int, profile: str = "full") -> dict[str, str]:
 
 
 def _same_letters(got: Any, expected: Any, args: tuple[Any, ...]) -> str | None:
-    tidy = {str(name): str(letter).strip().lower() for name, letter in dict(got).items()}
+    tidy = {str(name): str(letter).strip().lower() for name, letter in got.items()}
     if tidy.keys() != expected.keys():
         return "give one letter for each of the attackers, and for nobody else"
     strange = next((letter for letter in tidy.values() if letter not in STOPS), None)

@@ -39,7 +39,7 @@ _CHOSEN_SLIPS: Slips = {
     "`share` is the share of ATTACKED inputs: it weighs the robust accuracy": (
         lambda clean, robust, shares: _chosen_reference(robust, clean, shares)
     ),
-    "this ignores clean inputs: only the share of them that is attacked loses robustly": (
+    "this ignores the inputs that nobody attacks: 1 - share of them, weighed by clean accuracy": (
         lambda clean, robust, shares: [int(np.argmax(np.asarray(robust)))] * len(shares)
     ),
     "the clean inputs are the rest, 1 - share of them": lambda clean, robust, shares: [

@@ -63,7 +63,7 @@ def _law_problem(labels: np.ndarray, parts: list[np.ndarray], alpha: float) -> s
         )
     # Variance of one share under Dir(alpha, ..., alpha); wide bands, since the sample is small.
     expected = mean * (1 - mean) / (num_clients * alpha + 1)
-    if shares.var(axis=0).mean() < 0.4 * expected:
+    if shares.var(axis=0).mean() < 0.2 * ((shares - mean) ** 2).mean():
         return "every class was dealt in the same proportions: draw them anew for each class"
     if len(shares) >= 40 and np.abs(shares.mean(axis=0) - mean).max() > 0.1:
         return "the same device gets most of every class: leave the shares in the order drawn"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -86,9 +87,11 @@ def _commit_relations(calls: list[tuple[tuple[Any, ...], Any]]) -> str | None:
     for one in range(1, len(shown)):
         for other in range(one + 1, len(shown)):
             if shown[one] == shown[other]:
+                triples = " and ".join(reprlib.repr(calls[which][0]) for which in (one, other))
                 return (
                     "two different triples of parts give the same hash: it must be certain where "
-                    "one part ends and the next begins, whatever bytes are in them and however many"
+                    "one part ends and the next begins, whatever bytes are in them and however "
+                    f"many. They are {triples}"
                 )
     return None
 
