@@ -194,7 +194,9 @@ def auto_attack(
     restarts: int = 1,
     seed: int = 0,
 ) -> Outcome:
-    """Run ART's AutoAttack with two step-size-free PGDs, on cross-entropy and on logit ratios.
+    """Run ART's AutoAttack with two step-size-free PGDs, to compare ``worst_case`` with.
+
+    The PGDs climb on cross-entropy and on logit ratios.
 
     ART's own defaults (100 steps, 5 restarts, DeepFool, 5,000 queries of Square) take minutes for
     a hundred small images; :func:`helpers.robustness.transfer.worst_case` does the same job faster,

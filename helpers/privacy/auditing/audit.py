@@ -11,7 +11,8 @@ contribution
     no canary may move its coordinate by more than one clipped gradient.
 privacy profile
     guessing who is in the training set must not succeed more often than the accountant's
-    (epsilon, delta) curve for Poisson sampling allows, at any epsilon.
+    (epsilon, delta) curve for Poisson sampling allows, at an epsilon chosen on half of the
+    canaries and tested on the others.
 
 A pass says that these tests found nothing, not that there is nothing.
 """
